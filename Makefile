@@ -1,0 +1,63 @@
+# Needs Python 3.11 or newer and a package index, nothing else. Choose the interpreter with `make PYTHON=python3.12 ...`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/fashion_mnist.py
+
+DEMO ?= $(BIN)/python -m launch.restore --config=$(CONFIG) --demo
+TRAIN ?= $(BIN)/python -m launch.train --config=$(CONFIG)
+
+# uv installs in seconds; pip, which knows every setting of the user's index, takes over where uv cannot.
+define install
+$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '$(1)' || \
+	{ echo "uv could not install; trying pip"; $(BIN)/python -m pip install -q -c constraints.txt -e '$(1)'; }
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help demo train test lint types constraints wheel clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/library.stamp  ## restore images with the prior that the package ships
+	$(DEMO)
+
+train: $(VENV)/library.stamp  ## train a prior (CONFIG=configs/...)
+	$(TRAIN)
+
+test: lint types  ## ruff, pyright and pytest
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+constraints: $(VENV)/uv.stamp  ## resolve setup.cfg anew into constraints.txt
+	$(BIN)/python -m uv pip compile -q --upgrade --universal --python-version 3.11 --annotation-style line \
+		--custom-compile-command "make constraints" setup.cfg --extra test --extra colab -o constraints.txt
+
+wheel: $(VENV)/test.stamp  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean:  ## remove the environment, caches and builds
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/uv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		f"pgm_jax needs Python 3.11 or newer; $(PYTHON) is {sys.version.split()[0]}: try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt uv || echo "uv is not to be had; pip will do"
+	@touch $@
+
+$(VENV)/library.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
+	$(call install,.)
+	@touch $@
+
+$(VENV)/test.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
+	$(call install,.[test])
+	@touch $(VENV)/library.stamp $@

@@ -1,0 +1,46 @@
+"""What holds for every test: eight CPU devices, a compilation cache, and shapes that are checked at run time.
+
+The settings are environment variables, so that they are there before jax is imported and reach the processes that
+tests start. Compilation takes most of the time of a run; a second run reads it from the cache.
+"""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("pgm_jax", "shape_checks.checked")
+
+
+@pytest.fixture(scope="session")
+def project_files() -> list[pathlib.Path]:
+    """The files of the project as git sees them, new ones too; without git, all but hidden and built ones."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode == 0:
+        files = [ROOT / name for name in listing.stdout.split("\0") if name]
+    else:
+        files = [
+            path
+            for path in ROOT.rglob("*")
+            if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
+            and path.relative_to(ROOT).parts[0] not in ("build", "dist")
+        ]
+    return sorted(path for path in files if path.is_file())
