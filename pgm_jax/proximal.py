@@ -1,0 +1,96 @@
+"""Proximal maps, Moreau envelopes and scores, and the splittings of the prox of a posterior.
+
+One convention everywhere:
+
+    Prox_g^lam(v) = argmin_u g(u) + |u - v|^2 / (2 lam)         lam is a variance, in squared units of v
+    M_g^lam(v)    = min_u    g(u) + |u - v|^2 / (2 lam)         grad M = (v - Prox) / lam
+
+Source: PGM (arXiv 2605.13278) for the Moreau score; Moreau 1965 for the rest.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pgm_jax.types import Potential, Prior, Prox, Scalar
+
+# (prior, likelihood, beta) -> Prox of U = beta f + g, exactly or by splitting
+Splitting = Callable[[Prior, Potential, Scalar], Prox]
+
+
+def moreau_envelope(potential: Potential, v: Float[Array, "..."], lam: Scalar) -> Float[Array, ""]:
+    """The Moreau envelope, `M(v) = g(p) + |p - v|^2 / (2 lam)` with `p = Prox_g^lam(v)`.
+
+    Args:
+        potential: g.
+        v: point.
+        lam: step of the prox, positive.
+    """
+    p = potential.prox(v, lam)
+    return potential.value(p) + jnp.sum((p - v) ** 2) / (2 * lam)
+
+
+def moreau_score(prox: Prox, x: Float[Array, "..."], lam: Scalar, mu: Scalar = 1.0) -> Float[Array, "..."]:
+    """The Moreau score, `(mu Prox_U^lam(x / mu) - x) / (mu^2 lam)`; with mu = 1, `(Prox_U^lam(x) - x) / lam`.
+
+    It stands where Tweedie's formula has the posterior mean of x_0 in place of the prox, its mode.
+
+    Args:
+        prox: proximal map of U.
+        x: noisy point, `x = mu x_0 + sigma eps`.
+        lam: level sigma^2 / mu^2, positive.
+        mu: signal that is left in x.
+    """
+    return (mu * prox(x / mu, lam) - x) / (mu**2 * lam)
+
+
+def conjugate(prox: Prox) -> Prox:
+    """The proximal map of the convex conjugate g*, `Prox_{g*}^lam(v) = v - lam Prox_g^{1/lam}(v / lam)`.
+
+    Args:
+        prox: proximal map of a convex g.
+    """
+
+    def conjugate_prox(v: Array, lam: Scalar) -> Array:
+        return v - lam * prox(v / lam, 1.0 / lam)
+
+    return conjugate_prox
+
+
+def data_first(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
+    """Implicit data step, then the prior: `P(v) = Prox_g^lam(Prox_{beta f}^lam(v))`.
+
+    It has no step limit, and ends on the prior: a hard constraint in g holds exactly.
+
+    Args:
+        prior: g, by its prox.
+        likelihood: f, by its prox.
+        beta: inverse temperature of the likelihood.
+    """
+    return lambda v, lam: prior.prox(likelihood.prox(v, beta * lam), lam)
+
+
+def prior_first(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
+    """The prior, then an implicit data step (half-quadratic splitting): `P(v) = Prox_{beta f}^lam(Prox_g^lam(v))`.
+
+    Args:
+        prior: g, by its prox.
+        likelihood: f, by its prox.
+        beta: inverse temperature of the likelihood.
+    """
+    return lambda v, lam: likelihood.prox(prior.prox(v, lam), beta * lam)
+
+
+def forward_backward(prior: Prior, likelihood: Potential, beta: Scalar = 1.0, max_step: Scalar = jnp.inf) -> Prox:
+    """A gradient step on the data, then the prior: `P(v) = Prox_g^lam(v - min(beta lam, h) grad f(v))`.
+
+    This is the splitting of PGM, stable only while `beta lam L < 2`, L the Lipschitz constant of grad f.
+
+    Args:
+        prior: g, by its prox.
+        likelihood: f, by its gradient.
+        beta: inverse temperature of the likelihood.
+        max_step: cap h of the gradient step, 1 / L for stability at every level; infinite in the paper.
+    """
+    return lambda v, lam: prior.prox(v - jnp.minimum(beta * lam, max_step) * likelihood.grad(v), lam)
