@@ -1,0 +1,98 @@
+"""Inpainting: some pixels are seen and the others are not.
+
+y = m * x with m = 1 where seen and 0 where hidden, so y has the shape of x and is 0 where hidden. A is diagonal, hence
+
+    solve(v, y, rho) = v + m (y - m v) / (m^2 + rho)
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from pgm_jax.operators.base import LinearOperator, check_image_shape, wiener
+from pgm_jax.types import Key, Scalar, Shape
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mask(LinearOperator):
+    """y = mask * x; build it with `mask`, `random_mask` or `box_mask`.
+
+    mask: (H, W, 1), shared by the channels, or (H, W, C); 1 where seen, 0 where hidden. image_shape: (H, W, C).
+    """
+
+    mask: jax.Array
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def observed(self) -> jax.Array:
+        """The mask itself."""
+        return self.mask
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A x = m * x."""
+        return self.mask * x
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T r = m * r, since A is symmetric."""
+        return self.mask * r
+
+    def solve(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+        """v + m (y - m v) / (m^2 + rho), which is v where hidden even at rho = 0."""
+        return v + wiener(self.mask, rho) * (y - self.mask * v)
+
+    def norm(self) -> jax.Array:
+        """max |m|."""
+        return jnp.max(jnp.abs(self.mask))
+
+
+def mask(image_shape: Shape, seen: ArrayLike) -> Mask:
+    """The pixels where `seen` is not 0 are measured, y = m * x.
+
+    image_shape: (H, W, C). seen: (H, W, 1), shared by the channels, or (H, W, C), of any type.
+    Raises ValueError where `seen` has another shape.
+    """
+    height, width, channels = check_image_shape(image_shape)
+    seen = jnp.asarray(seen)
+    if seen.shape not in ((height, width, 1), (height, width, channels)):
+        raise ValueError(
+            f"the mask has shape {seen.shape} and the image {(height, width, channels)}: give the mask as "
+            f"{(height, width, 1)}, shared by the channels, or as {(height, width, channels)}"
+        )
+    return Mask((seen != 0).astype(float), (height, width, channels))
+
+
+def random_mask(key: Key, image_shape: Shape, hidden: float = 0.7) -> Mask:
+    """Hide floor(hidden H W) pixels, drawn without replacement and the same in every channel.
+
+    image_shape: (H, W, C). hidden: share of the pixels, in [0, 1), so that at least one is seen.
+    Raises ValueError where `hidden` lies outside [0, 1).
+    """
+    height, width, _ = check_image_shape(image_shape)
+    if not 0 <= hidden < 1:
+        raise ValueError(
+            f"hidden is the share of pixels to hide, at least 0 and below 1, and is {hidden}; seventy per cent are 0.7"
+        )
+    order = jax.random.permutation(key, height * width).reshape(height, width, 1)
+    return mask(image_shape, order >= int(hidden * height * width))
+
+
+def box_mask(image_shape: Shape, box: tuple[int, int, int, int]) -> Mask:
+    """Hide one rectangle, the same in every channel.
+
+    image_shape: (H, W, C). box: (top, left, height, width) of the hidden rectangle, in pixels.
+    Raises ValueError where the rectangle is empty or does not lie inside the image.
+    """
+    height, width, _ = check_image_shape(image_shape)
+    top, left, box_height, box_width = box
+    inside = 0 <= top < top + box_height <= height and 0 <= left < left + box_width <= width
+    if not inside:
+        raise ValueError(
+            f"the box (top, left, height, width) = {tuple(box)} is empty or reaches outside the image of "
+            f"{height} x {width} pixels: top and left are at least 0, top + height at most {height}, "
+            f"left + width at most {width}"
+        )
+    seen = jnp.ones((height, width, 1)).at[top : top + box_height, left : left + box_width].set(0)
+    return mask(image_shape, seen)
