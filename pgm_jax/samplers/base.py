@@ -1,0 +1,64 @@
+"""A sampler is two pure functions, and `run` is the only loop.
+
+    state = init(key, x, rows[0])
+    state, info = step(key_i, state, rows[i])       i = 0 ... n - 1
+
+A sampler knows one example, without a batch axis: chains and measurements come from `vmap`, so that the result for one
+measurement cannot depend on its neighbours. Stages and their inner iterations are flattened into one grid of rows.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from pgm_jax.types import Key
+
+State = Any
+Info = Any
+Row = Any
+
+
+class Sampler(NamedTuple):
+    """An algorithm as a pair of pure functions.
+
+    Attributes:
+        init: (key, starting image, first row) -> state.
+        step: (key, state, row) -> (state, info); what is in the info is reported, never carried.
+    """
+
+    init: Callable[[Key, Array, Row], State]
+    step: Callable[[Key, State, Row], tuple[State, Info]]
+
+
+def run(
+    sampler: Sampler,
+    key: Key,
+    x: Array,
+    rows: PyTree,
+    collect: Callable[[State, Info], PyTree] = lambda state, info: None,
+) -> tuple[State, PyTree]:
+    """Run a sampler over all rows of a level grid, by one `lax.scan`.
+
+    Args:
+        sampler: pair (init, step).
+        key: key of this example and chain; row i draws from `fold_in(key, i)`, the start from `fold_in(key, n)`.
+        x: starting image, one example; zeros where nothing is known.
+        rows: level grid, a pytree whose leaves share their first axis n.
+        collect: (state, info) -> what is stacked over the rows; nothing by default.
+
+    Returns:
+        The last state, and what `collect` gave at each row, stacked.
+    """
+    count = jax.tree.leaves(rows)[0].shape[0]
+    first = jax.tree.map(lambda leaf: leaf[0], rows)
+
+    def step(state: State, indexed_row: tuple[Array, Row]) -> tuple[State, PyTree]:
+        index, row = indexed_row
+        state, info = sampler.step(jax.random.fold_in(key, index), state, row)
+        return state, collect(state, info)
+
+    state = sampler.init(jax.random.fold_in(key, count), x, first)
+    return jax.lax.scan(step, state, (jnp.arange(count), rows))
