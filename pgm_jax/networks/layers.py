@@ -1,0 +1,91 @@
+"""The parts of a U-Net that is conditioned on a vector: features, residual block, attention, exact resampling."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+
+def fourier_features(c: Float[Array, " b"], count: int) -> Float[Array, "b count"]:
+    """Sines and cosines of a scalar, `sin(c w_k)` and `cos(c w_k)`, w_k geometric from 1/4 to 16.
+
+    Args:
+        c: one scalar per example, of the order of 1 (shape `[B]`, no unit).
+        count: even number of features.
+    """
+    frequencies = 0.25 * 64.0 ** (jnp.arange(count // 2) / max(count // 2 - 1, 1))
+    angles = c[:, None] * frequencies[None, :].astype(c.dtype)
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
+    """Fold squares of `factor` x `factor` pixels into channels: `[B, H, W, C]` to `[B, H/f, W/f, f f C]`; loses nothing.
+
+    Args:
+        x: features; H and W are multiples of `factor`.
+        factor: side of a square in pixels.
+    """
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // factor, factor, w // factor, factor, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // factor, w // factor, factor * factor * c)
+
+
+def depth_to_space(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
+    """The inverse of `space_to_depth`.
+
+    Args:
+        x: features whose channels are a multiple of `factor`^2.
+        factor: side of a square in pixels.
+    """
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, factor, factor, c // factor**2)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * factor, w * factor, c // factor**2)
+
+
+def _norm(channels: int, dtype: jnp.dtype, name: str | None = None) -> nn.GroupNorm:
+    return nn.GroupNorm(num_groups=max(1, channels // 16), dtype=dtype, name=name)
+
+
+class ResidualBlock(nn.Module):
+    """`x + conv(silu(scale * norm(conv(silu(norm(x)))) + shift))`, scale and shift from the condition."""
+
+    channels: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], condition: Float[Array, "b e"]) -> Float[Array, "b h w d"]:
+        """Apply the block.
+
+        Args:
+            x: features.
+            condition: embedding of the level; its batch may be 1, then it serves all of `x`.
+        """
+        h = nn.silu(_norm(x.shape[-1], self.dtype)(x))
+        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype)(h)
+        scale, shift = jnp.split(nn.Dense(2 * self.channels, dtype=self.dtype)(condition)[:, None, None, :], 2, axis=-1)
+        h = nn.silu(_norm(self.channels, self.dtype)(h) * (1 + scale) + shift)
+        # The block starts as the identity, which lets deep networks train from the first step.
+        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+        if x.shape[-1] != self.channels:
+            x = nn.Dense(self.channels, dtype=self.dtype)(x)
+        return x + h
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels, `x + W softmax(q k^T / sqrt(d)) v`."""
+
+    head_channels: int = 64
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Apply attention to all pixels of each image.
+
+        Args:
+            x: features; its channels are a multiple of `head_channels`.
+        """
+        b, h, w, c = x.shape
+        tokens = _norm(c, self.dtype)(x).reshape(b, h * w, c)
+        qkv = nn.Dense(3 * c, dtype=self.dtype)(tokens).reshape(b, h * w, 3, c // self.head_channels, self.head_channels)
+        mixed = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]).reshape(b, h, w, c)
+        return x + nn.Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros)(mixed)

@@ -1,0 +1,99 @@
+"""A network as the proximal map of a prior.
+
+For data of mean m and standard deviation s, and u = x_0 + sqrt(lam) eps, the network F is wrapped as
+
+    phi(u, lam) = m + c_skip (u - m) + c_out F(c_in (u - m), log(lam) / 4)
+    c_skip = s^2 / (s^2 + lam)    c_out = s sqrt(lam / (s^2 + lam))    c_in = 1 / sqrt(s^2 + lam)
+
+c_skip alone is the prox of a Gaussian prior N(m, s^2), so F learns what is not Gaussian. F sees inputs and targets of
+unit variance at every lam; c_out -> 0 as lam -> 0, so that phi(u, 0) = u exactly, as a prox must be, whatever F says.
+Source of the scalings: Karras et al., NeurIPS 2022 (arXiv 2206.00364), table 1, with their sigma^2 = lam.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, PyTree
+
+from pgm_jax.types import Key, Scalar, Scalars, Shape
+
+
+def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
+    """The weights (c_skip, c_out, c_in) of a network that is preconditioned for data of standard deviation s.
+
+    Formula: `c_skip = s^2 / (s^2 + lam)`, `c_out = s sqrt(lam / (s^2 + lam))`, `c_in = 1 / sqrt(s^2 + lam)`.
+
+    Args:
+        lam: step of the prox, the variance of the noise in u, any shape.
+        std: standard deviation s of the data, in the units of the images.
+    """
+    total = std**2 + jnp.asarray(lam)
+    return std**2 / total, std * jnp.sqrt(lam / total), 1.0 / jnp.sqrt(total)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preconditioned:
+    """A flax module with its preconditioning: `init` and `apply` are pure functions of a plain dict of parameters.
+
+    Attributes:
+        module: maps (images `[B, H, W, C]`, condition `[B]`) to images.
+        image_shape: (H, W, C).
+        mean: mean m of the data.
+        std: standard deviation s of the data, in the units of the images.
+    """
+
+    module: nn.Module
+    image_shape: Shape
+    mean: float = 0.0
+    std: float = 0.5
+
+    def init(self, key: Key) -> PyTree:
+        """Draw the parameters.
+
+        Args:
+            key: random key.
+        """
+        return self.module.init(key, jnp.zeros((1, *self.image_shape)), jnp.zeros((1,)))["params"]
+
+    def apply(self, params: PyTree, u: Float[Array, "*b h w c"], lam: Float[Array, "*b"] | float) -> Array:
+        """Evaluate phi(u, lam), for a batch or for one image.
+
+        Args:
+            params: what `init` returned, or trained from it.
+            u: `[B, H, W, C]` with lam `[B]`, or `[H, W, C]` with a scalar lam; in [-1, 1] plus noise.
+            lam: step of the prox, the variance of the noise in u; 0 returns u.
+        """
+        lam = jnp.asarray(lam, u.dtype)
+        batched = u if u.ndim == 4 else u[None]
+        levels = jnp.atleast_1d(lam)
+        c_skip, c_out, c_in = (c[:, None, None, None] for c in prox_coefficients(levels, self.std))
+        # The floor keeps log(0) out of the network; c_out = 0 removes what it says there.
+        condition = 0.25 * jnp.log(jnp.maximum(levels, 1e-12))
+        centred = batched - self.mean
+        out = self.mean + c_skip * centred + c_out * self.module.apply({"params": params}, c_in * centred, condition)
+        return out if u.ndim == 4 else out[0]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ProxNet:
+    """A trained network as a prior: `prox(v, lam) = network.apply(params, v, lam)`.
+
+    Attributes:
+        params: parameters (traced: another set of weights does not recompile).
+        network: what evaluates them (static).
+    """
+
+    params: PyTree
+    network: Preconditioned = dataclasses.field(metadata=dict(static=True))
+
+    def prox(self, v: Float[Array, "h w c"], lam: Scalar) -> Float[Array, "h w c"]:
+        """The learned proximal map, `phi(v, lam)`.
+
+        Args:
+            v: one image `[H, W, C]`, in [-1, 1] plus noise.
+            lam: step of the prox; 0 returns v.
+        """
+        return self.network.apply(self.params, v, lam)
