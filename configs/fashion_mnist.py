@@ -1,0 +1,72 @@
+"""Fashion-MNIST, 28 x 28 grey images padded to 32 x 32: the prior that comes with the library.
+
+    python -m launch.prepare --dataset=fashion_mnist
+    python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
+    python -m launch.evaluate --config=configs/fashion_mnist.py --output=runs/evaluation
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The configuration: data, network, training, sampling and tasks."""
+    config = ml_collections.ConfigDict()
+
+    config.data = ml_collections.ConfigDict(
+        dict(source="fashion_mnist", split="train", image_shape=(32, 32, 1), flip=False)
+    )
+    config.network = ml_collections.ConfigDict(
+        dict(
+            unet=dict(
+                channels=(64, 128),
+                blocks=(1, 2),
+                attention=(False, True),
+                patch=2,
+                head_channels=64,
+                embedding=128,
+                dtype="float32",  # bfloat16 pays on a GPU or TPU and costs on a CPU
+            ),
+            # Of the padded training images.
+            mean=-0.56,
+            std=0.66,
+        )
+    )
+    config.train = ml_collections.ConfigDict(
+        dict(
+            seed=0,
+            steps=9_000,
+            batch_size=64,
+            # log lam is uniform between the squares of these, in the units of the images.
+            sigma_min=0.01,
+            sigma_max=10.0,
+            # Warm start by `l1` or `l2` for this share of the steps, then proximal matching while zeta falls, in units of c_out.
+            warm_up="l2",
+            warm_share=1.0,
+            zeta_start=2.0,
+            zeta_end=1.0,
+            learning_rate=1e-3,
+            warmup_steps=500,
+            decay_share=0.4,
+            adam_b2=0.99,
+            weight_decay=1e-4,
+            clip_norm=1.0,
+            ema_decay=0.999,
+            sharding="replicated",  # or `fsdp`
+            log_every=50,
+            save_every=500,
+            sheet_every=2000,
+        )
+    )
+    config.sampler = ml_collections.ConfigDict(dict(calls=100, samples=8))
+    # sigma is the noise of the measurement in the units of the images, which lie in [-1, 1].
+    config.tasks = ml_collections.ConfigDict(
+        dict(
+            inpainting=dict(operator="random_mask", hidden=0.7, sigma=0.05),
+            box_inpainting=dict(operator="box_mask", box=(8, 8, 16, 16), sigma=0.05),
+            super_resolution=dict(operator="average_downsampling", factor=4, sigma=0.05),
+            bicubic_super_resolution=dict(operator="bicubic_downsampling", factor=4, sigma=0.05),
+            blur=dict(operator="gaussian_blur", width=1.2, boundary="reflect", sigma=0.05),
+            circular_blur=dict(operator="gaussian_blur", width=1.2, boundary="circular", sigma=0.05),
+        )
+    )
+    return config

@@ -1,0 +1,201 @@
+"""Images as files, as bytes and as the floats that the library works in.
+
+x = u / 127.5 - 1        u in {0, ..., 255}, x in [-1, 1]
+"""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from PIL import Image, ImageOps
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+class UnreadableImage(ValueError):
+    """A file that is there and is no image that can be decoded; `path` and `reason` say which and why."""
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(f"{path} could not be read as an image: {reason}")
+        self.path, self.reason = path, reason
+
+
+class ReadImages(NamedTuple):
+    """What `read_images` found.
+
+    Attributes:
+        images: float32 [H, W, C] in [-1, 1] each.
+        paths: their files.
+        unreadable: the files that could not be decoded.
+    """
+
+    images: list[np.ndarray]
+    paths: list[Path]
+    unreadable: list[UnreadableImage]
+
+
+def to_float(pixels: np.ndarray) -> Float[np.ndarray, "..."]:
+    """Bytes to floats: `x = u / 127.5 - 1`, so 0 becomes -1 and 255 becomes 1.
+
+    Args:
+        pixels: uint8, any shape.
+
+    Returns:
+        float32 in [-1, 1], the same shape.
+
+    Raises:
+        TypeError: if `pixels` are not uint8; a float image would be scaled twice.
+    """
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"to_float expects uint8 pixels 0..255, got {pixels.dtype}.")
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_uint8(image: Float[np.ndarray, "*shape"] | Float[Array, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Floats to bytes: `u = round(127.5 (x + 1))`, clipped to 0..255; the inverse of `to_float`.
+
+    Args:
+        image: floats in [-1, 1], any shape; what lies outside is clipped.
+
+    Returns:
+        uint8, the same shape.
+
+    Raises:
+        ValueError: if `image` holds a NaN, which has no byte.
+    """
+    image = np.asarray(image, np.float32)
+    if np.isnan(image).any():
+        raise ValueError(f"The image of shape {image.shape} holds NaN: it cannot be turned into bytes.")
+    return np.clip(np.rint((image + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """The image files of a folder and its subfolders by their suffix, in sorted order.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if `folder` is not there, or is a file.
+        ValueError: if it holds no file with an image's suffix.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; a folder of images was expected.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise ValueError(f"The folder {folder} holds no images: no file ends with one of {' '.join(SUFFIXES)}.")
+    return paths
+
+
+def open_image(path: str | Path, channels: int) -> Image.Image:
+    """One file, decoded, upright by its EXIF orientation, in mode L (channels=1) or RGB (channels=3).
+
+    16-bit images are scaled to 8 bits; an alpha channel is dropped.
+
+    Raises:
+        ValueError: if `channels` is neither 1 nor 3.
+        FileNotFoundError, IsADirectoryError: if `path` is not a file.
+        UnreadableImage: if it cannot be decoded.
+    """
+    path = Path(path).expanduser()
+    mode = {1: "L", 3: "RGB"}.get(channels)
+    if mode is None:
+        raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; one image file was expected.")
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):  # PIL would clip 16 bits at 255 instead of scaling them
+                image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
+            if image.mode == "F":
+                raise ValueError("floating-point pixels, whose range is not known")
+            return image.convert(mode)
+    except Exception as error:  # a damaged file makes the decoders raise nearly anything
+        raise UnreadableImage(path, str(error) or type(error).__name__) from error
+
+
+def pixels_of(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
+    """The bytes of an image in mode L or RGB, with the channel axis kept."""
+    pixels = np.asarray(image, np.uint8)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def read_image(path: str | Path, channels: int = 3) -> Float[np.ndarray, "h w c"]:
+    """One image file as float32 [H, W, channels] in [-1, 1].
+
+    Args:
+        path: a file in any format that Pillow reads.
+        channels: 1 for grey, 3 for RGB; the file is converted.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: if `path` is not a file.
+        UnreadableImage: if it cannot be decoded.
+    """
+    return to_float(pixels_of(open_image(path, channels)))
+
+
+def read_images(path: str | Path, channels: int = 3) -> ReadImages:
+    """One image file, or every image of a folder in sorted order, as floats [H, W, channels] in [-1, 1].
+
+    Files that cannot be decoded are listed in `unreadable` and left out; sizes may differ between images.
+
+    Raises:
+        FileNotFoundError: if `path` is not there.
+        ValueError: if the folder holds no images, or not one of them can be read.
+    """
+    path = Path(path).expanduser()
+    images, paths, unreadable = [], [], []
+    for file in [path] if path.is_file() else find_images(path):
+        try:
+            images.append(read_image(file, channels))
+            paths.append(file)
+        except UnreadableImage as error:
+            unreadable.append(error)
+    if not images:
+        raise none_readable(path, unreadable)
+    return ReadImages(images, paths, unreadable)
+
+
+def read_npz(path: str | Path, split: str) -> tuple[UInt8[np.ndarray, "n h w c"], np.ndarray | None]:
+    """The images of one split of an `.npz`, its array `split`, and their labels, `<split>_label`, None where absent.
+
+    Args:
+        path: the file.
+        split: the name of the array.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no .npz, has no array `split`, or one that is not uint8 [N, H, W] or [N, H, W, C].
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not an .npz file, or is cut short.")
+    with np.load(path) as arrays:
+        if split not in arrays:
+            raise ValueError(f"{path} has no split {split!r}; its arrays are {', '.join(arrays)}.")
+        images = arrays[split]
+        labels = arrays[f"{split}_label"] if f"{split}_label" in arrays else None
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            f"{split!r} of {path} is {images.dtype} {list(images.shape)}; images are uint8 [N, H, W] or [N, H, W, C]."
+        )
+    return images[..., None] if images.ndim == 3 else images, labels
+
+
+def none_readable(path: Path, unreadable: Sequence[UnreadableImage]) -> ValueError:
+    """The error for a file or folder of which no image could be decoded.
+
+    Args:
+        path: the file or folder.
+        unreadable: its files; the error shows the first few with their reasons.
+    """
+    reasons = "\n".join(f"  {error.path}: {error.reason}" for error in unreadable[:5])
+    return ValueError(f"None of the {len(unreadable)} image files of {path} could be read:\n{reasons}")

@@ -1,0 +1,59 @@
+"""Where arrays live: a mesh of all devices along one axis, and the shardings of batches and states on it.
+
+Data parallel and fully sharded (FSDP) training are one program with two shardings of its state.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+
+def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh with the one axis `data` over all devices of all processes.
+
+    Args:
+        devices: devices to use; all of them if None.
+    """
+    # Auto axes: the default, Explicit, asks for a sharding in every gather inside the network.
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The sharding of a batch: its first axis is split over the devices.
+
+    Args:
+        mesh: mesh with the axis `data`.
+    """
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicated(mesh: Mesh, tree: PyTree) -> PyTree:
+    """A sharding for each leaf that puts a whole copy on every device (data parallel).
+
+    Args:
+        mesh: mesh with the axis `data`.
+        tree: arrays or their shapes, from `jax.eval_shape`.
+    """
+    return jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), tree)
+
+
+def fully_sharded(mesh: Mesh, tree: PyTree, smallest: int = 2**12) -> PyTree:
+    """A sharding for each leaf that splits its largest axis that the devices divide (FSDP).
+
+    Args:
+        mesh: mesh with the axis `data`.
+        tree: arrays or their shapes, from `jax.eval_shape`.
+        smallest: leaves with fewer elements stay whole, since sending them costs more than holding them.
+    """
+    count = mesh.shape["data"]
+
+    def of(leaf: jax.ShapeDtypeStruct) -> NamedSharding:
+        axes = [axis for axis in range(len(leaf.shape)) if leaf.shape[axis] % count == 0]
+        if not axes or np.prod(leaf.shape) < smallest:
+            return NamedSharding(mesh, PartitionSpec())
+        axis = max(axes, key=lambda a: leaf.shape[a])
+        return NamedSharding(mesh, PartitionSpec(*(None,) * axis, "data"))
+
+    return jax.tree.map(of, tree)

@@ -1,0 +1,111 @@
+"""One training step: draw levels and noise, match the prox, descend, average.
+
+    u = x_0 + sqrt(lam) eps,  lam = schedule.lam(t),  t ~ U[0, 1] stratified over the batch
+    theta <- theta - optimizer(grad mean_i loss((phi_theta(u_i, lam_i) - x_i) / c_out(lam_i)))
+    ema   <- d ema + (1 - d) theta,  d = min(decay, (1 + step) / (10 + step))
+
+A step is a pure function of (state, batch, key of the run): what is random in it comes from `fold_in(key, step)`, so a
+resumed run goes on as if it had never stopped. It is one global-view program: with the state replicated it is data
+parallel, with the state sharded it is FSDP, and the compiler puts in the communication.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from pgm_jax.networks import Preconditioned, prox_coefficients
+from pgm_jax.training.losses import Objective
+from pgm_jax.types import Images, Key, Schedule
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that a training run carries, and all that a checkpoint holds.
+
+    Attributes:
+        step: number of steps taken.
+        params: parameters of the network.
+        ema: their exponential moving average, which is what one ships.
+        opt_state: state of the optimizer.
+    """
+
+    step: Array
+    params: PyTree
+    ema: PyTree
+    opt_state: PyTree
+
+
+TrainStep = Callable[[TrainState, Array, Key], tuple[TrainState, dict[str, Array]]]
+
+
+def init_state(key: Key, network: Preconditioned, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step; the average starts at the parameters.
+
+    Args:
+        key: random key of the parameters.
+        network: network to train.
+        optimizer: its optimizer.
+    """
+    params = network.init(key)
+    # A copy, since a step donates its state and no buffer may be donated twice.
+    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def stratified_times(key: Key, count: int) -> Float[Array, " b"]:
+    """Times that are uniform on [0, 1] each, and spread evenly together: `(u + i / B) mod 1`.
+
+    Args:
+        key: random key.
+        count: number of times B.
+    """
+    return (jax.random.uniform(key) + jnp.arange(count) / count) % 1.0
+
+
+def make_step(
+    network: Preconditioned,
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+    objective: Objective,
+    ema_decay: float,
+) -> TrainStep:
+    """Build the training step `(state, images, key) -> (state, scalars)`.
+
+    Args:
+        network: network to train.
+        optimizer: optax transformation, clipping and learning rate included.
+        schedule: distribution of the levels: lam(t), t uniform; the `ve` schedule makes log lam uniform.
+        objective: loss of one example's residual, see `matching_objective`.
+        ema_decay: largest decay of the average of the parameters.
+
+    Returns:
+        A pure function of the state, images `[B, H, W, C]` in [-1, 1] and the key of the run. Its scalars are `loss`,
+        `mse` (mean of r^2), `weight` (mean weight), `dead` (share of examples of weight below 0.001, which carry no
+        gradient) and `grad_norm`.
+    """
+
+    def loss_of(params: PyTree, images: Images, lam: Array, noise: Array, step: Array) -> tuple[Array, dict]:
+        u = images + jnp.sqrt(lam)[:, None, None, None] * noise
+        _, c_out, _ = prox_coefficients(lam, network.std)
+        residual = (network.apply(params, u, lam) - images) / c_out[:, None, None, None]
+        loss, weight = jax.vmap(objective, (0, None))(residual, step)
+        scalars = dict(mse=jnp.mean(residual**2), weight=jnp.mean(weight), dead=jnp.mean(weight < 1e-3))
+        return jnp.mean(loss), scalars
+
+    def step(state: TrainState, images: Images, key: Key) -> tuple[TrainState, dict[str, Array]]:
+        key_time, key_noise = jax.random.split(jax.random.fold_in(key, state.step))
+        lam = jax.vmap(schedule.lam)(stratified_times(key_time, images.shape[0]))
+        noise = jax.random.normal(key_noise, images.shape)
+        (loss, scalars), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params, images, lam, noise, state.step)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+        ema = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, state.ema, params)
+        scalars = dict(loss=loss, grad_norm=optax.tree.norm(grads), **scalars)
+        return TrainState(state.step + 1, params, ema, opt_state), scalars
+
+    return step

@@ -1,0 +1,95 @@
+"""What a training run leaves for people: scalars as JSON lines and for TensorBoard, and sheets of images."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+from pgm_jax.training.images import to_uint8
+
+
+class ScalarWriter:
+    """Scalars of a run, to `metrics.jsonl` and to TensorBoard's event files in the same folder."""
+
+    def __init__(self, folder: str | Path, start: int = 0):
+        """Open the files of a run and drop the lines that a resumed run will write again.
+
+        Args:
+            folder: folder of the run; made where it is missing.
+            start: step at which the run goes on; lines of later steps are dropped.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "metrics.jsonl"
+        if self._path.exists():
+            kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= start]
+            self._path.write_text("".join(f"{line}\n" for line in kept))
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Append the scalars of one step.
+
+        Args:
+            step: number of steps taken.
+            scalars: names and values.
+        """
+        with self._path.open("a") as file:
+            file.write(json.dumps(dict(step=step, **{name: float(value) for name, value in scalars.items()})) + "\n")
+        for name, value in scalars.items():
+            self._board.add_scalar(name, float(value), step)
+
+    def image(self, step: int, name: str, sheet: np.ndarray) -> None:
+        """Show a picture in TensorBoard.
+
+        Args:
+            step: number of steps taken.
+            name: tag of the picture.
+            sheet: uint8 `[H, W, C]`.
+        """
+        self._board.add_image(name, sheet, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self._board.close()
+
+
+def _step_of(line: str) -> float:
+    # The last line of a killed run may be half a line: it is dropped as if it lay in the future.
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return float("inf")
+
+
+def image_sheet(rows: Float[np.ndarray, "r n h w c"], gap: int = 2, zoom: int = 2) -> np.ndarray:
+    """Lay rows of images out as one picture, uint8 `[H', W', 3]`.
+
+    Args:
+        rows: images in [-1, 1], `[R, N, H, W, C]`, C = 1 or 3; values outside are clipped.
+        gap: white pixels between images, before zooming.
+        zoom: how many times to repeat each pixel.
+    """
+    count_rows, count, height, width, channels = rows.shape
+    images = to_uint8(np.clip(rows, -1.0, 1.0))
+    sheet = np.full((count_rows * (height + gap) + gap, count * (width + gap) + gap, 3), 255, np.uint8)
+    for i in range(count_rows):
+        for j in range(count):
+            top, left = gap + i * (height + gap), gap + j * (width + gap)
+            sheet[top : top + height, left : left + width] = images[i, j] if channels == 3 else images[i, j][..., :1]
+    return sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def save_image(path: str | Path, sheet: np.ndarray) -> None:
+    """Write a picture; its folder is made where it is missing.
+
+    Args:
+        path: file to write.
+        sheet: uint8 `[H, W, 3]`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(path)
