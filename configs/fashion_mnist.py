@@ -1,8 +1,8 @@
 """Fashion-MNIST, 28 x 28 grey images padded to 32 x 32: the prior that comes with the library.
 
-    python -m launch.prepare --dataset=fashion_mnist
-    python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
-    python -m launch.evaluate --config=configs/fashion_mnist.py --output=runs/evaluation
+python -m launch.prepare --dataset=fashion_mnist
+python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
+python -m launch.evaluate --config=configs/fashion_mnist.py --output=runs/evaluation
 """
 
 import ml_collections
@@ -37,9 +37,10 @@ def get_config() -> ml_collections.ConfigDict:
             steps=9_000,
             batch_size=64,
             # log lam is uniform between the squares of these, in the units of the images.
-            sigma_min=0.01,
-            sigma_max=10.0,
-            # Warm start by `l1` or `l2` for this share of the steps, then proximal matching while zeta falls, in units of c_out.
+            sigma_min=0.02,
+            sigma_max=5.0,
+            # Warm start by `l1` or `l2` for this share of the steps, then proximal matching while zeta, in units of
+            # c_out, falls.
             warm_up="l2",
             warm_share=1.0,
             zeta_start=2.0,

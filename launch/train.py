@@ -1,100 +1,214 @@
-"""Train a prox network on clean images alone.
+"""Trains a prox network on clean images alone.
 
+  Fashion-MNIST, prepared by launch.prepare:
     python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
-    python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/mine --config.data.source=./photos
-    python -m launch.train ... --config.train.batch_size=256 --config.train.sharding=fsdp
+  your own images, a folder or an .npz:
+    python -m launch.train --workdir=runs/mine --config.data.source=./photos --config.data.image_shape='(64, 64, 3)'
+  another setting of the configuration, on all devices of this machine, the state shared out among them:
+    python -m launch.train --workdir=runs/large --config.train.batch_size=256 --config.train.sharding=fsdp
 
-The folder gets checkpoints, metrics.jsonl, TensorBoard files, sheets of images, config.json, and at the end prior.npz,
-which `launch.restore` and `launch.evaluate` take by --prior. Start the same command again to go on after a stop.
+WORKDIR/ gets checkpoints/, config.json, metrics.jsonl and tensorboard/, sheets/ of restored images, and at the end
+prior.npz, which launch.restore and launch.evaluate take by --prior. A run that was stopped, by Ctrl-C, SIGTERM or
+worse, goes on where it was when the same command is started again; with more --config.train.steps so does a finished
+one.
 """
 
+import contextlib
 import json
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 import optax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
-from launch.output import run_record
-from pgm_jax.networks import ProxNet
+from launch.output import differences, run_record
+from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.pretrained import describe, network_of, save_prior
 from pgm_jax.schedules import ve
+from pgm_jax.training.checkpoint import CheckpointError
 from pgm_jax.training.data import batches, open_source
 from pgm_jax.training.images import to_float
-from pgm_jax.training.loop import Cadence, train
+from pgm_jax.training.loop import Cadence, NotFiniteError, train
 from pgm_jax.training.losses import l1, l2, matching_objective
-from pgm_jax.training.sharding import fully_sharded, replicated
+from pgm_jax.training.sharding import fully_sharded, replicated, whole
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/fashion_mnist.py", "What to train, on what, and how.")
+WARM_UPS = {"l1": l1, "l2": l2}
+SHARDINGS = {"replicated": replicated, "fsdp": fully_sharded}
+POSITIVE = ("learning_rate", "clip_norm", "sigma_min", "sigma_max", "zeta_start", "zeta_end")
+SHARES = ("warm_share", "decay_share", "adam_b2", "ema_decay")
+COUNTS = dict(steps=1, batch_size=1, warmup_steps=0, log_every=1, save_every=1, sheet_every=0)  # with the least
+
+
+@contextlib.contextmanager
+def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """End the process by the words of an error that is the user's to mend, without a traceback."""
+    try:
+        yield
+    except kinds as error:
+        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
+        if isinstance(cause, KeyError):  # how ml_collections speaks of a field that is not there
+            error = f"the configuration has no setting {' '.join(str(cause.args[0]).split())}"
+        sys.exit(f"launch.train: {error}")
+
+
+# The default configuration is read here, with the settings of the command line; one that is given, in `parse_flags`.
+with one_line_errors(AttributeError, OSError):
+    _CONFIG = config_flags.DEFINE_config_file(
+        "config",
+        "configs/fashion_mnist.py",
+        "What to train, on what, and how; change a setting by --config.train.steps=9.",
+    )
 _WORKDIR = flags.DEFINE_string("workdir", "runs/train", "Folder of the run; a run that is in it goes on.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; TFDS's own place by default.")
 _MULTI_HOST = flags.DEFINE_bool("multi_host", False, "Join the processes of a pod before anything else.")
 
-WARM_UPS = {"l1": l1, "l2": l2}
-SHARDINGS = {"replicated": replicated, "fsdp": fully_sharded}
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """The arguments that are no flags."""
+    with one_line_errors(AttributeError, OSError):
+        return app.parse_flags_with_usage(argv)
 
 
-def choose(table: dict, name: str, what: str):
+def choose(table: dict, name: str, what: str) -> Any:
     """Look a name of the configuration up, and name the known ones where it is unknown."""
     if name not in table:
         raise ValueError(f"config.train.{what} is {name!r}; it must be one of {', '.join(table)}.")
     return table[name]
 
 
+def check(train_config: ml_collections.ConfigDict) -> None:
+    """Raise a ValueError for a number that the training cannot have."""
+    c = train_config
+    for name, least in COUNTS.items():
+        if (value := getattr(c, name)) < least:
+            raise ValueError(f"config.train.{name} is {value}; it must be at least {least}.")
+    for name in POSITIVE:
+        if not 0.0 < (value := getattr(c, name)) < float("inf"):
+            raise ValueError(f"config.train.{name} is {value}; it must be positive and finite.")
+    for name in SHARES:
+        if not 0.0 <= (value := getattr(c, name)) <= 1.0:
+            raise ValueError(f"config.train.{name} is {value}; it must be from 0 to 1.")
+    if c.sigma_min >= c.sigma_max:
+        raise ValueError(f"config.train.sigma_min is {c.sigma_min}; it must be below sigma_max, {c.sigma_max}.")
+    if c.batch_size % jax.device_count():
+        raise ValueError(
+            f"config.train.batch_size is {c.batch_size}; it must be a multiple of the {jax.device_count()} devices."
+        )
+
+
+def checked_network(config: ml_collections.ConfigDict) -> Preconditioned:
+    """The network of the configuration, once it is known that it takes the images."""
+    try:
+        network = network_of(config.network.to_dict() | dict(image_shape=config.data.image_shape))
+        jax.eval_shape(network.init, jax.random.key(0))
+    except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"config.network makes no network for images of {tuple(config.data.image_shape)}: {error} Give channels, "
+            "blocks and attention one entry a level, and images whose sides are multiples of patch * 2^(levels - 1)."
+        ) from error
+    return network
+
+
 def optimizer_of(train_config: ml_collections.ConfigDict) -> optax.GradientTransformation:
     """AdamW with clipping; the learning rate warms up, stays, and falls linearly to 0 over the last part."""
     c = train_config
     decay_steps = int(c.steps * c.decay_share)
-    rate = optax.schedules.join_schedules(
-        [
-            optax.schedules.linear_schedule(0.0, c.learning_rate, c.warmup_steps),
-            optax.schedules.linear_schedule(c.learning_rate, 0.0, decay_steps),
-        ],
-        [c.steps - decay_steps],
-    )
+    rise = optax.schedules.linear_schedule(0.0 if c.warmup_steps else c.learning_rate, c.learning_rate, c.warmup_steps)
+    fall = optax.schedules.linear_schedule(1.0, 0.0, decay_steps, transition_begin=c.steps - decay_steps)
     return optax.chain(
-        optax.clip_by_global_norm(c.clip_norm), optax.adamw(rate, b2=c.adam_b2, weight_decay=c.weight_decay)
+        optax.clip_by_global_norm(c.clip_norm),
+        optax.adamw(lambda step: rise(step) * fall(step), b2=c.adam_b2, weight_decay=c.weight_decay),
     )
+
+
+def open_workdir(folder: Path, record: dict[str, Any]) -> str | None:
+    """Write config.json and say what differs from that of the run in the folder; the former config.json.
+
+    Raises:
+        ValueError: if the folder is a file or holds a run that is no training.
+    """
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; --workdir is the folder of a run.")
+    path = folder / "config.json"
+    former = path.read_text() if path.is_file() else None
+    try:
+        old = json.loads(former) if former else {}
+    except json.JSONDecodeError:
+        old = {}
+    settings = ("data", "network", "train")
+    was, now = ({name: run.get("config", {}).get(name) for name in settings} for run in (old or record, record))
+    if was["train"] is None:
+        raise ValueError(f"{folder} holds a run that is no training; give another --workdir.")
+    if changed := list(differences(was, now)):
+        print(f"The run in {folder} has had another configuration:", *changed, sep="\n  ", flush=True)
+    elif old:
+        return former
+    history = [*old.get("changed", []), *(f"{record['started']}: {change}" for change in changed)]
+    _write(path, json.dumps(record | dict(changed=history), indent=2))
+    return former
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, path)
 
 
 def main(argv: list[str]) -> None:
     """Read the configuration, train, and write the averaged weights as a prior."""
     if len(argv) > 1:
-        raise app.UsageError(f"Arguments that are no flags: {' '.join(argv[1:])}")
+        raise app.UsageError(f"unexpected {argv[1:]}: every argument is a --flag")
+    logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each save
     if _MULTI_HOST.value:
         jax.distributed.initialize()
-    config, folder = _CONFIG.value, Path(_WORKDIR.value)
-    c = config.train
-    network = network_of(config.network.to_dict() | dict(image_shape=config.data.image_shape))
-    source = open_source(config.data.source, config.data.split, config.data.image_shape, _DATA_DIR.value)
-    shard = (jax.process_index(), jax.process_count())
-    dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
-    description = json.loads(json.dumps(dict(network=describe(network), optimizer="adamw")))
-    folder.mkdir(parents=True, exist_ok=True)
+    config, folder = _CONFIG.value, Path(_WORKDIR.value).expanduser()
+    with one_line_errors(ValueError, TypeError, OSError, AttributeError):
+        c = config.train
+        check(c)
+        network = checked_network(config)
+        warm_up, sharding = choose(WARM_UPS, c.warm_up, "warm_up"), choose(SHARDINGS, c.sharding, "sharding")
+        objective = matching_objective(warm_up, int(c.steps * c.warm_share), c.steps, c.zeta_start, c.zeta_end)
+        source = open_source(config.data.source, config.data.split, config.data.image_shape, _DATA_DIR.value)
+        shard = (jax.process_index(), jax.process_count())
+        dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
+        optimizer = optimizer_of(c)
+        former = open_workdir(folder, run_record(config, c.seed)) if jax.process_index() == 0 else None
+    try:
+        state = train(
+            network,
+            optimizer,
+            ve(c.sigma_min, c.sigma_max),
+            objective,
+            dataset,
+            jax.random.key(c.seed),
+            folder=folder,
+            steps=c.steps,
+            description=dict(network=describe(network), optimizer="adamw"),
+            ema_decay=c.ema_decay,
+            cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
+            preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
+            state_sharding=sharding,
+        )
+    except NotFiniteError as error:
+        sys.exit(f"launch.train: {error}")
+    except CheckpointError as error:
+        if former:
+            _write(folder / "config.json", former)  # the run in the folder is still what it was
+        sys.exit(f"launch.train: {error}")
+    ema = whole(state.ema)
     if jax.process_index() == 0:
-        (folder / "config.json").write_text(json.dumps(run_record(config, c.seed), indent=2))
-    state = train(
-        network,
-        optimizer_of(c),
-        ve(c.sigma_min, c.sigma_max),
-        matching_objective(choose(WARM_UPS, c.warm_up, "warm_up"), int(c.steps * c.warm_share), c.steps, c.zeta_start, c.zeta_end),
-        dataset,
-        jax.random.key(c.seed),
-        folder=folder,
-        steps=c.steps,
-        description=description,
-        ema_decay=c.ema_decay,
-        cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
-        preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
-        state_sharding=choose(SHARDINGS, c.sharding, "sharding"),
-    )
-    if jax.process_index() == 0:
-        save_prior(folder / "prior.npz", ProxNet(jax.device_get(state.ema), network))
-        print(f"{int(state.step)} of {c.steps} steps; the averaged weights are in {folder / 'prior.npz'}")
+        save_prior(folder / "prior.part.npz", ProxNet(ema, network))
+        os.replace(folder / "prior.part.npz", folder / "prior.npz")
+        print(f"{int(state.step)} of {c.steps} steps; the averaged weights are in {folder / 'prior.npz'}", flush=True)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

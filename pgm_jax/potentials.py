@@ -198,8 +198,9 @@ class Ball(_ByAutodiff):
             v: point.
             lam: step of the prox, of no effect.
         """
-        norm = jnp.sqrt(jnp.sum(v**2))
-        return jnp.where(norm > self.radius, v * (self.radius / jnp.maximum(norm, self.radius)), v)
+        # The square root keeps away from 0, where it has no derivative.
+        square, bound = jnp.sum(v**2), jnp.square(self.radius)
+        return jnp.where(square > bound, v * (self.radius / jnp.sqrt(jnp.maximum(square, bound))), v)
 
 
 @jax.tree_util.register_dataclass
@@ -219,7 +220,7 @@ class Mixture(_ByAutodiff):
 
     def _log_components(self, x: Array) -> Array:
         axes = tuple(range(1, self.means.ndim))
-        return jnp.log(self.weights) - jnp.sum((x - self.means) ** 2, axis=axes) / (2 * self.std**2)
+        return jnp.log(self.weights) - jnp.sum((x[None] - self.means) ** 2, axis=axes) / (2 * self.std**2)
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
         """The value, `-log sum_j w_j exp(-|x - m_j|^2 / (2 s^2))`.
@@ -243,13 +244,13 @@ class Mixture(_ByAutodiff):
         variance = self.std**2
 
         def descend(start: Array) -> Array:
-            def step(_: int, u: Array) -> Array:
+            def step(_: Array, u: Array) -> Array:
                 centre = jnp.tensordot(jax.nn.softmax(self._log_components(u)), self.means, axes=1)
                 return (variance * v + lam * centre) / (variance + lam)
 
             return jax.lax.fori_loop(0, iterations, step, start)
 
-        ends = jax.vmap(descend)((variance * v + lam * self.means) / (variance + lam))
+        ends = jax.vmap(descend)((variance * v[None] + lam * self.means) / (variance + lam))
         # Multiplied by lam, so that lam = 0 compares distances and returns v.
         objective = jax.vmap(lambda u: lam * self.value(u) + jnp.sum((u - v) ** 2) / 2)(ends)
         return ends[jnp.argmin(objective)]

@@ -12,8 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.networks import Preconditioned, ProxNet, UNet
 
@@ -51,10 +50,7 @@ def save_prior(path: str | Path, prior: ProxNet) -> None:
         path: file to write; ends in `.npz`.
         prior: network and parameters.
     """
-    leaves = {
-        "/".join(keys): np.asarray(leaf).astype(np.float16)
-        for keys, leaf in flatten_dict(jax.device_get(prior.params)).items()
-    }
+    leaves = {name: leaf.astype(np.float16) for name, leaf in _named_leaves(jax.device_get(prior.params)).items()}
     np.savez_compressed(path, network=json.dumps(describe(prior.network)), **leaves)
 
 
@@ -77,7 +73,8 @@ def load_prior(path: str | Path) -> ProxNet:
         network = network_of(json.loads(str(arrays.pop("network"))))
     except Exception as error:  # zipfile, numpy and json each have their own way to say that a file is damaged
         raise ValueError(f"{path} is no readable prior ({error}); give a file that `save_prior` wrote.") from error
-    expected = flatten_dict(jax.eval_shape(network.init, jax.random.key(0)), sep="/")
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    expected = _named_leaves(shapes)
     wrong = sorted(
         name
         for name in expected.keys() | arrays.keys()
@@ -85,8 +82,14 @@ def load_prior(path: str | Path) -> ProxNet:
     )
     if wrong:
         raise ValueError(f"{path}: the parameters {wrong[:4]} of {len(wrong)} do not fit the network it describes.")
-    params = {tuple(name.split("/")): jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
-    return ProxNet(unflatten_dict(params), network)
+    leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]
+    return ProxNet(jax.tree.unflatten(jax.tree.structure(shapes), leaves), network)
+
+
+def _named_leaves(params: PyTree) -> dict[str, Any]:
+    """Leaves by the path that leads to them, in the order of the tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def fashion_mnist_prior() -> ProxNet:

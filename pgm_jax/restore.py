@@ -115,7 +115,17 @@ def restore(
     chosen = jnp.asarray(quantiles, y.dtype)
     numbers = [jnp.asarray(number, y.dtype) for number in (sigma, beta)]
     return _restore(
-        prior, operator, y, key, rows, indices, chosen, *numbers, samples=samples, split=split, operator_axis=operator_axis
+        prior,
+        operator,
+        y,
+        key,
+        rows,
+        indices,
+        chosen,
+        *numbers,
+        samples=samples,
+        split=split,
+        operator_axis=operator_axis,
     )
 
 

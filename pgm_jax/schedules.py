@@ -317,7 +317,9 @@ def _levels(schedule: Schedule, t: Array) -> Levels:
     def closed(values: Array, last: float) -> Array:
         return jnp.append(values, jnp.asarray(last, values.dtype))
 
-    return Levels(closed(t, 0.0), closed(schedule.mu(t), 1.0), closed(schedule.sigma(t), 0.0), closed(schedule.lam(t), 0.0))
+    return Levels(
+        closed(t, 0.0), closed(schedule.mu(t), 1.0), closed(schedule.sigma(t), 0.0), closed(schedule.lam(t), 0.0)
+    )
 
 
 def uniform_levels(schedule: Schedule, count: int) -> Levels:

@@ -19,7 +19,7 @@ def fourier_features(c: Float[Array, " b"], count: int) -> Float[Array, "b count
 
 
 def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
-    """Fold squares of `factor` x `factor` pixels into channels: `[B, H, W, C]` to `[B, H/f, W/f, f f C]`; loses nothing.
+    """Fold squares of `factor` x `factor` pixels into channels, `[B, H, W, C]` to `[B, H/f, W/f, f f C]`; lossless.
 
     Args:
         x: features; H and W are multiples of `factor`.
@@ -62,7 +62,8 @@ class ResidualBlock(nn.Module):
         """
         h = nn.silu(_norm(x.shape[-1], self.dtype)(x))
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype)(h)
-        scale, shift = jnp.split(nn.Dense(2 * self.channels, dtype=self.dtype)(condition)[:, None, None, :], 2, axis=-1)
+        modulation = nn.Dense(2 * self.channels, dtype=self.dtype)(condition)
+        scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
         h = nn.silu(_norm(self.channels, self.dtype)(h) * (1 + scale) + shift)
         # The block starts as the identity, which lets deep networks train from the first step.
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
@@ -86,6 +87,8 @@ class Attention(nn.Module):
         """
         b, h, w, c = x.shape
         tokens = _norm(c, self.dtype)(x).reshape(b, h * w, c)
-        qkv = nn.Dense(3 * c, dtype=self.dtype)(tokens).reshape(b, h * w, 3, c // self.head_channels, self.head_channels)
+        qkv = nn.Dense(3 * c, dtype=self.dtype)(tokens).reshape(
+            b, h * w, 3, c // self.head_channels, self.head_channels
+        )
         mixed = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]).reshape(b, h, w, c)
         return x + nn.Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros)(mixed)

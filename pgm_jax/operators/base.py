@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Inexact
 
 from pgm_jax.types import Image, Key, Operator, Scalar, Shape
 
-# Enough for rho / |A|^2 down to about 1e-4; beyond that the cost is bounded and the answer is an earlier iterate.
+# The worst case at rho = 2e-4 |A|^2 in float32, by sqrt(|A|^2 / rho) / 2 * ln(2 / tolerance); it bounds the cost below.
 MAX_SOLVE_ITERATIONS = 500
 POWER_ITERATIONS = 100
 
@@ -58,7 +58,8 @@ class LinearOperator:
     def solve(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
         """argmin_x 1/2 |A x - y|^2 + rho/2 |x - v|^2, which is (A^T A + rho)^{-1} (A^T y + rho v).
 
-        v: image. y: measurement. rho >= 0, in units of |A|^2; for noise of deviation sigma, rho = sigma^2 / lam.
+        v: image. y: measurement. rho: at least 0, in the units of |A|^2; sigma^2 / lam for noise of deviation sigma.
+        At rho = 0, for measurements without noise, A has to be well conditioned on the entries that it observes.
         """
 
         def normal(d):

@@ -1,19 +1,27 @@
 """Checkpoints: one place that knows orbax, behind `open_checkpoints`, `save` and `load`.
 
 Kept are the newest steps, so that a run can go on, and the best one. A checkpoint is read into the shardings of its
-target, whatever the number of devices that wrote it; one that does not read is passed over for the one before.
+target, whatever the number of devices that wrote it; one that does not read is passed over for the one before and set
+aside, so that its step can be written again.
 """
 
+import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 Description = dict[str, Any]
 _log = logging.getLogger(__name__)
+
+
+class CheckpointError(ValueError):
+    """A folder's checkpoints belong to something else, or none of them can be read."""
 
 
 def open_checkpoints(folder: str | Path, newest: int = 2) -> ocp.CheckpointManager:
@@ -23,13 +31,19 @@ def open_checkpoints(folder: str | Path, newest: int = 2) -> ocp.CheckpointManag
         folder: where the checkpoints are.
         newest: how many of the newest to keep, besides the best.
     """
-    policies = ocp.checkpoint_managers
-    best = policies.BestN(get_metric_fn=lambda metrics: metrics["loss"], reverse=True, n=1)
+    folder = Path(folder).resolve()
+    # Orbax reads the losses of all steps as it opens: a damaged one would close the door to the others.
+    losses = {int(path.parts[-3]): path for path in folder.glob("*/metrics/metrics") if path.parts[-3].isdigit()}
+    _set_aside(folder, {step: "its loss is damaged" for step, path in losses.items() if not _is_json(path)})
+    policies, loss_of = ocp.checkpoint_managers, lambda metrics: metrics["loss"]
+    best = policies.BestN(get_metric_fn=loss_of, reverse=True, n=1, keep_checkpoints_without_metrics=False)
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(newest), best]),
+        best_fn=loss_of,  # without it the losses are not written, and a resumed run would not know the best
+        best_mode="min",
         cleanup_tmp_directories=True,
     )
-    return ocp.CheckpointManager(Path(folder).resolve(), options=options)
+    return ocp.CheckpointManager(folder, options=options)
 
 
 def save(checkpoints: ocp.CheckpointManager, step: int, state: PyTree, description: Description, loss: float) -> None:
@@ -49,7 +63,7 @@ def save(checkpoints: ocp.CheckpointManager, step: int, state: PyTree, descripti
 
 
 def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: Description) -> tuple[int, PyTree] | None:
-    """Read the newest checkpoint that can be read; those that cannot are named in a warning and deleted.
+    """Read the newest checkpoint that can be read; those that cannot are named in a warning and set aside.
 
     Args:
         checkpoints: what `open_checkpoints` returned.
@@ -60,61 +74,74 @@ def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: Descri
         (step, state), or None where there is no checkpoint.
 
     Raises:
-        ValueError: if the checkpoint belongs to something else (the fields that differ are named), or if there are
-            checkpoints and none can be read.
+        CheckpointError: if the checkpoint belongs to something else (the fields that differ are named), or if there
+            are checkpoints and none can be read.
     """
-    steps = sorted(checkpoints.all_steps(), reverse=True)
-    unreadable = []
-    for step in steps:
+    unreadable: dict[int, str] = {}
+    for step in sorted(checkpoints.all_steps(), reverse=True):
         try:
-            found = checkpoints.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))["description"]
-        except Exception as error:  # a truncated file shows as any of half a dozen types
-            unreadable.append(_say_unreadable(checkpoints, step, error))
-            continue
-        _check_same(found, description, checkpoints.directory / str(step))
-        try:
+            # The description first: a state of another network fails to read with the words of a damaged one.
+            found = checkpoints.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
+            _check_same(found["description"], description, checkpoints.directory / str(step))
             args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
             state = checkpoints.restore(step, args=args)["state"]
-        except Exception as error:
-            unreadable.append(_say_unreadable(checkpoints, step, error))
+        except CheckpointError:
+            raise
+        except Exception as error:  # a truncated file shows as any of half a dozen types
+            unreadable[step] = str(error).split("\n")[0][:200] or type(error).__name__
             continue
-        # Only now: with a good one in hand, a damaged one would block the step that shall be written again.
-        for damaged in unreadable:
-            checkpoints.delete(damaged)
+        if unreadable:
+            # Only now, with a good one in hand: where none reads, the fault may lie elsewhere.
+            _set_aside(Path(checkpoints.directory), unreadable)
+            checkpoints.reload()
+            _log.warning("The newest checkpoint of %s that can be read is %d.", checkpoints.directory, step)
         return step, state
-    if steps:
-        raise ValueError(
-            f"None of the checkpoints {steps} in {checkpoints.directory} can be read. Move the folder away to start anew."
+    if unreadable:
+        reasons = "; ".join(f"{step}: {reason}" for step, reason in unreadable.items())
+        raise CheckpointError(
+            f"None of the checkpoints in {checkpoints.directory} can be read ({reasons}). "
+            "Move the folder away to start anew."
         )
     return None
 
 
-def _say_unreadable(checkpoints: ocp.CheckpointManager, step: int, error: Exception) -> int:
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    _log.warning("Checkpoint %d in %s cannot be read (%s); trying the one before.", step, checkpoints.directory, reason)
-    return step
+def _set_aside(folder: Path, unreadable: dict[int, str]) -> None:
+    # Moved rather than deleted: what failed may have been the disk or the memory, not the file.
+    if jax.process_index() == 0:
+        for step, reason in unreadable.items():
+            aside = folder / f"{step}.damaged"
+            shutil.rmtree(aside, ignore_errors=True)
+            (folder / str(step)).rename(aside)
+            _log.warning("Checkpoint %d cannot be read (%s) and is now %s.", step, reason, aside)
+    # Unconditional: a process that comes late finds nothing left to set aside.
+    multihost_utils.sync_global_devices("damaged checkpoints are set aside")
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _check_same(found: Description, wanted: Description, path: Path) -> None:
-    found, wanted = _flatten(found), _flatten(wanted)
+    # By way of JSON, as the found one came: a tuple is a list there.
+    found, wanted = _flatten(found), _flatten(json.loads(json.dumps(wanted)))
     differing = [
         f"{name}: {found.get(name, 'absent')} in the checkpoint, {wanted.get(name, 'absent')} now"
         for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
+        if found.get(name, "absent") != wanted.get(name, "absent")
     ]
     if differing:
-        raise ValueError(
-            f"The checkpoint {path} belongs to another network or optimizer. What differs: " + "; ".join(differing) + ". "
+        raise CheckpointError(
+            f"The checkpoint {path} belongs to another network or optimizer. What differs: {'; '.join(differing)}. "
             "Give the configuration that it was trained with, or another folder."
         )
 
 
 def _flatten(tree: Any, name: str = "") -> dict[str, Any]:
-    """Nested dicts and sequences as one dict of dotted names, in which tuples and lists are the same."""
-    if isinstance(tree, dict):
-        items = tree.items()
-    elif isinstance(tree, (list, tuple)):
-        return {name: [jax.tree.leaves(item) if isinstance(item, dict) else item for item in tree]}
-    else:
+    """Nested dicts as one dict of dotted names."""
+    if not isinstance(tree, dict):
         return {name: tree}
-    return {k: v for key, value in items for k, v in _flatten(value, f"{name}.{key}" if name else str(key)).items()}
+    return {k: v for key, value in tree.items() for k, v in _flatten(value, f"{name}.{key}" if name else key).items()}

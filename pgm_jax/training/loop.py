@@ -2,13 +2,15 @@
 
 What happens to a run that stops:
     1. killed at any moment, it goes on from the newest readable checkpoint and ends at the same bits as if it had not;
-    2. on SIGTERM or Ctrl-C it finishes its step, saves and leaves;
-    3. on a loss that is not finite it stops, names the step and saves nothing after it;
-    4. finished, it does nothing when started again.
+    2. on SIGTERM or Ctrl-C it finishes its step, saves and leaves; the next one ends it at once;
+    3. on a loss, gradient or parameter that is not finite it stops, names the step and saves nothing from it on;
+    4. finished, it does nothing when started again; with more steps it goes on.
 """
 
 import contextlib
 import dataclasses
+import datetime
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,15 +21,17 @@ import grain
 import jax
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import PyTree
+from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pgm_jax.networks import Preconditioned
 from pgm_jax.training import checkpoint
 from pgm_jax.training.data import prefetched
 from pgm_jax.training.losses import Objective
-from pgm_jax.training.sharding import batch_sharding, device_mesh, replicated
+from pgm_jax.training.sharding import batch_sharding, device_mesh, replicated, whole
 from pgm_jax.training.step import TrainState, init_state, make_step
 from pgm_jax.training.writers import ScalarWriter, image_sheet, save_image
 from pgm_jax.types import Images, Key, Schedule
@@ -50,9 +54,13 @@ class Cadence:
     save: int = 500
     sheet: int = 1000
 
+    def __post_init__(self):
+        if min(self.log, self.save) < 1 or self.sheet < 0:
+            raise ValueError(f"{self}: log and save are at least 1 step, sheet at least 0.")
+
 
 class NotFiniteError(RuntimeError):
-    """The loss of a step was NaN or infinite."""
+    """The loss of a step, its gradient or the parameters after it were NaN or infinite."""
 
 
 def train(
@@ -83,7 +91,8 @@ def train(
         key: key of the run.
         folder: where checkpoints, scalars and sheets go.
         steps: number of steps of the whole run, the resumed ones included.
-        description: what the state belongs to (network, optimizer) as JSON; a checkpoint of another is refused.
+        description: what gives the state its shapes and its meaning (network, kind of optimizer) as JSON; a checkpoint
+            of another is refused. What may change on the way, such as a learning rate, does not belong here.
         ema_decay: largest decay of the average of the parameters.
         cadence: how often to log, save and draw.
         preview: images `[N, H, W, C]` in [-1, 1] for the sheets; no sheets if None.
@@ -94,58 +103,70 @@ def train(
         The state after the last step, or that at which SIGTERM or Ctrl-C arrived.
 
     Raises:
-        NotFiniteError: if the loss of a step, which is named, is NaN or infinite.
-        ValueError: if the folder's checkpoint belongs to another network or optimizer, or if no checkpoint reads.
+        NotFiniteError: if the loss of a step, which is named, its gradient or the parameters after it are not finite.
+        ValueError: if there are no steps, the decay is not in [0, 1), or the devices do not divide a batch.
+        CheckpointError: if the folder's checkpoint belongs to another network or optimizer, or if no checkpoint reads.
     """
-    mesh = device_mesh() if mesh is None else mesh
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; a run has at least 1.")
+    folder, mesh = Path(folder), device_mesh() if mesh is None else mesh
     key_init, key_run = jax.random.split(key)
     init = lambda k: init_state(k, network, optimizer)  # noqa: E731
     shapes = jax.eval_shape(init, key_init)
     shardings = state_sharding(mesh, shapes)
+    target = jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
+    step_fn = jax.jit(
+        make_step(network, optimizer, schedule, objective, ema_decay),
+        donate_argnums=0,
+        out_shardings=(shardings, None),
+    )
 
-    with checkpoint.open_checkpoints(Path(folder) / "checkpoints") as checkpoints, _stop_signal() as stopped:
-        target = jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
+    with contextlib.ExitStack() as stack:
+        stopped = stack.enter_context(_stop_signal())
+        checkpoints = stack.enter_context(checkpoint.open_checkpoints(folder / "checkpoints"))
         found = checkpoint.load(checkpoints, target, description)
         # Made under jit with its shardings, so that no device ever holds more than its part.
         start, state = found if found else (0, jax.jit(init, out_shardings=shardings)(key_init))
         if start >= steps:
+            _say(f"The run in {folder} has taken {start} steps of {steps}: nothing is left to do.")
             return state
-        step_fn = jax.jit(
-            make_step(network, optimizer, schedule, objective, ema_decay),
-            donate_argnums=0,
-            out_shardings=(shardings, None),
-        )
-        batches = prefetched(dataset, start)
-        sharding = batch_sharding(mesh)
-        writer = ScalarWriter(folder, start) if jax.process_index() == 0 else None
+        if start:
+            _say(f"Going on from step {start} of {steps} in {folder}.")
+        batches = _on_mesh(prefetched(dataset, start), mesh)
+        writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
+        show = stack.enter_context(_progress(steps, start))
         pending: list[dict[str, jax.Array]] = []
         clock, clock_step = time.perf_counter(), start
 
-        with _progress(steps, start) as show:
-            for step in range(start + 1, steps + 1):
-                local = next(batches)
-                batch = jax.make_array_from_process_local_data(sharding, local)
-                state, scalars = step_fn(state, batch, key_run)
-                pending.append(scalars)
-                last = step == steps or stopped()
-                save = last or step % cadence.save == 0
-                if last or save or step % cadence.log == 0:
-                    means = _mean_scalars(pending, step)
-                    rate = (step - clock_step) * batch.shape[0] / (time.perf_counter() - clock)
-                    pending, clock, clock_step = [], time.perf_counter(), step
-                    show(step, means["loss"], rate)
-                    if writer:
-                        writer.write(step, dict(means, images_per_second=rate))
-                if save:
-                    checkpoint.save(checkpoints, step, state, description, means["loss"])
-                if writer and preview is not None and cadence.sheet and (last or step % cadence.sheet == 0):
-                    sheet = preview_sheet(network, jax.device_get(state.ema), preview, schedule)
-                    save_image(Path(folder) / "sheets" / f"{step:07d}.png", sheet)
+        for step in range(start + 1, steps + 1):
+            batch = next(batches)
+            state, scalars = step_fn(state, batch, key_run)
+            pending.append(scalars)
+            log = step == steps or step % cadence.log == 0
+            stop = _agreed(stopped(), log)
+            save = stop or step == steps or step % cadence.save == 0
+            if log or save:
+                means = _mean_scalars(pending, step)
+                rate = (step - clock_step) * batch.shape[0] / (time.perf_counter() - clock)
+                show(step, means["loss"], rate, (steps - step) * batch.shape[0] / rate)
+                if writer:
+                    writer.write(step, dict(means, images_per_second=rate))
+            if save:
+                checkpoint.save(checkpoints, step, state, description, means["loss"])
+            if log or save or step == start + 1:  # the first step compiles, which is no part of the rate
+                pending = [] if log or save else pending
+                clock, clock_step = time.perf_counter(), step
+            if stop:
+                break
+            if preview is not None and cadence.sheet and (step == steps or step % cadence.sheet == 0):
+                ema = whole(state.ema)
+                if writer:
+                    sheet = preview_sheet(network, ema, preview, schedule)
+                    save_image(folder / "sheets" / f"{step:07d}.png", sheet)
                     writer.image(step, "denoised", sheet)
-                if last:
-                    break
-        if writer:
-            writer.close()
+    if step < steps:
+        by = stopped() or "another process"
+        _say(f"Stopped by {by} at step {step} of {steps}, which is saved; start again to go on.")
     return state
 
 
@@ -171,38 +192,76 @@ def preview_sheet(network: Preconditioned, params: PyTree, images: Images, sched
 _apply = jax.jit(lambda network, params, u, lam: network.apply(params, u, lam), static_argnums=0)
 
 
+def _on_mesh(batches: Iterator[np.ndarray], mesh: Mesh) -> Iterator[jax.Array]:
+    """Global batches from those of the processes."""
+    sharding = batch_sharding(mesh)
+    for local in batches:
+        if (count := len(local) * jax.process_count()) % mesh.size:
+            raise ValueError(f"{mesh.size} devices do not divide a batch of {count} images; give a multiple of them.")
+        yield jax.make_array_from_process_local_data(sharding, local)
+
+
 def _mean_scalars(pending: list[dict[str, jax.Array]], step: int) -> dict[str, float]:
     values = {name: np.array([float(scalars[name]) for scalars in pending]) for name in pending[0]}
-    bad = np.flatnonzero(~np.isfinite(values["loss"]) | ~np.isfinite(values["grad_norm"]))
+    loss, grad_norm, param_norm = (values[name] for name in ("loss", "grad_norm", "param_norm"))
+    bad = np.flatnonzero(~np.isfinite(loss + grad_norm + param_norm))
     if len(bad):
-        first = step - len(pending) + 1 + int(bad[0])
+        i = int(bad[0])
         raise NotFiniteError(
-            f"The loss of step {first} is {values['loss'][bad[0]]} (norm of its gradient: {values['grad_norm'][bad[0]]}). "
-            "Nothing was saved after it. Start again from the newest checkpoint with a lower learning rate, a smaller "
-            "clipping norm, or float32 where bfloat16 was used."
+            f"Step {step - len(pending) + 1 + i} is not finite: its loss is {loss[i]}, the norm of the gradient "
+            f"{grad_norm[i]}, that of the parameters after it {param_norm[i]}. Nothing was saved from it on. Look at "
+            "its images, or start again, from the newest checkpoint, with a lower learning rate, a smaller clipping "
+            "norm, or float32 where bfloat16 was used."
         )
     return {name: float(np.mean(value)) for name, value in values.items()}
 
 
 @contextlib.contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and Ctrl-C into a flag while training, so that a step is never cut in two."""
-    received: list[int] = []
-    signals = (signal.SIGTERM, signal.SIGINT)
+def _stop_signal() -> Iterator[Callable[[], str | None]]:
+    """Turn the first SIGTERM or Ctrl-C into a word while training, so that a step is never cut in two."""
+    received: list[str] = []
+    before: dict[int, Any] = {}
+
+    def receive(number: int, frame: object) -> None:
+        received.append("SIGTERM" if number == signal.SIGTERM else "Ctrl-C")
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)  # the operating system ends the process at the next one
+        # Not print, which may be at work where the signal arrives.
+        os.write(2, f"{received[-1]}: finishing the step and saving; once more to stop at once.\n".encode())
+
     try:
-        before = [signal.signal(number, lambda number, frame: received.append(number)) for number in signals]
+        for each in (signal.SIGTERM, signal.SIGINT):
+            before[each] = signal.signal(each, receive)
     except ValueError:  # signals can be caught in the main thread only; elsewhere the caller's handlers stay
-        yield lambda: False
-        return
+        pass
     try:
-        yield lambda: bool(received)
+        yield lambda: received[0] if received else None
     finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _agreed(stopped: str | None, log: bool) -> bool:
+    # Several processes hear of it at different steps, and have to leave at the same one.
+    if jax.process_count() == 1:
+        return stopped is not None
+    return log and bool(np.any(multihost_utils.process_allgather(np.array(stopped is not None))))
+
+
+def _say(text: str) -> None:
+    if jax.process_index() == 0:
+        print(text, flush=True)
 
 
 @contextlib.contextmanager
-def _progress(steps: int, start: int) -> Iterator[Callable[[int, float, float], None]]:
+def _progress(steps: int, start: int) -> Iterator[Callable[[int, float, float, float], None]]:
+    """Show (step, loss, images/s, seconds left): as a bar on a terminal, as lines elsewhere."""
+    console = Console()
+    if not console.is_terminal or jax.process_index() != 0:
+        yield lambda step, loss, rate, left: _say(
+            f"step {step}/{steps}  loss {loss:.4f}  {rate:.0f} images/s  left {datetime.timedelta(seconds=round(left))}"
+        )
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("step {task.completed}/{task.total}"),
@@ -212,6 +271,6 @@ def _progress(steps: int, start: int) -> Iterator[Callable[[int, float, float], 
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=jax.process_index() != 0) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task("train", total=steps, completed=start, loss=float("nan"), rate=0.0)
-        yield lambda step, loss, rate: progress.update(task, completed=step, loss=loss, rate=rate)
+        yield lambda step, loss, rate, left: progress.update(task, completed=step, loss=loss, rate=rate)

@@ -56,7 +56,8 @@ def matching_objective(
 ) -> Objective:
     """Warm start by another loss, then proximal matching with a width that falls geometrically.
 
-    `zeta(step) = zeta_start (zeta_end / zeta_start)^p`, p from 0 after the warm start to 1 at the last step.
+    `zeta(step) = zeta_start (zeta_end / zeta_start)^p`, p from 0 at the first step after the warm start to 1 at the
+    last one. Steps are counted from 0, as `TrainState.step` counts them before the step.
 
     Args:
         warm_up: loss of the warm start, `l2` or `l1`.
@@ -80,7 +81,7 @@ def matching_objective(
         )
 
     def objective(residual: Array, step: Scalar) -> tuple[Array, Array]:
-        progress = jnp.clip((step - warm_steps) / max(total_steps - warm_steps, 1), 0.0, 1.0)
+        progress = jnp.clip((step - warm_steps) / max(total_steps - 1 - warm_steps, 1), 0.0, 1.0)
         zeta = zeta_start * (zeta_end / zeta_start) ** progress
         warm = step < warm_steps
         loss = jnp.where(warm, warm_up(residual), proximal_matching(residual, zeta))

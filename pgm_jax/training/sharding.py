@@ -5,6 +5,7 @@ Data parallel and fully sharded (FSDP) training are one program with two shardin
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -57,3 +58,14 @@ def fully_sharded(mesh: Mesh, tree: PyTree, smallest: int = 2**12) -> PyTree:
         return NamedSharding(mesh, PartitionSpec(*(None,) * axis, "data"))
 
     return jax.tree.map(of, tree)
+
+
+def whole(tree: PyTree) -> PyTree:
+    """The arrays of a tree as numpy arrays, whole on every process, wherever their parts live.
+
+    With several processes it is a collective: all of them call it.
+
+    Args:
+        tree: arrays on a mesh over all processes.
+    """
+    return multihost_utils.process_allgather(tree, tiled=True)

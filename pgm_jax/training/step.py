@@ -85,8 +85,13 @@ def make_step(
     Returns:
         A pure function of the state, images `[B, H, W, C]` in [-1, 1] and the key of the run. Its scalars are `loss`,
         `mse` (mean of r^2), `weight` (mean weight), `dead` (share of examples of weight below 0.001, which carry no
-        gradient) and `grad_norm`.
+        gradient), `grad_norm` and, after the step, `param_norm`.
+
+    Raises:
+        ValueError: if the decay is not in [0, 1).
     """
+    if not 0.0 <= ema_decay < 1.0:
+        raise ValueError(f"ema_decay is {ema_decay}; the decay of an average is in [0, 1).")
 
     def loss_of(params: PyTree, images: Images, lam: Array, noise: Array, step: Array) -> tuple[Array, dict]:
         u = images + jnp.sqrt(lam)[:, None, None, None] * noise
@@ -105,7 +110,7 @@ def make_step(
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, state.ema, params)
-        scalars = dict(loss=loss, grad_norm=optax.tree.norm(grads), **scalars)
+        scalars = dict(loss=loss, grad_norm=optax.tree.norm(grads), param_norm=optax.tree.norm(params), **scalars)
         return TrainState(state.step + 1, params, ema, opt_state), scalars
 
     return step

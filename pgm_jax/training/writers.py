@@ -1,8 +1,10 @@
 """What a training run leaves for people: scalars as JSON lines and for TensorBoard, and sheets of images."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +15,10 @@ from pgm_jax.training.images import to_uint8
 
 
 class ScalarWriter:
-    """Scalars of a run, to `metrics.jsonl` and to TensorBoard's event files in the same folder."""
+    """Scalars of a run, to `metrics.jsonl` and to TensorBoard's event files in the same folder.
+
+    As a context manager it closes its files however the run ends.
+    """
 
     def __init__(self, folder: str | Path, start: int = 0):
         """Open the files of a run and drop the lines that a resumed run will write again.
@@ -26,8 +31,12 @@ class ScalarWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "metrics.jsonl"
         if self._path.exists():
-            kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= start]
-            self._path.write_text("".join(f"{line}\n" for line in kept))
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+            kept = [line for line in text.splitlines() if _step_of(line) <= start]
+            # Aside and then in one stroke: a run killed here must not lose its history.
+            part = self._path.with_suffix(".part")
+            part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            os.replace(part, self._path)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -55,6 +64,14 @@ class ScalarWriter:
     def close(self) -> None:
         """Flush and close the files."""
         self._board.close()
+
+    def __enter__(self) -> "ScalarWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _step_of(line: str) -> float:

@@ -1,0 +1,1 @@
+"""The doors of the library: `python -m launch.train`, `.restore`, `.evaluate`, `.prepare`; each knows --help."""

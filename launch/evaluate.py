@@ -1,0 +1,70 @@
+"""Evaluates a prior: restores every image of a set for every task and prints the scores over the set.
+
+  the bundled prior on the 64 bundled images:
+    python -m launch.evaluate
+  a prior that you trained, on 1000 test images of a data set (prepared by launch.prepare), an .npz or a folder:
+    python -m launch.evaluate --prior=runs/mine/prior.npz --dataset=fashion_mnist --split=test --limit=1000
+  other tasks of the configuration, noisier, with half the network calls:
+    python -m launch.evaluate --tasks=box_inpainting,blur --config.tasks.blur.sigma=0.1 --calls=50 --output=out/half
+  go on with a run that was stopped:
+    python -m launch.evaluate ... --resume
+
+OUTPUT/ gets metrics.csv (a row an image and task), metrics.json (the rows, their mean and deviation) and config.json.
+The scores do not depend on --batch.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags, logging
+from rich.console import Console
+
+from launch import options
+from launch.inputs import BUNDLED, Inputs, dataset_inputs, image_inputs
+from launch.output import print_table
+from launch.sweep import Job, sweep
+
+flags.adopt_module_key_flags(options)
+_IMAGES = flags.DEFINE_string("images", BUNDLED, "An image, a folder, an .npz with `images`, or `bundled`.")
+_RESIZE = flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize them to the prior's size.")
+_DATASET = flags.DEFINE_string("dataset", None, "In place of images: a TFDS set, a folder, or an .npz with the split.")
+_SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; TFDS's own place by default.")
+_LIMIT = flags.DEFINE_integer(
+    "limit", None, "How many images to evaluate, from the first; by default all.", lower_bound=1
+)
+_OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder of the run.")
+
+
+def read_inputs(job: Job) -> tuple[Inputs, dict[str, Any]]:
+    """What to evaluate on, and the flags that chose it."""
+    if _DATASET.value is None:
+        chosen = dict(images=_IMAGES.value, resize=_RESIZE.value, limit=_LIMIT.value)
+        return image_inputs(_IMAGES.value, job.image_shape, count=_LIMIT.value, resize=_RESIZE.value), chosen
+    inputs = dataset_inputs(_DATASET.value, _SPLIT.value, job.image_shape, _LIMIT.value, _DATA_DIR.value)
+    return inputs, dict(dataset=_DATASET.value, split=_SPLIT.value, limit=_LIMIT.value)
+
+
+def main(argv: list[str]) -> None:
+    """Read the flags, evaluate, and print the table."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected {argv[1:]}: every argument is a --flag")
+    logging.set_verbosity(logging.WARNING)
+    console = Console(highlight=False)
+    folder = Path(_OUTPUT.value).expanduser()
+    try:
+        job = options.read_job()
+        inputs, chosen = read_inputs(job)
+        finished = options.open_output(folder, job, chosen)
+    except (ValueError, TypeError, OSError) as error:
+        sys.exit(f"launch.evaluate: {error}")
+    for error in inputs.skipped:
+        console.print(f"left out: {error}", markup=False)
+    rows = sweep(job, inputs, folder, finished, console)
+    print_table(console, rows, job.tasks, job.calls, job.samples)
+    console.print(f"Numbers: {folder}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,161 @@
+"""Restorations as pictures: truth, measurement, samples, mean and standard deviation side by side.
+
+A block is one task; its rows are images. All standard deviations of a figure share one scale. Pixels that were hidden
+are tinted, since black is a value; a measurement of fewer pixels is shown with its own.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba_array
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from pgm_jax.evaluate import Case, summarise
+from pgm_jax.training.images import to_uint8
+
+HIDDEN = "#8eb2db"
+SPREAD = colormaps["magma"]
+SPREAD_SHARE = 0.995  # of all pixels lie inside the colour scale
+INK, FAINT = "#1a1a1a", "#5c5c5c"
+SAMPLES_SHOWN = 3
+GAP, GROUP_GAP = 0.06, 0.2  # between images, and between groups of columns, in widths of an image
+CELL = 0.62  # width of an image; this and what follows in inches
+MARGIN, BLOCK_GAP, HEAD, FOOT = 0.15, 0.36, 1.27, 0.72
+BAR_WIDTH, MIN_WIDTH = 2.6, 8.0
+
+
+class Block(NamedTuple):
+    """One task of a figure: its name, its settings in a line, and its images."""
+
+    title: str
+    settings: str
+    cases: Sequence[Case]
+
+
+def figure_of(blocks: Sequence[Block], cell: float = CELL) -> Figure:
+    """Blocks side by side, and one colour bar for all standard deviations; `cell`: width of an image in inches."""
+    spread = np.concatenate([spread_of(case.std).ravel() for block in blocks for case in block.cases])
+    top = float(np.quantile(spread, SPREAD_SHARE)) or 1.0
+    widths = [cell * _extent(block)[0] for block in blocks]
+    height = cell * max(_extent(block)[1] for block in blocks)
+    across = max(2 * MARGIN + sum(widths) + (len(blocks) - 1) * BLOCK_GAP, MIN_WIDTH)
+    down = HEAD + height + FOOT
+    figure = Figure(figsize=(across, down), facecolor="white")
+
+    def write(x: float, y: float, text: str, points: float, colour: str = FAINT, weight: str = "normal") -> None:
+        figure.text(x / across, 1 - y / down, text, fontsize=points, color=colour, fontweight=weight)
+
+    left = MARGIN
+    for block, width in zip(blocks, widths, strict=True):
+        own = cell * _extent(block)[1]
+        _draw(figure.add_axes((left / across, 1 - (HEAD + own) / down, width / across, own / down)), block, top)
+        write(left, 0.34, block.title, 18, INK, "bold")
+        write(left, 0.64, block.settings, 12)
+        write(left, 0.86, _score(block.cases), 12)
+        left += width + BLOCK_GAP
+
+    left = 2 * MARGIN
+    place = figure.add_axes((left / across, (FOOT - 0.33) / down, BAR_WIDTH / across, 0.11 / down))
+    scale = ScalarMappable(Normalize(0, top), SPREAD)
+    bar = figure.colorbar(scale, cax=place, orientation="horizontal", extend="max", ticks=MaxNLocator(4))
+    bar.ax.tick_params(colors=FAINT, labelsize=11, length=3)
+    bar.outline.set_visible(False)
+    write(left + BAR_WIDTH + 0.15, HEAD + height + 0.33, "std over the samples, of images in [-1, 1]", 11)
+    if any(np.isnan(case.y).any() for block in blocks for case in block.cases):
+        swatch = (across - MARGIN - 1.25, FOOT - 0.35, 0.15, 0.15)
+        figure.add_artist(Rectangle(swatch[:2], *swatch[2:], color=HIDDEN, transform=figure.dpi_scale_trans))
+        write(swatch[0] + 0.22, HEAD + height + 0.33, "hidden pixels", 11)
+    return figure
+
+
+def save_figure(path: Path, blocks: Sequence[Block], cell: float = CELL, dpi: int = 160) -> None:
+    """Draw `figure_of` the blocks into a file."""
+    figure_of(blocks, cell).savefig(path, dpi=dpi)
+
+
+def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
+    """Write bytes, grey or RGB, as a PNG with a pixel for each."""
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+
+
+def seen(y: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A measurement as RGB, with a tint where it is NaN."""
+    hidden = np.isnan(y).any(axis=-1, keepdims=True)
+    return np.where(hidden, np.array(to_rgba_array(HIDDEN)[0, :3] * 255, np.uint8), rgb(np.nan_to_num(y)))
+
+
+def rgb(image: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A grey or coloured image in [-1, 1] as RGB."""
+    return np.broadcast_to(to_uint8(image), (*image.shape[:2], 3))
+
+
+def coloured(std: Float[np.ndarray, "h w c"], top: float) -> UInt8[np.ndarray, "h w 3"]:
+    """A standard deviation in the colours of the map, from 0 to `top`."""
+    return SPREAD(spread_of(std) / top, bytes=True)[..., :3]
+
+
+def spread_of(std: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
+    """One standard deviation a pixel: the root mean square over the channels."""
+    return np.sqrt(np.mean(std**2, axis=-1))
+
+
+def _columns(block: Block) -> list[tuple[str, float]]:
+    """The heads of the columns and where they start, in widths of an image."""
+    case = block.cases[0]
+    given = ["input"] if case.truth is None else ["truth", "input"]
+    columns, x = [], 0.0
+    for group in (given, ["sample"] * min(SAMPLES_SHOWN, len(case.samples)), ["mean", "std"]):
+        for head in group:
+            columns.append((head, x))
+            x += 1 + GAP
+        x += GROUP_GAP - GAP
+    return columns
+
+
+def _cells(case: Case, top: float) -> list[Any]:
+    truth = [] if case.truth is None else [rgb(case.truth)]
+    samples = [rgb(sample) for sample in case.samples[:SAMPLES_SHOWN]]
+    return [*truth, seen(case.y), *samples, rgb(case.mean), coloured(case.std, top)]
+
+
+def _aspect(block: Block) -> float:
+    height, width = block.cases[0].mean.shape[:2]
+    return height / width
+
+
+def _extent(block: Block) -> tuple[float, float]:
+    """Width and height of the images of a block, in widths of an image."""
+    return _columns(block)[-1][1] + 1, len(block.cases) * (_aspect(block) + GAP) - GAP
+
+
+def _draw(ax: Axes, block: Block, top: float) -> None:
+    columns, aspect, (width, height) = _columns(block), _aspect(block), _extent(block)
+    for row, case in enumerate(block.cases):
+        up = row * (aspect + GAP)
+        for (_, x), cell in zip(columns, _cells(case, top), strict=True):
+            ax.imshow(cell, extent=(x, x + 1, up + aspect, up), interpolation="nearest", aspect="auto")
+    ax.set(xlim=(0, width), ylim=(height, 0), yticks=[])
+    starts: dict[str, list[float]] = {}
+    for head, x in columns:
+        starts.setdefault(head, []).append(x)
+    heads = {f"{head}s" if len(xs) > 1 else head: (xs[0] + xs[-1] + 1) / 2 for head, xs in starts.items()}
+    ax.set_xticks(list(heads.values()), list(heads), fontsize=12, color=INK)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0, pad=3)
+    ax.spines[:].set_visible(False)
+
+
+def _score(cases: Sequence[Case]) -> str:
+    summary = summarise(case.metrics for case in cases)
+    name, metric, digits, unit = ("PSNR", "psnr", 1, " dB") if "psnr_mean" in summary else ("misfit", "misfit", 2, " σ")
+    one, mean = (f"{summary[f'{metric}_{of}'].mean:.{digits}f}{unit}" for of in ("sample", "mean"))
+    return f"{name} {one} of one sample, {mean} of the mean of {len(cases[0].samples)}"

@@ -1,0 +1,160 @@
+"""What a run works on: images from files, arrays or data sets, or measurements, in batches of one size."""
+
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pgm_jax import pretrained
+from pgm_jax.evaluate import Batch, check_images
+from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, pixels_of, to_float
+from pgm_jax.types import Shape
+
+BUNDLED = "bundled"
+
+
+class Inputs(NamedTuple):
+    """The images, or measurements, of a run: how many there are, their batches afresh at each call, their names."""
+
+    count: int
+    batches: Callable[[int], Iterator[Batch]]  # (batch size) -> batches
+    name: Callable[[int], str]  # (number in the set) -> what to call it
+    skipped: Sequence[UnreadableImage] = ()
+
+
+def image_inputs(
+    spec: str, image_shape: Shape, first: int = 0, count: int | None = None, resize: bool = False
+) -> Inputs:
+    """The images `first`, `first + 1`, ... of the bundled ones, of a file, a folder, or the array `images` of an .npz.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `spec`.
+        ValueError, TypeError: if it cannot be read, or holds images that a prior of `image_shape` does not fit.
+    """
+    if spec == BUNDLED:
+        images = np.asarray(pretrained.fashion_mnist_images())
+    elif Path(spec).suffix == ".npz":
+        images = _read_npz(Path(spec).expanduser())
+    else:
+        return _file_inputs(Path(spec).expanduser(), image_shape, first, count, resize)
+    chosen = _chosen(len(images), first, count, spec)
+    images = check_images(images[chosen.start : chosen.stop], image_shape)
+    return Inputs(len(chosen), lambda size: array_batches(images, np.asarray(chosen), size), lambda i: f"{spec} {i}")
+
+
+def dataset_inputs(name: str, split: str, image_shape: Shape, limit: int | None, data_dir: str | None) -> Inputs:
+    """The first `limit` images of a data set by name or path.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_source` does.
+    """
+    from pgm_jax.training.data import eval_batches, open_source  # a second of import that images do not need
+
+    source = open_source(name, split, image_shape, data_dir)
+    count = len(source) if limit is None else min(limit, len(source))
+    return Inputs(count, lambda size: eval_batches(source, size, limit), lambda i: f"{source.name} {i}")
+
+
+def measurement_inputs(path: str, measurement_shape: Shape, masked: bool) -> Inputs:
+    """The measurements in an .npy file, one or a stack of them; of a `masked` one, hidden pixels are and stay NaN.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        TypeError, ValueError: if it holds no array of floats of that shape, or NaNs that do not mark hidden pixels.
+    """
+    if not Path(path).expanduser().is_file():
+        raise FileNotFoundError(f"There is no measurement at {path}.")
+    try:
+        y = np.load(Path(path).expanduser())
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no readable .npy file ({error}); write it by numpy.save.") from error
+    if not isinstance(y, np.ndarray):
+        raise ValueError(f"{path} holds several arrays; write the measurement alone, by numpy.save.")
+    if not np.issubdtype(y.dtype, np.floating):
+        raise TypeError(f"The measurement in {path} has the type {y.dtype}; give floats on the scale of [-1, 1].")
+    shape = y.shape
+    y = y[None] if y.shape == measurement_shape else y
+    if y.shape[1:] != measurement_shape:
+        expected = ", ".join(map(str, measurement_shape))
+        raise ValueError(
+            f"The measurement in {path} has the shape {shape}; this task measures ({expected}), or (B, {expected})."
+        )
+    if masked and not np.isnan(y).any():
+        raise ValueError(f"The measurement in {path} hides no pixel: set the hidden ones to NaN.")
+    if np.isinf(y).any() or (np.isnan(y).any() and not masked):
+        raise ValueError(
+            f"The measurement in {path} holds NaN or infinite values; only a mask's hidden pixels are NaN."
+        )
+    y = y.astype(np.float32)
+    return Inputs(len(y), lambda size: array_batches(y, np.arange(len(y)), size), lambda i: f"{path} {i}")
+
+
+def array_batches(arrays: np.ndarray, indices: np.ndarray, size: int) -> Iterator[Batch]:
+    """Arrays and their numbers in batches of one size; the last is filled with its last row, which does not count."""
+    for start in range(0, len(arrays), size):
+        rows = np.arange(start, start + size)
+        kept = np.minimum(rows, len(arrays) - 1)
+        yield arrays[kept], indices[kept], rows < len(arrays)
+
+
+def unfinished(batches: Iterable[Batch], finished: set[int]) -> Iterator[Batch]:
+    """The batches without the images that are finished; those with nothing left to do are passed over."""
+    for arrays, indices, valid in batches:
+        left = valid & ~np.isin(indices, list(finished))
+        if left.any():
+            yield arrays, indices, left
+
+
+def _read_npz(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with np.load(path) as file:
+            names, images = file.files, file["images"] if "images" in file.files else None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is no readable .npz file ({error}).") from error
+    if images is None:
+        raise ValueError(f"{path} has no array `images`; it has {', '.join(names) or 'none'}.")
+    images = images[..., None] if images.ndim == 3 else images
+    return to_float(images) if images.dtype == np.uint8 else images
+
+
+def _file_inputs(path: Path, image_shape: Shape, first: int, count: int | None, resize: bool) -> Inputs:
+    paths = [path] if path.is_file() else find_images(path)
+    chosen = _chosen(len(paths), first, count, str(path))
+    images, indices, skipped = [], [], []
+    for index in chosen:
+        try:
+            images.append(_read_file(paths[index], image_shape, resize))
+            indices.append(index)
+        except UnreadableImage as error:
+            skipped.append(error)
+    if not images:
+        raise none_readable(path, skipped)
+    arrays, numbers = np.stack(images), np.asarray(indices)
+    return Inputs(len(arrays), lambda size: array_batches(arrays, numbers, size), lambda i: str(paths[i]), skipped)
+
+
+def _read_file(path: Path, image_shape: Shape, resize: bool) -> np.ndarray:
+    height, width, channels = image_shape
+    image = open_image(path, channels)
+    if resize:
+        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    if image.size != (width, height):
+        raise ValueError(
+            f"{path} has {image.height} x {image.width} pixels, but the prior knows {height} x {width}: "
+            "add --resize to crop about the centre and resize, or take another prior."
+        )
+    return to_float(pixels_of(image))
+
+
+def _chosen(available: int, first: int, count: int | None, spec: str) -> range:
+    if not 0 <= first < max(available, 1) or (count is not None and count < 1):
+        raise ValueError(
+            f"--first={first} and --count={count} choose no image: {spec} has {available}, "
+            f"numbered from 0 to {available - 1}."
+        )
+    return range(first, available if count is None else min(first + count, available))

@@ -1,0 +1,76 @@
+"""The flags that `launch.restore` and `launch.evaluate` share, and the job that they describe."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+
+from launch.output import Row, open_run, run_record
+from launch.sweep import Job
+from launch.tasks import operators_of, select_tasks
+from pgm_jax import pretrained
+from pgm_jax.networks import ProxNet
+from pgm_jax.restore import default_rows
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/fashion_mnist.py", "Sampler and tasks; change a setting by --config.tasks.blur.sigma=0.1."
+)
+_TASKS = flags.DEFINE_list("tasks", "inpainting,super_resolution,blur", "Which tasks of the configuration, by name.")
+_PRIOR = flags.DEFINE_string("prior", None, "A prior .npz, as training writes it; by default the bundled one.")
+_SAMPLES = flags.DEFINE_integer("samples", None, "Posterior samples of each image; by default config.sampler.samples.")
+_CALLS = flags.DEFINE_integer("calls", None, "Network calls of each sample; by default config.sampler.calls.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", lower_bound=0)
+_BATCH = flags.DEFINE_integer(
+    "batch", 8, "Images of one compiled call; the result does not depend on it.", lower_bound=1
+)
+_RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --output, which has the same settings.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Throw the run in --output away.")
+
+
+def read_job() -> Job:
+    """The job that the common flags describe.
+
+    Raises:
+        FileNotFoundError: if there is no such prior.
+        ValueError: if the prior is damaged, or a task or the sampler has a name or a value that it cannot have.
+    """
+    prior, description = _read_prior(_PRIOR.value)
+    sampler = dict(_CONFIG.value.sampler)
+    sampler |= {k: flag.value for k, flag in dict(samples=_SAMPLES, calls=_CALLS).items() if flag.value is not None}
+    settings = {name: value for name, value in sampler.items() if name != "samples"}
+    if sampler["samples"] < 1:
+        raise ValueError(f"--samples is {sampler['samples']}; a restoration needs at least 1.")
+    tasks = select_tasks(_CONFIG.value.tasks, _TASKS.value)
+    key = jax.random.key(_SEED.value)
+    for name, task in tasks.items():  # so that a wrong value is told before the first image, not after an hour
+        try:
+            operators_of(task, prior.network.image_shape, key, jnp.arange(1))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"config.tasks.{name}: {error}") from error
+    config = ml_collections.ConfigDict(dict(prior=description, sampler=sampler, tasks=tasks))
+    rows = default_rows(**settings)
+    return Job(prior, tasks, sampler["calls"], sampler["samples"], rows, key, _BATCH.value, config)
+
+
+def open_output(folder: Path, job: Job, inputs: Mapping[str, Any]) -> list[Row]:
+    """Open the folder of the run of a job on `inputs`, the flags that chose them: the rows that are finished.
+
+    Raises:
+        ValueError: as `open_run` does.
+    """
+    config = ml_collections.ConfigDict(job.config.to_dict() | dict(inputs=dict(inputs)))
+    record = run_record(config, _SEED.value)
+    return open_run(folder, record, resume=_RESUME.value, overwrite=_OVERWRITE.value)
+
+
+def _read_prior(path: str | None) -> tuple[ProxNet, dict[str, str]]:
+    prior = pretrained.load_prior(Path(path).expanduser()) if path else pretrained.fashion_mnist_prior()
+    weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
+    return prior, dict(file=path or "bundled", sha256=hashlib.sha256(weights).hexdigest())

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from launch.figures import HIDDEN, Block, coloured, figure_of, rgb, save_figure, save_png, seen
+from pgm_jax.evaluate import Case
+
+
+def a_case(shape=(8, 8, 1), truth=True, samples=4, measured=(2, 2)):
+    draw = np.random.default_rng(0).uniform(-1, 1, (samples + 3, *shape)).astype(np.float32)
+    metrics = dict(psnr_sample=20.0, psnr_mean=21.0) if truth else dict(misfit_sample=1.0, misfit_mean=0.9)
+    y = np.zeros((*measured, shape[-1]), np.float32)
+    return Case(0, draw[0] if truth else None, y, draw[3:], draw[1], abs(draw[2]), metrics)
+
+
+def panels(figure):
+    return [list(ax.images) for ax in figure.axes if ax.images]
+
+
+def words(figure):
+    return " ".join(text.get_text() for text in figure.texts)
+
+
+def test_a_sheet_has_a_row_for_each_image_and_its_scores():
+    blocks = [Block("Inpainting", "hidden 0.7", [a_case()] * 3), Block("Blur", "width 2", [a_case(samples=2)] * 3)]
+    figure = figure_of(blocks)
+    assert [len(images) for images in panels(figure)] == [3 * 7, 3 * 6]
+    heads = [[label.get_text() for label in ax.get_xticklabels()] for ax in figure.axes[:2]]
+    assert heads == [["truth", "input", "samples", "mean", "std"]] * 2
+    for text in ("Inpainting", "hidden 0.7", "PSNR 20.0 dB of one sample, 21.0 dB of the mean of 4"):
+        assert text in words(figure)
+    assert "hidden pixels" not in words(figure)
+
+
+def test_without_truth_there_is_no_truth():
+    figure = figure_of([Block("Blur", "width 2", [a_case(truth=False, samples=1)])])
+    assert len(panels(figure)[0]) == 4
+    assert "misfit 1.00 σ of one sample" in words(figure)
+
+
+def test_a_measurement_keeps_its_own_pixels():
+    (images,) = panels(figure_of([Block("x", "y", [a_case(measured=(2, 4))])]))
+    assert images[1].get_array().shape[:2] == (2, 4) and images[1].get_interpolation() == "nearest"
+    left, right, bottom, top = images[1].get_extent()
+    assert right - left == pytest.approx(1) and bottom - top == pytest.approx(1)
+
+
+def test_hidden_pixels_are_tinted_and_explained():
+    y = np.full((4, 4, 1), -1.0, np.float32)
+    y[1, 2] = np.nan
+    picture = seen(y)
+    np.testing.assert_allclose(picture[1, 2] / 255, to_rgb(HIDDEN), atol=1 / 255)
+    assert (picture[y[..., 0] == -1] == 0).all()
+    assert "hidden pixels" in words(figure_of([Block("x", "y", [a_case()._replace(y=y)])]))
+
+
+def test_deviations_share_one_scale():
+    small, large = (a_case()._replace(std=np.full((8, 8, 1), s, np.float32)) for s in (0.1, 0.4))
+    (first, second) = panels(figure_of([Block("x", "y", [small]), Block("z", "y", [large])]))
+    np.testing.assert_array_equal(first[-1].get_array(), coloured(small.std, 0.4))
+    np.testing.assert_array_equal(second[-1].get_array(), coloured(large.std, 0.4))
+    figure_of([Block("x", "y", [small._replace(std=np.zeros((8, 8, 1), np.float32))])])
+
+
+def test_colours_are_kept():
+    image = a_case((8, 6, 3)).mean
+    np.testing.assert_array_equal(rgb(image), np.rint((image + 1) * 127.5).astype(np.uint8))
+    assert coloured(image, 1.0).shape == (8, 6, 3)
+
+
+def test_files_are_written(tmp_path):
+    save_figure(tmp_path / "figure.png", [Block("x", "y", [a_case((8, 6, 3))])], dpi=40)
+    assert Image.open(tmp_path / "figure.png").size > (100, 50)
+    for channels in (1, 3):
+        pixels = np.arange(4 * 5 * channels, dtype=np.uint8).reshape(4, 5, channels)
+        save_png(tmp_path / "image.png", pixels)
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "image.png")).reshape(pixels.shape), pixels)

@@ -1,0 +1,130 @@
+"""The losses against what they are to find: modes, means and fixed points of posteriors on a line."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize
+
+from pgm_jax.training.losses import l1, l2, matching_objective, proximal_matching
+
+GRID = np.linspace(-8.0, 8.0, 16001)
+
+
+def posterior(log_prior, u, lam):
+    """The density of x given u = x + sqrt(lam) eps, as weights on the grid."""
+    log = log_prior(GRID) - (u - GRID) ** 2 / (2 * lam)
+    weights = np.exp(log - log.max())
+    return weights / weights.sum()
+
+
+def laplace(x):
+    return -np.abs(x) / 0.5
+
+
+def mixture(x):
+    return np.logaddexp(np.log(0.7) - (x - 1.0) ** 2 / 0.08, np.log(0.3) - (x + 1.5) ** 2 / 0.02)
+
+
+PRIORS = [(laplace, 1.3, 0.3), (laplace, 0.2, 0.3), (mixture, 0.4, 0.5), (mixture, -1.0, 0.8)]
+
+
+def minimiser(loss, weights):
+    """argmin_phi E loss(phi - x), first on a coarse grid, since the matching loss has several minima."""
+    with jax.enable_x64(True):
+        compiled = jax.jit(lambda phi: weights @ jax.vmap(loss)(phi - GRID[:, None]))
+        risk = lambda phi: float(compiled(phi))  # noqa: E731
+        coarse = np.linspace(-3.0, 3.0, 241)
+        best = coarse[np.argmin([risk(phi) for phi in coarse])]
+        bounds = (best - 0.05, best + 0.05)
+        return optimize.minimize_scalar(risk, bounds=bounds, method="bounded", options=dict(xatol=1e-9)).x
+
+
+@pytest.mark.parametrize(("log_prior", "u", "lam"), PRIORS)
+def test_the_minimiser_of_proximal_matching_is_a_fixed_point(log_prior, u, lam):
+    weights = posterior(log_prior, u, lam)
+    for zeta in (0.3, 1.0):
+        phi = minimiser(lambda r, zeta=zeta: proximal_matching(r, zeta), weights)
+        matched = weights * np.exp(-((phi - GRID) ** 2) / zeta**2)
+        np.testing.assert_allclose(phi, matched @ GRID / matched.sum(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("log_prior", "u", "lam"), PRIORS)
+def test_proximal_matching_goes_from_the_mean_to_the_mode(log_prior, u, lam):
+    weights = posterior(log_prior, u, lam)
+    mode, mean = GRID[np.argmax(weights)], weights @ GRID
+    assert abs(mode - mean) > 0.02
+    zetas = (0.4, 0.1, 0.02)
+    errors = [abs(minimiser(lambda r, zeta=zeta: proximal_matching(r, zeta), weights) - mode) for zeta in zetas]
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 1e-3
+    np.testing.assert_allclose(minimiser(lambda r: proximal_matching(r, 300.0), weights), mean, atol=1e-4)
+
+
+def test_the_mode_of_a_laplace_posterior_is_the_soft_threshold():
+    for u, lam in [(1.3, 0.3), (0.2, 0.3)]:
+        phi = minimiser(lambda r: proximal_matching(r, 0.02), posterior(laplace, u, lam))
+        np.testing.assert_allclose(phi, np.sign(u) * max(abs(u) - lam / 0.5, 0.0), atol=1e-3)
+
+
+def test_l2_finds_the_mean_and_l1_the_median():
+    weights = posterior(mixture, -1.0, 0.8)
+    np.testing.assert_allclose(minimiser(l2, weights), weights @ GRID, atol=1e-5)
+    np.testing.assert_allclose(minimiser(l1, weights), GRID[np.searchsorted(np.cumsum(weights), 0.5)], atol=2e-3)
+
+
+def test_a_wide_matching_is_l2_in_value_and_gradient():
+    residual = jax.random.normal(jax.random.key(0), (4, 4, 1))
+    np.testing.assert_allclose(proximal_matching(residual, 1e3), l2(residual), rtol=1e-5)
+    gradients = [jax.grad(loss)(residual) for loss in (lambda r: proximal_matching(r, 1e3), l2)]
+    np.testing.assert_allclose(*gradients, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-4, 1e-2, 1.0])
+def test_small_residuals_keep_their_digits(size):
+    residual = jnp.full((8, 8, 1), size, jnp.float32)
+    exact = 4.0 * -np.expm1(-(np.float64(np.float32(size)) ** 2) / 4.0)
+    np.testing.assert_allclose(proximal_matching(residual, 2.0), exact, rtol=1e-6)
+
+
+def test_the_loss_of_a_huge_residual_is_bounded_and_carries_no_gradient():
+    residual = jnp.full((8, 8, 1), 1e4)
+    value, gradient = jax.value_and_grad(lambda r: proximal_matching(r, 0.5))(residual)
+    assert value == 0.25 and not np.any(gradient)
+
+
+def test_the_objective_warms_up_and_then_narrows():
+    objective = jax.jit(matching_objective(l1, 10, 31, 2.0, 0.5))
+    residual = jax.random.normal(jax.random.key(0), (6, 6, 1))
+    for step in (0, 9):
+        loss, weight = objective(residual, jnp.int32(step))
+        np.testing.assert_allclose((loss, weight), (l1(residual), 1.0), rtol=1e-6)
+    for step, zeta in [(10, 2.0), (20, 1.0), (30, 0.5), (99, 0.5)]:  # half of the way is half of the octaves
+        loss, weight = objective(residual, jnp.int32(step))
+        np.testing.assert_allclose(loss, proximal_matching(residual, zeta), rtol=1e-5)
+        np.testing.assert_allclose(weight, np.exp(-np.mean(residual**2) / zeta**2), rtol=1e-5)
+
+
+def test_the_weight_is_the_share_of_the_gradient_that_is_left():
+    objective = matching_objective(l2, 0, 1, 0.7, 0.7)
+    residual = jax.random.normal(jax.random.key(0), (6, 6, 1))
+    gradient = jax.grad(lambda r: objective(r, 0)[0])(residual)
+    np.testing.assert_allclose(gradient, objective(residual, 0)[1] * jax.grad(l2)(residual), rtol=1e-5)
+
+
+def test_a_warm_up_to_the_end_never_matches():
+    objective = matching_objective(l2, 5, 5, 1.0, 1.0)
+    assert objective(jnp.full((2, 2, 1), 3.0), 4) == (9.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((l2, 0, 10, 0.0, 1.0), "both must be positive"),
+        ((l2, 0, 10, 1.0, -1.0), "both must be positive"),
+        ((l2, 11, 10, 1.0, 1.0), "11 of 10 steps"),
+        ((l2, -1, 10, 1.0, 1.0), "-1 of 10 steps"),
+    ],
+)
+def test_objective_errors(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        matching_objective(*arguments)
