@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict(
         dict(
             seed=0,
-            steps=9_000,
+            steps=8_200,
             batch_size=64,
             # log lam is uniform between the squares of these, in the units of the images.
             sigma_min=0.02,
@@ -42,7 +42,7 @@ def get_config() -> ml_collections.ConfigDict:
             # Warm start by `l1` or `l2` for this share of the steps, then proximal matching while zeta, in units of
             # c_out, falls.
             warm_up="l2",
-            warm_share=1.0,
+            warm_share=0.8,
             zeta_start=2.0,
             zeta_end=1.0,
             learning_rate=1e-3,

@@ -36,7 +36,7 @@ def network_of(description: dict[str, Any]) -> Preconditioned:
     Args:
         description: what `describe` returned, possibly by way of JSON.
     """
-    unet = {k: tuple(v) if isinstance(v, list) else v for k, v in description["unet"].items()}
+    unet: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["unet"].items()}
     unet["dtype"] = jnp.dtype(unet["dtype"])
     return Preconditioned(
         UNet(**unet), tuple(description["image_shape"]), float(description["mean"]), float(description["std"])

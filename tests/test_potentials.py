@@ -98,11 +98,11 @@ def points(row, count=12, seed=0):
 
 
 def zooming_grid(objective, centre, reach=6.0):
-    """The lowest node of a grid of 61 x 61, over and over on a grid round the last that is a sixth as wide."""
-    for _ in range(12):
-        axes = [c + np.linspace(-reach, reach, 61) for c in centre]
+    """The lowest node of a grid of 31 x 31, over and over on a grid round the last that is a quarter as wide."""
+    for _ in range(14):
+        axes = [c + np.linspace(-reach, reach, 31) for c in centre]
         nodes = np.stack(np.meshgrid(*axes), -1).reshape(-1, len(centre))
-        centre, reach = nodes[np.argmin([objective(node) for node in nodes])], reach / 6
+        centre, reach = nodes[np.argmin([objective(node) for node in nodes])], reach / 4
     return centre
 
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
@@ -42,7 +43,7 @@ def depth_to_space(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * factor, w * factor, c // factor**2)
 
 
-def _norm(channels: int, dtype: jnp.dtype, name: str | None = None) -> nn.GroupNorm:
+def _norm(channels: int, dtype: DTypeLike, name: str | None = None) -> nn.GroupNorm:
     return nn.GroupNorm(num_groups=max(1, channels // 16), dtype=dtype, name=name)
 
 
@@ -50,10 +51,10 @@ class ResidualBlock(nn.Module):
     """`x + conv(silu(scale * norm(conv(silu(norm(x)))) + shift))`, scale and shift from the condition."""
 
     channels: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], condition: Float[Array, "b e"]) -> Float[Array, "b h w d"]:
+    def __call__(self, x: Float[Array, "b h w c"], condition: Float[Array, "n e"]) -> Float[Array, "b h w d"]:
         """Apply the block.
 
         Args:
@@ -76,7 +77,7 @@ class Attention(nn.Module):
     """Self-attention over all pixels, `x + W softmax(q k^T / sqrt(d)) v`."""
 
     head_channels: int = 64
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

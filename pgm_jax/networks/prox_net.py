@@ -11,6 +11,7 @@ Source of the scalings: Karras et al., NeurIPS 2022 (arXiv 2206.00364), table 1,
 """
 
 import dataclasses
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +73,9 @@ class Preconditioned:
         # The floor keeps log(0) out of the network; c_out = 0 removes what it says there.
         condition = 0.25 * jnp.log(jnp.maximum(levels, 1e-12))
         centred = batched - self.mean
-        out = self.mean + c_skip * centred + c_out * self.module.apply({"params": params}, c_in * centred, condition)
+        learned = cast(Array, self.module.apply({"params": params}, c_in * centred, condition))
+        # m + c_skip (u - m), written so that u comes back to the last bit at lam = 0, where c_skip = 1.
+        out = batched - (1.0 - c_skip) * centred + c_out * learned
         return out if u.ndim == 4 else out[0]
 
 

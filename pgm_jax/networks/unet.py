@@ -7,6 +7,7 @@ to keep a processor busy.
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pgm_jax.networks.layers import Attention, ResidualBlock, depth_to_space, fourier_features, space_to_depth
@@ -31,7 +32,7 @@ class UNet(nn.Module):
     patch: int = 2
     head_channels: int = 64
     embedding: int = 128
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], c: Float[Array, " n"]) -> Float[Array, "b h w c"]:
