@@ -36,7 +36,7 @@ def seconds(work: Callable[[], jax.Array]) -> float:
 
 def compare(first: Callable, second: Callable, repeats: int) -> tuple[float, float]:
     """The fastest times of two pieces of work, timed in turn so that both see the same machine."""
-    first(), second()  # compile
+    jax.block_until_ready((first(), second()))  # compile
     times = [(seconds(first), seconds(second)) for _ in range(repeats)]
     return min(t for t, _ in times), min(t for _, t in times)
 

@@ -17,12 +17,11 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 import optax
 from absl import app, flags, logging
@@ -41,9 +40,13 @@ from pgm_jax.training.sharding import fully_sharded, replicated, whole
 
 WARM_UPS = {"l1": l1, "l2": l2}
 SHARDINGS = {"replicated": replicated, "fsdp": fully_sharded}
-POSITIVE = ("learning_rate", "clip_norm", "sigma_min", "sigma_max", "zeta_start", "zeta_end")
-SHARES = ("warm_share", "decay_share", "adam_b2", "ema_decay")
-COUNTS = dict(steps=1, batch_size=1, warmup_steps=0, log_every=1, save_every=1, sheet_every=0)  # with the least
+LIMITS: list[tuple[str, Callable[[float], bool], str]] = [
+    ("steps batch_size log_every save_every", lambda value: value >= 1, "at least 1"),
+    ("warmup_steps sheet_every", lambda value: value >= 0, "at least 0"),
+    ("learning_rate clip_norm sigma_min sigma_max zeta_start zeta_end", lambda value: 0 < value < np.inf, "positive"),
+    ("warm_share decay_share", lambda value: 0 <= value <= 1, "from 0 to 1"),
+    ("adam_b2 ema_decay", lambda value: 0 <= value < 1, "from 0 to below 1"),
+]
 
 
 @contextlib.contextmanager
@@ -53,9 +56,10 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
+        words = str(error).splitlines()[-1].strip() if isinstance(error, OSError) else str(error)
         if isinstance(cause, KeyError):  # how ml_collections speaks of a field that is not there
-            error = f"the configuration has no setting {' '.join(str(cause.args[0]).split())}"
-        sys.exit(f"launch.train: {error}")
+            words = "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
+        sys.exit(f"launch.train: {words}")
 
 
 # The default configuration is read here, with the settings of the command line; one that is given, in `parse_flags`.
@@ -83,18 +87,13 @@ def choose(table: dict, name: str, what: str) -> Any:
     return table[name]
 
 
-def check(train_config: ml_collections.ConfigDict) -> None:
+def check(train_config: Any) -> None:
     """Raise a ValueError for a number that the training cannot have."""
     c = train_config
-    for name, least in COUNTS.items():
-        if (value := getattr(c, name)) < least:
-            raise ValueError(f"config.train.{name} is {value}; it must be at least {least}.")
-    for name in POSITIVE:
-        if not 0.0 < (value := getattr(c, name)) < float("inf"):
-            raise ValueError(f"config.train.{name} is {value}; it must be positive and finite.")
-    for name in SHARES:
-        if not 0.0 <= (value := getattr(c, name)) <= 1.0:
-            raise ValueError(f"config.train.{name} is {value}; it must be from 0 to 1.")
+    for names, allowed, words in LIMITS:
+        for name in names.split():
+            if not allowed(value := getattr(c, name)):
+                raise ValueError(f"config.train.{name} is {value}; it must be {words}.")
     if c.sigma_min >= c.sigma_max:
         raise ValueError(f"config.train.sigma_min is {c.sigma_min}; it must be below sigma_max, {c.sigma_max}.")
     if c.batch_size % jax.device_count():
@@ -103,20 +102,20 @@ def check(train_config: ml_collections.ConfigDict) -> None:
         )
 
 
-def checked_network(config: ml_collections.ConfigDict) -> Preconditioned:
+def checked_network(config: Any) -> Preconditioned:
     """The network of the configuration, once it is known that it takes the images."""
     try:
         network = network_of(config.network.to_dict() | dict(image_shape=config.data.image_shape))
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
         raise ValueError(
-            f"config.network makes no network for images of {tuple(config.data.image_shape)}: {error} Give channels, "
+            f"config.network makes no network for images of {tuple(config.data.image_shape)} ({error}). Give channels, "
             "blocks and attention one entry a level, and images whose sides are multiples of patch * 2^(levels - 1)."
         ) from error
     return network
 
 
-def optimizer_of(train_config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+def optimizer_of(train_config: Any) -> optax.GradientTransformation:
     """AdamW with clipping; the learning rate warms up, stays, and falls linearly to 0 over the last part."""
     c = train_config
     decay_steps = int(c.steps * c.decay_share)
@@ -169,7 +168,8 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each save
     if _MULTI_HOST.value:
         jax.distributed.initialize()
-    config, folder = _CONFIG.value, Path(_WORKDIR.value).expanduser()
+    config: Any = _CONFIG.value
+    folder = Path(_WORKDIR.value).expanduser()
     with one_line_errors(ValueError, TypeError, OSError, AttributeError):
         c = config.train
         check(c)

@@ -21,6 +21,7 @@ import grain  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
+from flax import linen as nn  # noqa: E402
 
 from pgm_jax.networks import Preconditioned, UNet  # noqa: E402
 from pgm_jax.pretrained import describe  # noqa: E402
@@ -34,11 +35,26 @@ from pgm_jax.training.step import TrainState, init_state  # noqa: E402
 
 STEPS = 24
 SHAPE = (8, 8, 1)
-UNET = dict(channels=(8,), blocks=(1,), attention=(False,), patch=2, head_channels=8, embedding=16)
+UNET = dict(
+    channels=(8,), blocks=(1,), attention=(False,), patch=2, head_channels=8, embedding=16, dtype=np.dtype("float32")
+)
 NETWORK = Preconditioned(UNet(**UNET), SHAPE)
 OPTIMIZER = optax.adam(1e-3)
 DESCRIPTION = dict(network=describe(NETWORK), optimizer="adam")
+SMALLEST_DESCRIPTION = dict(network="affine", optimizer="adam")
 OBJECTIVE = matching_objective(l2, 8, STEPS, 2.0, 1.0)
+
+
+class Affine(nn.Module):
+    """An affine map of each pixel, the same at all levels, by way of 8 channels; it compiles at once."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
+        """Map images and their condition to images."""
+        return nn.Dense(1)(nn.Dense(8)(x))
+
+
+SMALLEST = Preconditioned(Affine(), SHAPE)
 
 
 def images_file(folder: pathlib.Path) -> pathlib.Path:
@@ -84,9 +100,9 @@ def held(dataset: grain.MapDataset, index: int, release: pathlib.Path) -> grain.
     return dataset.map_with_index(wait)
 
 
-def target_on(mesh: jax.sharding.Mesh, sharding=replicated) -> TrainState:
+def target_on(mesh: jax.sharding.Mesh, sharding=replicated, network: Preconditioned = NETWORK) -> TrainState:
     """What a toy state is read into."""
-    shapes = jax.eval_shape(lambda key: init_state(key, NETWORK, OPTIMIZER), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: init_state(key, network, OPTIMIZER), jax.random.key(0))
     return jax.tree.map(
         lambda s, where: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=where), shapes, sharding(mesh, shapes)
     )
@@ -104,11 +120,11 @@ def same_bits(a: Any, b: Any) -> bool:
 
 
 def start(*arguments: Any, **environment: str) -> subprocess.Popen[str]:
-    """This file in a process of its own, which is ended after two minutes; its errors come with its output."""
+    """This file in a process of its own, which is ended after five minutes; its errors come with its output."""
     command = [sys.executable, str(pathlib.Path(__file__).resolve()), *map(str, arguments)]
     pipe, errors = subprocess.PIPE, subprocess.STDOUT
     child = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=pipe, stderr=errors, text=True)
-    watch = threading.Timer(120, child.kill)
+    watch = threading.Timer(300, child.kill)
     watch.daemon = True
     watch.start()
     return child
@@ -148,9 +164,9 @@ def _copy(folders: list[str]) -> None:
 def _process(rank: int, port: str, folder: pathlib.Path, hold: int) -> None:
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
     dataset = held(toy_batches(folder / f"images_{rank}", (rank, 2)), hold, folder / "release")
-    preview = np.zeros((2, *SHAPE), np.float32)
-    cadence = Cadence(log=1, save=4, sheet=2)
-    state = run(folder, dataset, mesh=None, state_sharding=everything_sharded, preview=preview, cadence=cadence)
+    preview, cadence = np.zeros((2, *SHAPE), np.float32), Cadence(log=1, save=4, sheet=2)
+    what: dict[str, Any] = dict(network=SMALLEST, description=SMALLEST_DESCRIPTION)
+    state = run(folder, dataset, mesh=None, state_sharding=everything_sharded, preview=preview, cadence=cadence, **what)
     np.savez(folder / f"ema_{rank}.npz", *jax.tree.leaves(whole(state.ema)))
 
 

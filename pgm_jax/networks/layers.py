@@ -48,7 +48,12 @@ def _norm(channels: int, dtype: DTypeLike, name: str | None = None) -> nn.GroupN
 
 
 class ResidualBlock(nn.Module):
-    """`x + conv(silu(scale * norm(conv(silu(norm(x)))) + shift))`, scale and shift from the condition."""
+    """`x + conv(silu(scale * norm(conv(silu(norm(x)))) + shift))`, scale and shift from the condition.
+
+    Attributes:
+        channels: width of the result.
+        dtype: type of the computation; parameters stay float32.
+    """
 
     channels: int
     dtype: DTypeLike = jnp.float32
@@ -74,7 +79,12 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels, `x + W softmax(q k^T / sqrt(d)) v`."""
+    """Self-attention over all pixels, `x + W softmax(q k^T / sqrt(d)) v`.
+
+    Attributes:
+        head_channels: width d of a head; it divides the width of the features.
+        dtype: type of the computation; parameters stay float32.
+    """
 
     head_channels: int = 64
     dtype: DTypeLike = jnp.float32

@@ -87,12 +87,15 @@ def with_corrector(rows: Rows, steps: int, rate: Scalar = 0.5) -> Rows:
 
     Formula: `u <- e^{-c} u + (1 - e^{-c}) P + sqrt(lam (1 - e^{-2c})) xi` for u = x / mu.
 
-    The integrator alone does not converge to the posterior where the potential is not quadratic; these steps do.
+    The integrator alone does not converge to the posterior where the potential is not quadratic; with these steps it
+    does, as the rate and the gaps between the levels shrink. At a finite rate the spread of directions in which P
+    follows u comes out too small, by the factor sqrt((1 + e^{-c}) / 2), because P is frozen during a step.
 
     Args:
         rows: rows of a predictor, from `bridge`.
         steps: corrector steps at each level, 0 or more.
-        rate: step c = delta / lam of the Langevin process; infinity noises the prox afresh.
+        rate: step c = delta / lam of the Langevin process; infinity noises the prox afresh. Small rates are exact and
+            slow, large ones under-dispersed and fast.
 
     Raises:
         ValueError: if `steps` is negative.

@@ -79,23 +79,19 @@ def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: Descri
     """
     unreadable: dict[int, str] = {}
     for step in sorted(checkpoints.all_steps(), reverse=True):
-        try:
-            # The description first: a state of another network fails to read with the words of a damaged one.
-            found = checkpoints.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
-            _check_same(found["description"], description, checkpoints.directory / str(step))
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-            state = checkpoints.restore(step, args=args)["state"]
-        except CheckpointError:
-            raise
-        except Exception as error:  # a truncated file shows as any of half a dozen types
-            unreadable[step] = str(error).split("\n")[0][:200] or type(error).__name__
+        # The description first: a state of another network fails to read with the words of a damaged one.
+        found = _restored(checkpoints, step, unreadable, description=ocp.args.JsonRestore())
+        if found:
+            _check_same(found["description"], description, Path(checkpoints.directory) / str(step))
+            found = _restored(checkpoints, step, unreadable, state=ocp.args.StandardRestore(target))
+        if not found:
             continue
         if unreadable:
             # Only now, with a good one in hand: where none reads, the fault may lie elsewhere.
             _set_aside(Path(checkpoints.directory), unreadable)
             checkpoints.reload()
             _log.warning("The newest checkpoint of %s that can be read is %d.", checkpoints.directory, step)
-        return step, state
+        return step, found["state"]
     if unreadable:
         reasons = "; ".join(f"{step}: {reason}" for step, reason in unreadable.items())
         raise CheckpointError(
@@ -103,6 +99,17 @@ def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: Descri
             "Move the folder away to start anew."
         )
     return None
+
+
+def _restored(
+    checkpoints: ocp.CheckpointManager, step: int, unreadable: dict[int, str], **parts: ocp.args.CheckpointArgs
+) -> Any:
+    """Parts of a checkpoint; None, and the reason in `unreadable`, where they cannot be read."""
+    try:
+        return checkpoints.restore(step, args=ocp.args.Composite(**parts))
+    except Exception as error:  # a truncated file shows as any of half a dozen types
+        unreadable[step] = str(error).split("\n")[0][:200] or type(error).__name__
+        return None
 
 
 def _set_aside(folder: Path, unreadable: dict[int, str]) -> None:

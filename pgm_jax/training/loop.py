@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -76,7 +76,7 @@ def train(
     description: dict[str, Any],
     ema_decay: float = 0.999,
     cadence: Cadence = Cadence(),
-    preview: Images | None = None,
+    preview: Images | Float[np.ndarray, "n h w c"] | None = None,
     state_sharding: StateSharding = replicated,
     mesh: Mesh | None = None,
 ) -> TrainState:
@@ -110,6 +110,8 @@ def train(
     if steps < 1:
         raise ValueError(f"steps is {steps}; a run has at least 1.")
     folder, mesh = Path(folder), device_mesh() if mesh is None else mesh
+    if (count := len(np.asarray(dataset[0])) * jax.process_count()) % mesh.size:
+        raise ValueError(f"{mesh.size} devices do not divide a batch of {count} images; give a multiple of them.")
     key_init, key_run = jax.random.split(key)
     init = lambda k: init_state(k, network, optimizer)  # noqa: E731
     shapes = jax.eval_shape(init, key_init)
@@ -132,14 +134,14 @@ def train(
             return state
         if start:
             _say(f"Going on from step {start} of {steps} in {folder}.")
-        batches = _on_mesh(prefetched(dataset, start), mesh)
+        batches, sharding = prefetched(dataset, start), batch_sharding(mesh)
         writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
         show = stack.enter_context(_progress(steps, start))
         pending: list[dict[str, jax.Array]] = []
         clock, clock_step = time.perf_counter(), start
 
         for step in range(start + 1, steps + 1):
-            batch = next(batches)
+            batch = jax.make_array_from_process_local_data(sharding, next(batches))
             state, scalars = step_fn(state, batch, key_run)
             pending.append(scalars)
             log = step == steps or step % cadence.log == 0
@@ -147,10 +149,10 @@ def train(
             save = stop or step == steps or step % cadence.save == 0
             if log or save:
                 means = _mean_scalars(pending, step)
-                rate = (step - clock_step) * batch.shape[0] / (time.perf_counter() - clock)
-                show(step, means["loss"], rate, (steps - step) * batch.shape[0] / rate)
+                rate = (step - clock_step) * count / (time.perf_counter() - clock)
                 if writer:
                     writer.write(step, dict(means, images_per_second=rate))
+                show(step, means["loss"], rate, (steps - step) * count / rate)
             if save:
                 checkpoint.save(checkpoints, step, state, description, means["loss"])
             if log or save or step == start + 1:  # the first step compiles, which is no part of the rate
@@ -170,7 +172,9 @@ def train(
     return state
 
 
-def preview_sheet(network: Preconditioned, params: PyTree, images: Images, schedule: Schedule) -> np.ndarray:
+def preview_sheet(
+    network: Preconditioned, params: PyTree, images: Images | Float[np.ndarray, "n h w c"], schedule: Schedule
+) -> np.ndarray:
     """A picture of what the network does: images, and noisy and restored ones at four levels.
 
     Args:
@@ -190,15 +194,6 @@ def preview_sheet(network: Preconditioned, params: PyTree, images: Images, sched
 
 
 _apply = jax.jit(lambda network, params, u, lam: network.apply(params, u, lam), static_argnums=0)
-
-
-def _on_mesh(batches: Iterator[np.ndarray], mesh: Mesh) -> Iterator[jax.Array]:
-    """Global batches from those of the processes."""
-    sharding = batch_sharding(mesh)
-    for local in batches:
-        if (count := len(local) * jax.process_count()) % mesh.size:
-            raise ValueError(f"{mesh.size} devices do not divide a batch of {count} images; give a multiple of them.")
-        yield jax.make_array_from_process_local_data(sharding, local)
 
 
 def _mean_scalars(pending: list[dict[str, jax.Array]], step: int) -> dict[str, float]:

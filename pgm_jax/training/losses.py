@@ -14,12 +14,13 @@ the images; the factor zeta^2 keeps the size of the gradient while zeta falls, a
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from pgm_jax.types import Scalar
 
+Step = Int[Array, ""] | int
 # (residuals of one example, training step) -> (loss, weight of the example's gradient in [0, 1])
-Objective = Callable[[Array, Scalar], tuple[Array, Array]]
+Objective = Callable[[Array, Step], tuple[Array, Array]]
 
 
 def l2(residual: Float[Array, "..."]) -> Float[Array, ""]:
@@ -80,7 +81,7 @@ def matching_objective(
             f"The warm start takes {warm_steps} of {total_steps} steps; give a number from 0 to the total."
         )
 
-    def objective(residual: Array, step: Scalar) -> tuple[Array, Array]:
+    def objective(residual: Array, step: Step) -> tuple[Array, Array]:
         progress = jnp.clip((step - warm_steps) / max(total_steps - 1 - warm_steps, 1), 0.0, 1.0)
         zeta = zeta_start * (zeta_end / zeta_start) ** progress
         warm = step < warm_steps

@@ -3,6 +3,9 @@
 Data parallel and fully sharded (FSDP) training are one program with two shardings of its state.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -10,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 
-def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh with the one axis `data` over all devices of all processes.
 
     Args:
@@ -50,7 +53,7 @@ def fully_sharded(mesh: Mesh, tree: PyTree, smallest: int = 2**12) -> PyTree:
     """
     count = mesh.shape["data"]
 
-    def of(leaf: jax.ShapeDtypeStruct) -> NamedSharding:
+    def of(leaf: jax.Array | np.ndarray | jax.ShapeDtypeStruct) -> NamedSharding:
         axes = [axis for axis in range(len(leaf.shape)) if leaf.shape[axis] % count == 0]
         if not axes or np.prod(leaf.shape) < smallest:
             return NamedSharding(mesh, PartitionSpec())

@@ -1,4 +1,4 @@
-"""One step: its levels, its random numbers, its average, its scalars; an affine network, which compiles at once."""
+"""One step: its levels, its random numbers, its average, its scalars; an affine network."""
 
 import dataclasses
 
@@ -8,22 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
 from scipy import stats
+from toy_training import Affine
 
 from pgm_jax.networks import Preconditioned
 from pgm_jax.schedules import ve
 from pgm_jax.training.losses import l2, matching_objective
 from pgm_jax.training.step import init_state, make_step, stratified_times
-
-
-class Affine(nn.Module):
-    """One weight and one bias for all pixels and levels."""
-
-    @nn.compact
-    def __call__(self, x, c):
-        return nn.Dense(1)(x)
-
 
 SHAPE = (4, 4, 1)
 NETWORK = Preconditioned(Affine(), SHAPE)
@@ -60,9 +51,9 @@ def test_each_time_is_uniform():
 
 
 def test_the_average_warms_up(start):
-    state = start
+    take, state = stepper(), start
     for step in range(3):
-        before, (state, _) = state, stepper()(state, IMAGES, KEY)
+        before, (state, _) = state, take(state, IMAGES, KEY)
         decay = min(0.999, (1 + step) / (10 + step))
         expected = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, before.ema, state.params)
         chex.assert_trees_all_close(state.ema, expected, rtol=1e-6)

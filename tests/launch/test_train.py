@@ -1,0 +1,286 @@
+"""The command that trains: stopped, killed and resumed; what it says of settings that cannot be.
+
+Each start costs seconds, so the errors are collected by one process, `python tests/launch/test_train.py`.
+"""
+
+import contextlib
+import io
+import json
+import pathlib
+import runpy
+import signal
+import subprocess
+import sys
+import traceback
+import types
+
+import jax
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "data.image_shape": (8, 8, 1),
+    "data.flip": True,
+    "network.unet.channels": (8,),
+    "network.unet.blocks": (1,),
+    "network.unet.attention": (False,),
+    "network.unet.embedding": 16,
+    "train.steps": 24,
+    "train.batch_size": 8,
+    "train.warmup_steps": 4,
+    "train.warm_share": 0.5,
+    "train.log_every": 1,
+    "train.save_every": 4,
+    "train.sheet_every": 24,
+}
+
+# The words that an answer holds, by the flags that are asked.
+ANSWERS = {
+    "--help": "Trains a prox network on clean images alone",
+    "--config.train.stepz=3": 'has no setting \'stepz\'. Did you mean "steps" instead of "stepz"?',
+    "--config=configs/fashion_mnist.py --config.train.stepz=3": 'Did you mean "steps"',
+    "--config=configs/fashion_mnits.py": "fashion_mnits.py",
+    "--config.train.steps=abc": "invalid literal for int() with base 10: 'abc'",
+    "--config.train.steps=0": "config.train.steps is 0; it must be at least 1.",
+    "--config.train.log_every=0": "config.train.log_every is 0",
+    "--config.train.batch_size=12": "config.train.batch_size is 12; it must be a multiple of the 8 devices.",
+    "--config.train.learning_rate=-1.": "config.train.learning_rate is -1.0; it must be positive",
+    "--config.train.warm_share=2.": "config.train.warm_share is 2.0; it must be from 0 to 1.",
+    "--config.train.ema_decay=1.": "config.train.ema_decay is 1.0; it must be from 0 to below 1.",
+    "--config.train.sigma_min=20.": "config.train.sigma_min is 20.0; it must be below sigma_max",
+    "--config.train.warm_up=l3": "config.train.warm_up is 'l3'; it must be one of l1, l2.",
+    "--config.train.sharding=fsdq": "config.train.sharding is 'fsdq'; it must be one of replicated, fsdp.",
+    "--config.train.seed=-1": "seed must be in 0",
+    "--config.data.source=fashion_mnits": "'fashion_mnist'",
+    "--config.data.source=./nowhere": "nowhere",
+    "--config.network.unet.blocks=(1,)": "config.network makes no network for images of (32, 32, 1)",
+    "--config.data.image_shape=(30,30,1)": "config.network makes no network for images of (30, 30, 1)",
+    "--config.network.unet.dtype=flaot": "config.network",
+    "--workdir=setup.cfg": "setup.cfg is a file",
+    "unexpected": "every argument is a --flag",
+}
+
+
+def collect(images: str, workdir: str) -> dict[str, tuple[object, str]]:
+    """The exit status and all words of the command for each set of flags."""
+    from absl import flags
+
+    from pgm_jax.training import loop
+
+    def refused(*_, **__):
+        raise AssertionError("it trains")
+
+    loop.train = refused
+    answers = {}
+    for asked in ANSWERS:
+        sys.argv = ["launch.train", f"--workdir={workdir}", f"--config.data.source={images}", *asked.split()]
+        if "--config=" in asked:
+            sys.argv.append(sys.argv.pop(2))
+        for name in list(flags.FLAGS):
+            if name.split(".")[0] in ("config", "workdir", "data_dir", "multi_host"):
+                delattr(flags.FLAGS, name)
+        flags.FLAGS.unparse_flags()
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            try:
+                runpy.run_module("launch.train", run_name="__main__", alter_sys=True)
+                status = 0
+            except SystemExit as error:
+                status = error.code
+            except Exception:
+                status = traceback.format_exc()
+        answers[asked] = (status, said.getvalue())
+    return answers
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    answers = collect(*sys.argv[1:])
+    print("ANSWERS", json.dumps(answers))
+    sys.exit()
+
+from toy_training import images_file, read_until, same_bits, start  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("answers")
+    command = [sys.executable, __file__, str(images_file(folder)), str(folder / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and not (folder / "run").exists(), done.stderr
+    return json.loads(done.stdout.partition("ANSWERS ")[2])
+
+
+@pytest.mark.parametrize("asked", ANSWERS)
+def test_it_answers_in_words(answers, asked):
+    status, said = answers[asked]
+    text = f"{status} {said}"
+    assert ANSWERS[asked] in text and "Traceback" not in text and status != 0
+    if asked not in ("--help", "unexpected"):
+        assert len(text.strip().splitlines()) <= 4
+
+
+def test_help_shows_commands_flags_and_what_is_written(answers):
+    for words in (
+        "python -m launch.train",
+        "--workdir:",
+        "--config:",
+        "--data_dir:",
+        "prior.npz",
+        "goes on where it was",
+    ):
+        assert words in answers["--help"][1]
+
+
+@pytest.fixture
+def door(monkeypatch):
+    """`launch.train` in this process: `door(folder, images, **changes)`, changes by their dotted names."""
+    monkeypatch.syspath_prepend(ROOT)
+    from absl import flags, logging
+    from absl.testing import flagsaver
+
+    from launch import train
+
+    verbosity = logging.get_verbosity()
+
+    def run(folder, images, **changes):
+        config = runpy.run_path(str(ROOT / "configs" / "fashion_mnist.py"))["get_config"]()
+        config.update_from_flattened_dict(SETTINGS | {"data.source": str(images)} | changes)
+        monkeypatch.setattr(train, "_CONFIG", types.SimpleNamespace(value=config.lock()))
+        with flagsaver.as_parsed(workdir=str(folder)):
+            flags.FLAGS.mark_as_parsed()
+            train.main([])
+
+    yield run
+    logging.set_verbosity(verbosity)
+
+
+def flags_of(folder, images):
+    settings = SETTINGS | {"data.source": images}
+    return [f"--workdir={folder}", *(f"--config.{name}={value}" for name, value in settings.items())]
+
+
+def newest(folder):
+    return max(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
+
+
+def state_of(folder):
+    """The newest state of a run, leaf by leaf."""
+    import orbax.checkpoint as ocp
+
+    return jax.tree.leaves(ocp.StandardCheckpointer().restore(folder / "checkpoints" / str(newest(folder)) / "state"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return images_file(tmp_path_factory.mktemp("images"))
+
+
+def test_killed_damaged_stopped_and_resumed_is_bitwise_the_same(door, images, tmp_path, capsys):
+    broken, alone = tmp_path / "broken", tmp_path / "alone"
+    broken.mkdir()
+    flags = flags_of(broken, images)
+    with start("launch", broken, 14, *flags) as child:
+        read_until(child, "step 14/24")
+        child.kill()
+        child.communicate()
+    damaged = newest(broken)
+    assert child.returncode == -signal.SIGKILL and damaged in (8, 12)
+    (broken / "checkpoints" / str(damaged) / "description" / "metadata").write_bytes(b"")
+    with start("launch", broken, 17, *flags) as child:
+        text = read_until(child, "step 17/24")
+        child.send_signal(signal.SIGINT)
+        text += read_until(child, "Ctrl-C: finishing the step")
+        (broken / "release").touch()
+        text += child.communicate()[0]
+    stopped = newest(broken)
+    assert child.returncode == 0 and f"Stopped by Ctrl-C at step {stopped} of 24, which is saved" in text
+    assert 17 <= stopped < 24 and f"{stopped} of 24 steps; the averaged weights are in" in text
+    assert f"Checkpoint {damaged} cannot be read" in text and f"Going on from step {damaged - 4} of 24" in text
+    assert "orbax" not in text and "Traceback" not in text and (broken / "prior.npz").exists()
+
+    door(broken, images)
+    said = capsys.readouterr().out
+    assert f"Going on from step {stopped} of 24" in said and "another configuration" not in said
+    door(alone, images)
+    assert newest(broken) == newest(alone) == 24 and same_bits(state_of(broken), state_of(alone))
+    assert (broken / "prior.npz").read_bytes() == (alone / "prior.npz").read_bytes()
+    assert (alone / "sheets" / "0000024.png").exists()
+
+
+@pytest.fixture
+def finished(door, images, tmp_path, capsys):
+    door(tmp_path, images, **{"train.steps": 4})
+    capsys.readouterr()
+    return tmp_path
+
+
+def test_a_finished_run_does_nothing_and_says_so(door, images, finished, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    door(finished, images, **{"train.steps": 4})
+    assert "has taken 4 steps of 4: nothing is left to do." in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_it_leaves_a_prior_that_reads(finished):
+    from pgm_jax.pretrained import load_prior
+
+    prior = load_prior(finished / "prior.npz")
+    assert prior.network.image_shape == (8, 8, 1) and prior.network.module.channels == (8,)
+    u = np.full((8, 8, 1), 0.3, np.float32)
+    np.testing.assert_array_equal(jax.jit(prior.network.apply)(prior.params, u, 0.0), u)
+
+
+def test_what_changed_is_said_and_kept(door, images, finished, capsys):
+    door(finished, images, **{"train.steps": 6, "train.learning_rate": 5e-4})
+    said = capsys.readouterr().out
+    assert (
+        "has had another configuration:\n  train.learning_rate was 0.001, is 0.0005\n  train.steps was 4, is 6" in said
+    )
+    assert "Going on from step 4 of 6" in said and newest(finished) == 6
+    record = json.loads((finished / "config.json").read_text())
+    assert record["config"]["train"]["steps"] == 6 and len(record["changed"]) == 2
+    assert record["changed"][1].endswith("train.steps was 4, is 6")
+
+
+def test_another_network_is_refused_and_the_record_stays(door, images, finished, capsys):
+    before = (finished / "config.json").read_text()
+    with pytest.raises(SystemExit, match=r"network.unet.channels: \[8\] in the checkpoint, \[16\] now"):
+        door(finished, images, **{"train.steps": 6, "network.unet.channels": (16,)})
+    assert "network.unet.channels was [8], is [16]" in capsys.readouterr().out
+    assert (finished / "config.json").read_text() == before and newest(finished) == 4
+
+
+def test_a_folder_of_something_else_is_refused(door, images, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(dict(config=dict(tasks={}, sampler={}), seed=0)))
+    with pytest.raises(SystemExit, match="holds a run that is no training; give another --workdir"):
+        door(tmp_path, images)
+
+
+def test_a_loss_that_is_not_finite_ends_it_in_words(door, images, tmp_path):
+    with pytest.raises(SystemExit, match="launch.train: Step 2 is not finite"):
+        door(tmp_path, images, **{"train.learning_rate": 1e30, "train.warmup_steps": 1})
+    assert not (tmp_path / "prior.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("warmup", "share", "rates"),
+    [(4, 0.4, [0, 0.25, 0.5, 0.75, 1, 1, 1, 0.75, 0.5, 0.25]), (0, 0.0, [1] * 10), (10, 1.0, None)],
+)
+def test_the_learning_rate_rises_stays_and_falls(monkeypatch, warmup, share, rates):
+    monkeypatch.syspath_prepend(ROOT)
+    import ml_collections
+
+    from launch.train import optimizer_of
+
+    train = runpy.run_path(str(ROOT / "configs" / "fashion_mnist.py"))["get_config"]().train
+    train.update(steps=10, warmup_steps=warmup, decay_share=share, weight_decay=0.0, learning_rate=0.5)
+    optimizer = optimizer_of(ml_collections.ConfigDict(train))
+    params = np.zeros(1, np.float32)
+    state, sizes = optimizer.init(params), []
+    for _ in range(10):
+        update, state = optimizer.update(np.ones(1, np.float32), state, params)  # Adam makes it the learning rate
+        sizes.append(-float(update[0]) / 0.5)
+    expected = rates or [step / 10 * (1 - step / 10) for step in range(10)]
+    np.testing.assert_allclose(sizes, expected, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,213 @@
+"""Runs that are killed, stopped, poisoned, damaged and lengthened end at the bits of the one that was left alone."""
+
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+from toy_training import (
+    DESCRIPTION,
+    OBJECTIVE,
+    SMALLEST,
+    STEPS,
+    UNET,
+    read_until,
+    run,
+    same_bits,
+    start,
+    target_on,
+    toy_batches,
+)
+
+from pgm_jax.networks import Preconditioned, UNet
+from pgm_jax.pretrained import describe
+from pgm_jax.schedules import ve
+from pgm_jax.training import checkpoint, loop
+from pgm_jax.training.checkpoint import CheckpointError
+from pgm_jax.training.loop import Cadence, NotFiniteError, preview_sheet
+from pgm_jax.training.sharding import device_mesh
+
+
+def signalled(dataset, index, number):
+    """The same batches; as that of an index is made, this process gets a signal."""
+    left = [number]
+
+    def send(i, batch):
+        if i == index and left:
+            os.kill(os.getpid(), left.pop())
+        return batch
+
+    return dataset.map_with_index(send)
+
+
+def poisoned(dataset, index):
+    return dataset.map_with_index(lambda i, batch: np.full_like(batch, np.nan) if i == index else batch)
+
+
+def logged(folder):
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def saved(folder):
+    return sorted(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The run that nothing happens to: its folder and its last state."""
+    folder = tmp_path_factory.mktemp("alone")
+    return folder, run(folder)
+
+
+@pytest.fixture
+def finished(alone, tmp_path):
+    return shutil.copytree(alone[0], tmp_path / "finished")
+
+
+def test_what_is_saved_is_the_last_state(alone):
+    folder, state = alone
+    assert int(state.step) == STEPS and {20, 24} <= set(saved(folder)) and logged(folder) == list(range(1, 25))
+    with checkpoint.open_checkpoints(folder / "checkpoints") as checkpoints:
+        step, found = checkpoint.load(checkpoints, target_on(device_mesh()), DESCRIPTION)
+    assert step == STEPS and same_bits(found, state)
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGKILL,), (signal.SIGTERM, signal.SIGINT)])
+def test_killed_and_resumed_is_bitwise_the_same(alone, tmp_path, signals, capsys):
+    """By kill -9 in the middle, and by a second signal while the first is still to be heeded."""
+    with start("train", tmp_path, 14) as child:
+        read_until(child, "step 14/24")
+        for number in signals:
+            child.send_signal(number)
+            if number != signals[-1]:
+                read_until(child, "finishing the step and saving; once more to stop at once")
+        child.communicate()
+    assert child.returncode == -signals[-1]
+    assert saved(tmp_path)[-1] in (8, 12) and logged(tmp_path) == list(range(1, 15))
+    assert same_bits(run(tmp_path), alone[1])
+    assert "Going on from step" in capsys.readouterr().out and logged(tmp_path) == list(range(1, 25))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_by_a_signal_and_resumed_is_bitwise_the_same(alone, tmp_path, number, capfd):
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    state = run(tmp_path, signalled(toy_batches(tmp_path), 13, number))
+    stopped, said = int(state.step), capfd.readouterr()
+    name = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}[number]
+    assert 0 < stopped < STEPS and saved(tmp_path)[-1] == stopped and f"{name}: finishing the step" in said.err
+    assert f"Stopped by {name} at step {stopped} of 24, which is saved; start again to go on." in said.out
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
+    assert same_bits(run(tmp_path), alone[1]) and logged(tmp_path) == list(range(1, 25))
+
+
+def test_a_damaged_checkpoint_costs_its_steps_and_no_more(alone, finished, caplog):
+    (finished / "checkpoints" / "24" / "state" / "manifest.ocdbt").write_bytes(b"")
+    assert same_bits(run(finished), alone[1])
+    assert "Checkpoint 24 cannot be read" in caplog.text and "that can be read is 20" in caplog.text
+    assert saved(finished)[-1] == 24 and logged(finished) == list(range(1, 25))
+
+
+def test_a_finished_run_does_nothing_and_says_so(alone, finished, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    assert same_bits(run(finished), alone[1])
+    assert f"The run in {finished} has taken 24 steps of 24: nothing is left to do." in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_a_finished_run_goes_on_when_given_more_steps(alone, tmp_path):
+    run(tmp_path, steps=10)
+    assert saved(tmp_path)[-1] == 10
+    assert same_bits(run(tmp_path), alone[1])
+
+
+def test_a_poisoned_batch_is_named_and_not_saved(tmp_path):
+    dataset = poisoned(toy_batches(tmp_path), 9)
+    for _ in range(2):  # the second time from the checkpoint
+        with pytest.raises(
+            NotFiniteError, match=r"Step 10 is not finite: its loss is nan.*Nothing was saved from it on"
+        ):
+            run(tmp_path, dataset, cadence=Cadence(log=7, save=4, sheet=0))
+        assert saved(tmp_path)[-1] == 8 and logged(tmp_path) == [4, 7, 8]
+
+
+def test_parameters_that_explode_are_not_saved(tmp_path):
+    with pytest.raises(NotFiniteError, match="Step 1 is not finite.*that of the parameters after it inf"):
+        run(tmp_path, network=SMALLEST, optimizer=optax.adam(1e30), cadence=Cadence(log=1, save=1, sheet=0))
+    assert not saved(tmp_path)
+
+
+def test_the_folder_of_another_network_is_refused(finished):
+    wider = Preconditioned(UNet(**UNET | dict(channels=(16,))), (8, 8, 1))
+    description = dict(DESCRIPTION, network=describe(wider))
+    with pytest.raises(CheckpointError, match=r"network.unet.channels: \[8\] in the checkpoint, \[16\] now"):
+        run(finished, network=wider, description=description)
+
+
+def test_a_run_is_one_program(tmp_path):
+    traces = []
+
+    def counted(residual, step):
+        traces.append(residual)
+        return OBJECTIVE(residual, step)
+
+    run(tmp_path, objective=counted, steps=6)
+    assert len(traces) == 1
+
+
+def test_without_a_terminal_there_is_a_line_at_each_log(tmp_path, capsys):
+    run(tmp_path, steps=6, cadence=Cadence(log=2, save=6, sheet=0))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["step 2/6", "step 4/6", "step 6/6"]
+    assert all(word in lines[-1] for word in ("loss ", " images/s", "left 0:00:00"))
+
+
+def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with loop._progress(10, 0) as show:
+        show(5, 0.25, 80.0, 0.5)
+    text = capsys.readouterr().out
+    assert "5/10" in text and "0.2500" in text and "80 images/s" in text and "\x1b[" in text
+
+
+def test_sheets_are_drawn_at_their_steps(tmp_path):
+    preview = np.linspace(-1.0, 1.0, 2 * 64, dtype=np.float32).reshape(2, 8, 8, 1)
+    run(tmp_path, steps=5, cadence=Cadence(log=5, save=5, sheet=2), preview=preview)
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == [f"000000{i}.png" for i in (2, 4, 5)]
+    assert Image.open(tmp_path / "sheets" / "0000005.png").size == (2 * (2 * 10 + 2), 2 * (9 * 10 + 2))
+
+
+def test_a_preview_shows_images_then_noisy_and_restored_ones():
+    params = jax.jit(SMALLEST.init)(jax.random.key(0))
+    images = np.full((1, 8, 8, 1), 0.2, np.float32)
+    sheet = preview_sheet(SMALLEST, params, images, ve(1e-4, 2e-4))  # next to no noise: all rows are the image
+    rows = [sheet[2 * (2 + 10 * i) : 2 * (10 + 10 * i), 4:20].astype(int) for i in range(9)]
+    assert all(np.abs(row - 153).max() <= 1 for row in rows)
+    noisy, restored = (
+        preview_sheet(SMALLEST, params, images, ve(3.0, 4.0))[24 + 20 * i : 36 + 20 * i, 4:20] for i in (0, 1)
+    )
+    assert noisy.std() > 80 > restored.std()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(steps=0), "steps is 0"),
+        (dict(ema_decay=1.5), "ema_decay is 1.5"),
+        (dict(mesh=device_mesh(jax.devices()[:3])), "3 devices do not divide a batch of 8 images"),
+    ],
+)
+def test_errors(tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        run(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("numbers", [dict(log=0), dict(save=0), dict(sheet=-1)])
+def test_a_cadence_is_of_whole_steps(numbers):
+    with pytest.raises(ValueError, match="log and save are at least 1"):
+        Cadence(**numbers)
