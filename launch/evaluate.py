@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from rich.console import Console
 
 from launch import options
+from launch.config import parse_flags
 from launch.inputs import BUNDLED, Inputs, dataset_inputs, image_inputs
 from launch.output import print_table
 from launch.sweep import Job, sweep
@@ -67,4 +68,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

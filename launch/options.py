@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
+from launch.config import define_config
 from launch.output import Row, open_run, run_record
 from launch.sweep import Job
 from launch.tasks import operators_of, select_tasks
@@ -19,9 +19,8 @@ from pgm_jax import pretrained
 from pgm_jax.networks import ProxNet
 from pgm_jax.restore import default_rows
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/fashion_mnist.py", "Sampler and tasks; change a setting by --config.tasks.blur.sigma=0.1."
-)
+_CONFIG = define_config("Sampler and tasks; change a setting by --config.tasks.blur.sigma=0.1.")
+flags.declare_key_flag("config")
 _TASKS = flags.DEFINE_list("tasks", "inpainting,super_resolution,blur", "Which tasks of the configuration, by name.")
 _PRIOR = flags.DEFINE_string("prior", None, "A prior .npz, as training writes it; by default the bundled one.")
 _SAMPLES = flags.DEFINE_integer("samples", None, "Posterior samples of each image; by default config.sampler.samples.")

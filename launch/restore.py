@@ -26,6 +26,7 @@ from absl import app, flags, logging
 from rich.console import Console
 
 from launch import options
+from launch.config import parse_flags
 from launch.figures import Block, coloured, save_figure, save_png, seen
 from launch.inputs import BUNDLED, Inputs, image_inputs, measurement_inputs
 from launch.output import LABELS, Row, print_table
@@ -137,4 +138,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

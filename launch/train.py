@@ -13,11 +13,10 @@ worse, goes on where it was when the same command is started again; with more --
 one.
 """
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ import jax
 import numpy as np
 import optax
 from absl import app, flags, logging
-from ml_collections import config_flags
 
+from launch.config import define_config, one_line_errors, parse_flags
 from launch.output import differences, run_record
 from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.pretrained import describe, network_of, save_prior
@@ -49,35 +48,11 @@ LIMITS: list[tuple[str, Callable[[float], bool], str]] = [
 ]
 
 
-@contextlib.contextmanager
-def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """End the process by the words of an error that is the user's to mend, without a traceback."""
-    try:
-        yield
-    except kinds as error:
-        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
-        words = str(error).splitlines()[-1].strip() if isinstance(error, OSError) else str(error)
-        if isinstance(cause, KeyError):  # how ml_collections speaks of a field that is not there
-            words = "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
-        sys.exit(f"launch.train: {words}")
-
-
-# The default configuration is read here, with the settings of the command line; one that is given, in `parse_flags`.
-with one_line_errors(AttributeError, OSError):
-    _CONFIG = config_flags.DEFINE_config_file(
-        "config",
-        "configs/fashion_mnist.py",
-        "What to train, on what, and how; change a setting by --config.train.steps=9.",
-    )
+_CONFIG = define_config("What to train, on what, and how; change a setting by --config.train.steps=9.")
+flags.declare_key_flag("config")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/train", "Folder of the run; a run that is in it goes on.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; TFDS's own place by default.")
 _MULTI_HOST = flags.DEFINE_bool("multi_host", False, "Join the processes of a pod before anything else.")
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    """The arguments that are no flags."""
-    with one_line_errors(AttributeError, OSError):
-        return app.parse_flags_with_usage(argv)
 
 
 def choose(table: dict, name: str, what: str) -> Any:

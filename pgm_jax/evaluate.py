@@ -45,7 +45,9 @@ class Case(NamedTuple):
         mean: their mean `[H, W, C]`.
         std: their standard deviation `[H, W, C]`, in the units of the images.
         metrics: `psnr_` and `ssim_` (with a truth; SSIM from 11 x 11 pixels) and `misfit_`, each of `sample` (that is
-            the first) and of `mean`; `seconds`, the time of its batch over the images in it, compilation included.
+            the first) and of `mean`; `error_in_stds`, the root mean square of mean - truth over that of std, which is
+            sqrt(1 + 1 / S) for samples of the posterior and larger for samples that are too sure (with a truth and
+            S > 1); `seconds`, the time of its batch over the images in it, compilation included.
     """
 
     index: int
@@ -178,18 +180,20 @@ def _measure(keys, operator, images, sigma, *, operator_axis):
 
 @functools.partial(jax.jit, static_argnames="operator_axis")
 def _judge(operator, y, restoration: Restoration, truth, sigma, *, operator_axis):
-    def of_one(operator, y, sample, mean, truth):
-        metrics = {}
+    def of_one(operator, y, samples, mean, std, truth):
+        sample, metrics = samples[0], {}
         for name, estimate in dict(sample=sample, mean=mean).items():
             if truth is not None:
                 metrics[f"psnr_{name}"] = psnr(estimate, truth)
             if truth is not None and min(truth.shape[:2]) >= SSIM_SIDE:
                 metrics[f"ssim_{name}"] = ssim(estimate, truth)
             metrics[f"misfit_{name}"] = data_misfit(operator, estimate, y, sigma)
+        if truth is not None and len(samples) > 1:
+            metrics["error_in_stds"] = jnp.sqrt(jnp.mean((mean - truth) ** 2) / jnp.mean(std**2))
         return jnp.where(operator.observed > 0, y, jnp.nan), metrics
 
-    axes = (operator_axis, 0, 0, 0, None if truth is None else 0)
-    return jax.vmap(of_one, axes)(operator, y, restoration.samples[:, 0], restoration.mean, truth)
+    axes = (operator_axis, 0, 0, 0, 0, None if truth is None else 0)
+    return jax.vmap(of_one, axes)(operator, y, restoration.samples, restoration.mean, restoration.std, truth)
 
 
 class Streaming(NamedTuple):

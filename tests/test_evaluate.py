@@ -81,9 +81,12 @@ def test_small_images_have_no_ssim_and_measurements_no_psnr(images):
     operator, y = average_downsampling((4, 4, 1), 2), jnp.zeros((2, 2, 2, 1))
     arguments = small, operator, y, KEY, jnp.arange(2), np.array([False, True])
     (case,) = restore_batch(*arguments, **OPTIONS, truth=jnp.zeros((2, 4, 4, 1)))
-    assert set(case.metrics) == {"psnr_sample", "psnr_mean", "misfit_sample", "misfit_mean", "seconds"}
+    both = {"misfit_sample", "misfit_mean", "seconds"}
+    assert set(case.metrics) == both | {"psnr_sample", "psnr_mean", "error_in_stds"}
+    error = np.sqrt(np.mean(case.mean**2) / np.mean(case.std**2))
+    np.testing.assert_allclose(case.metrics["error_in_stds"], error, rtol=1e-5)
     (measured,) = restore_batch(*arguments, **OPTIONS)
-    assert set(measured.metrics) == {"misfit_sample", "misfit_mean", "seconds"}
+    assert set(measured.metrics) == both
     assert measured.truth is None and measured.index == 1
     np.testing.assert_array_equal(case.samples, measured.samples)
 

@@ -1,0 +1,36 @@
+"""The --config flag of every door, and errors that end in one line, for those that are the user's to mend."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+DEFAULT = "configs/fashion_mnist.py"
+
+
+@contextlib.contextmanager
+def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """End the process by the words of an error that is the user's to mend, without a traceback."""
+    try:
+        yield
+    except kinds as error:
+        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
+        words = str(error).splitlines()[-1].strip() if isinstance(error, OSError) else str(error)
+        if isinstance(cause, KeyError):  # how ml_collections speaks of a field that is not there
+            words = "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
+        sys.exit(f"launch.{Path(sys.argv[0]).stem}: {words}")
+
+
+def define_config(purpose: str) -> flags.FlagHolder:
+    """Define --config, and read the default file with the settings of the command line; `parse_flags` reads another."""
+    with one_line_errors(AttributeError, OSError):
+        return config_flags.DEFINE_config_file("config", DEFAULT, purpose)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """The arguments that are no flags."""
+    with one_line_errors(AttributeError, OSError):
+        return app.parse_flags_with_usage(argv)
