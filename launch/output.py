@@ -34,8 +34,8 @@ LABELS = ("task", "index", "image")
 CAPTION = (
     "Mean ± standard deviation over the images. PSNR (dB) and SSIM on [0, 1]: images are mapped by (x + 1) / 2 and "
     "clipped. σ: noise of the measurement in the units of the images, [-1, 1]. Misfit: |y - A x| / (σ √n), 1 "
-    "for the truth; of one sample, then of the mean. Error / std: |mean - x| / |std|, √(1 + 1/S) for exact samples, larger "
-    "for samples that are too sure. Seconds: median over the images."
+    "for the truth; of one sample, then of the mean. Error / std: |mean - x| / |std|; √(1 + 1/S) for exact samples, "
+    "larger for samples that are too sure. Seconds: median over the images."
 )
 
 
@@ -146,7 +146,7 @@ def print_table(
         caption=CAPTION,
         caption_justify="left",
     )
-    for header in [*headers, "misfit\nsample, mean", *(["error\n/ std"] if judged else []), "seconds\n/ image"]:
+    for header in [*headers, "misfit (2)\nerror / std" if judged else "misfit", "seconds\n/ image"]:
         table.add_column(header, justify="left" if header == "task" else "right", no_wrap=header != "task")
     for task, metrics in summary.items():
         count = metrics["seconds"].count
@@ -158,7 +158,8 @@ def print_table(
                 "\n".join(_plus_minus(metrics, f"{kind}_{name}", digits) for kind, digits in (("psnr", 2), ("ssim", 3)))
             )
         cells.append("\n".join(_plus_minus(metrics, f"misfit_{name}", 2) for name in ("sample", "mean")))
-        cells += [_plus_minus(metrics, "error_in_stds", 2)] if judged else []
+        if judged:
+            cells[-1] += "\n" + _plus_minus(metrics, "error_in_stds", 2)
         table.add_row(*cells, f"{seconds:.2f}")
     console.print(table)
 
