@@ -1,8 +1,16 @@
 """Fashion-MNIST, 28 x 28 grey images padded to 32 x 32: the prior that comes with the library.
 
-python -m launch.prepare --dataset=fashion_mnist
-python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
-python -m launch.evaluate --config=configs/fashion_mnist.py --output=runs/evaluation
+    python -m launch.prepare --dataset=fashion_mnist
+    python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
+    python -m launch.evaluate --prior=runs/fashion_mnist/prior.npz
+
+Cost: 8,200 steps of 64 images, about 120 images/s on two CPU cores with nothing beside it, 75 minutes.
+Expected: `mse` 0.18 at the end; PSNR of one sample / of the mean of 8 on the 64 bundled images 22.8 / 24.3 dB
+(inpainting), 20.0 / 21.2 dB (super-resolution), 25.0 / 26.2 dB (blur), rate 1.
+
+The shipped weights come from such a run that was stopped and resumed, with changes on the way: up to step 2,249 sigma
+was drawn between 0.01 and 10, the first 1,600 steps saw the images in another order, and the number of steps, thus
+the fall of the learning rate, was settled at step 5,051. `docs/fashion_mnist_training.jsonl` is its log.
 """
 
 import ml_collections
