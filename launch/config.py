@@ -1,4 +1,4 @@
-"""The --config flag of every door, and errors that end in one line, for those that are the user's to mend."""
+"""The flags --config and --data_dir of every door, and the errors, the user's to mend, that end it in one line."""
 
 import contextlib
 import sys
@@ -9,6 +9,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 DEFAULT = "configs/fashion_mnist.py"
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; default TFDS_DATA_DIR or ~/tensorflow_datasets.")
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from absl import app, flags, logging
 from rich.console import Console
 
 from launch import options
-from launch.config import parse_flags
+from launch.config import DATA_DIR, parse_flags
 from launch.inputs import BUNDLED, Inputs, dataset_inputs, image_inputs
 from launch.output import print_table
 from launch.sweep import Job, sweep
@@ -31,7 +31,7 @@ _IMAGES = flags.DEFINE_string("images", BUNDLED, "An image, a folder, an .npz wi
 _RESIZE = flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize them to the prior's size.")
 _DATASET = flags.DEFINE_string("dataset", None, "In place of images: a TFDS set, a folder, or an .npz with the split.")
 _SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; TFDS's own place by default.")
+flags.declare_key_flag("data_dir")
 _LIMIT = flags.DEFINE_integer(
     "limit", None, "How many images to evaluate, from the first; by default all.", lower_bound=1
 )
@@ -43,7 +43,7 @@ def read_inputs(job: Job) -> tuple[Inputs, dict[str, Any]]:
     if _DATASET.value is None:
         chosen = dict(images=_IMAGES.value, resize=_RESIZE.value, limit=_LIMIT.value)
         return image_inputs(_IMAGES.value, job.image_shape, count=_LIMIT.value, resize=_RESIZE.value), chosen
-    inputs = dataset_inputs(_DATASET.value, _SPLIT.value, job.image_shape, _LIMIT.value, _DATA_DIR.value)
+    inputs = dataset_inputs(_DATASET.value, _SPLIT.value, job.image_shape, _LIMIT.value, DATA_DIR.value)
     return inputs, dict(dataset=_DATASET.value, split=_SPLIT.value, limit=_LIMIT.value)
 
 

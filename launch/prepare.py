@@ -20,11 +20,13 @@ from pathlib import Path
 from absl import app, flags, logging
 from rich.console import Console
 
+from launch.config import DATA_DIR
+
 DATASET = flags.DEFINE_string("dataset", None, "fashion_mnist, folder, or another name that TFDS knows.", required=True)
 SOURCE = flags.DEFINE_string(
     "source", None, "The folder of the images or idx files, or an .npz; Fashion-MNIST is downloaded without it."
 )
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where sets lie; default TFDS_DATA_DIR or ~/tensorflow_datasets.")
+flags.declare_key_flag("data_dir")
 NAME = flags.DEFINE_string("name", None, "The name of a folder's set: lower-case letters, digits and _.")
 IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Height and width of a folder's images, in pixels.", lower_bound=1)
 CHANNELS = flags.DEFINE_enum("channels", "3", ["1", "3"], "1 turns a folder's images grey, 3 is RGB.")

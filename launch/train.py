@@ -25,7 +25,7 @@ import numpy as np
 import optax
 from absl import app, flags, logging
 
-from launch.config import define_config, one_line_errors, parse_flags
+from launch.config import DATA_DIR, define_config, one_line_errors, parse_flags
 from launch.output import differences, run_record
 from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.pretrained import describe, network_of, save_prior
@@ -51,7 +51,7 @@ LIMITS: list[tuple[str, Callable[[float], bool], str]] = [
 _CONFIG = define_config("What to train, on what, and how; change a setting by --config.train.steps=9.")
 flags.declare_key_flag("config")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/train", "Folder of the run; a run that is in it goes on.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; TFDS's own place by default.")
+flags.declare_key_flag("data_dir")
 _MULTI_HOST = flags.DEFINE_bool("multi_host", False, "Join the processes of a pod before anything else.")
 
 
@@ -151,7 +151,7 @@ def main(argv: list[str]) -> None:
         network = checked_network(config)
         warm_up, sharding = choose(WARM_UPS, c.warm_up, "warm_up"), choose(SHARDINGS, c.sharding, "sharding")
         objective = matching_objective(warm_up, int(c.steps * c.warm_share), c.steps, c.zeta_start, c.zeta_end)
-        source = open_source(config.data.source, config.data.split, config.data.image_shape, _DATA_DIR.value)
+        source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
         shard = (jax.process_index(), jax.process_count())
         dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
         optimizer = optimizer_of(c)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 
 import jax
 import numpy as np
@@ -82,6 +83,7 @@ def test_killed_and_resumed_is_bitwise_the_same(alone, tmp_path, signals, capsys
     """By kill -9 in the middle, and by a second signal while the first is still to be heeded."""
     with start("train", tmp_path, 14) as child:
         read_until(child, "step 14/24")
+        time.sleep(0.5)  # a signal that comes just before a thread waits is heard after the wait
         for number in signals:
             child.send_signal(number)
             if number != signals[-1]:
