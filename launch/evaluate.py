@@ -13,11 +13,9 @@ OUTPUT/ gets metrics.csv (a row an image and task), metrics.json (the rows, thei
 The scores do not depend on --batch.
 """
 
-import sys
-from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import app, flags
 from rich.console import Console
 
 from launch import options
@@ -51,17 +49,8 @@ def main(argv: list[str]) -> None:
     """Read the flags, evaluate, and print the table."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected {argv[1:]}: every argument is a --flag")
-    logging.set_verbosity(logging.WARNING)
     console = Console(highlight=False)
-    folder = Path(_OUTPUT.value).expanduser()
-    try:
-        job = options.read_job()
-        inputs, chosen = read_inputs(job)
-        finished = options.open_output(folder, job, chosen)
-    except (ValueError, TypeError, OSError) as error:
-        sys.exit(f"launch.evaluate: {error}")
-    for error in inputs.skipped:
-        console.print(f"left out: {error}", markup=False)
+    job, inputs, folder, finished = options.open_door(read_inputs, _OUTPUT.value, console)
     rows = sweep(job, inputs, folder, finished, console)
     print_table(console, rows, job.tasks, job.calls, job.samples)
     console.print(f"Numbers: {folder}", soft_wrap=True)

@@ -1,7 +1,7 @@
 """The flags that `launch.restore` and `launch.evaluate` share, and the job that they describe."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import flags
+from absl import flags, logging
+from rich.console import Console
 
-from launch.config import define_config
+from launch.config import define_config, one_line_errors
+from launch.inputs import Inputs
 from launch.output import Row, open_run, run_record
 from launch.sweep import Job
 from launch.tasks import operators_of, select_tasks
@@ -56,6 +58,21 @@ def read_job() -> Job:
     config = ml_collections.ConfigDict(dict(prior=description, sampler=sampler, tasks=tasks))
     rows = default_rows(**settings)
     return Job(prior, tasks, sampler["calls"], sampler["samples"], rows, key, _BATCH.value, config)
+
+
+def open_door(
+    read_inputs: Callable[[Job], tuple[Inputs, dict[str, Any]]], output: str, console: Console
+) -> tuple[Job, Inputs, Path, list[Row]]:
+    """The job, its inputs, the folder of its run and the rows that are finished; what is wrong ends it in one line."""
+    logging.set_verbosity(logging.WARNING)
+    folder = Path(output).expanduser()
+    with one_line_errors(ValueError, TypeError, OSError):
+        job = read_job()
+        inputs, chosen = read_inputs(job)
+        finished = open_output(folder, job, chosen)
+    for error in inputs.skipped:
+        console.print(f"left out: {error}", markup=False)
+    return job, inputs, folder, finished
 
 
 def open_output(folder: Path, job: Job, inputs: Mapping[str, Any]) -> list[Row]:

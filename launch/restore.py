@@ -15,14 +15,13 @@ OUTPUT/TASK/NUMBER/ gets truth, measurement, sample_*, mean and std as PNG (std 
 arrays.npz with the numbers (hidden pixels are NaN). OUTPUT/ gets sheet.png, metrics.json, metrics.csv and config.json.
 """
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 from rich.console import Console
 
 from launch import options
@@ -115,17 +114,8 @@ def main(argv: list[str]) -> None:
         own = not flags.FLAGS["output"].present and not flags.FLAGS.resume
         for name, value in (DEMO | dict(overwrite=own)).items():
             flags.FLAGS.set_default(name, value)
-    logging.set_verbosity(logging.WARNING)
     console = Console(highlight=False)
-    folder = Path(_OUTPUT.value).expanduser()
-    try:
-        job = options.read_job()
-        inputs, chosen = read_inputs(job)
-        finished = options.open_output(folder, job, chosen)
-    except (ValueError, TypeError, OSError) as error:
-        sys.exit(f"launch.restore: {error}")
-    for error in inputs.skipped:
-        console.print(f"left out: {error}", markup=False)
+    job, inputs, folder, finished = options.open_door(read_inputs, _OUTPUT.value, console)
 
     def keep(name: str, case: Case) -> None:
         write_case(case_folder(folder, name, case.index), block_of(name, job.tasks[name], [case]))
