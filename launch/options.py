@@ -20,6 +20,10 @@ from launch.tasks import operators_of, select_tasks
 from pgm_jax import pretrained
 from pgm_jax.networks import ProxNet
 from pgm_jax.restore import default_rows
+from pgm_jax.samplers import euler_maruyama, exponential, imex, leimkuhler_matthews
+from pgm_jax.samplers.rows import Scheme
+
+SCHEMES = {scheme.__name__: scheme for scheme in (leimkuhler_matthews, euler_maruyama, exponential, imex)}
 
 _CONFIG = define_config("Sampler and tasks; change a setting by --config.tasks.blur.sigma=0.1.")
 flags.declare_key_flag("config")
@@ -56,8 +60,15 @@ def read_job() -> Job:
         except (ValueError, TypeError) as error:
             raise ValueError(f"config.tasks.{name}: {error}") from error
     config = ml_collections.ConfigDict(dict(prior=description, sampler=sampler, tasks=tasks))
-    rows = default_rows(**settings)
+    rows = default_rows(**settings | dict(scheme=_scheme(settings)))
     return Job(prior, tasks, sampler["calls"], sampler["samples"], rows, key, _BATCH.value, config)
+
+
+def _scheme(settings: Mapping[str, Any]) -> Scheme:
+    name = settings.get("scheme", leimkuhler_matthews.__name__)
+    if name not in SCHEMES:
+        raise ValueError(f"config.sampler.scheme is {name!r}; it is one of {', '.join(SCHEMES)}.")
+    return SCHEMES[name]
 
 
 def open_door(

@@ -94,3 +94,30 @@ def forward_backward(prior: Prior, likelihood: Potential, beta: Scalar = 1.0, ma
         max_step: cap h of the gradient step, 1 / L for stability at every level; infinite in the paper.
     """
     return lambda v, lam: prior.prox(v - jnp.minimum(beta * lam, max_step) * likelihood.grad(v), lam)
+
+
+def parallel(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
+    """The prior's prox and the data's gradient at one point: `P(v) = Prox_g^lam(v) - beta lam grad f(v)`.
+
+    Then `(P(v) - v) / lam = -grad(beta f + M_g^lam)(v)`: only the prior is smoothed. Of a hard constraint in g the
+    result knows nothing exact; it is for Langevin steps, stable while their length times beta L is below 2.
+
+    Args:
+        prior: g, by its prox.
+        likelihood: f, by its gradient.
+        beta: inverse temperature of the likelihood.
+    """
+    return lambda v, lam: prior.prox(v, lam) - beta * lam * likelihood.grad(v)
+
+
+def explicit(prior: Potential, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
+    """A gradient step on both: `P(v) = v - lam (beta grad f(v) + grad g(v))`.
+
+    Not a prox: the step that methods without proximal maps take, with a subgradient where g has a kink.
+
+    Args:
+        prior: g, by its gradient or a subgradient.
+        likelihood: f, by its gradient.
+        beta: inverse temperature of the likelihood.
+    """
+    return lambda v, lam: v - lam * (beta * likelihood.grad(v) + prior.grad(v))

@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Int
 
 from pgm_jax.potentials import GaussianLikelihood
 from pgm_jax.proximal import Splitting, data_first
-from pgm_jax.samplers import Rows, bridge, pgm, run, with_corrector
+from pgm_jax.samplers import Rows, bridge, leimkuhler_matthews, pgm, run, with_corrector
+from pgm_jax.samplers.rows import Scheme
 from pgm_jax.schedules import geometric_levels, ve
 from pgm_jax.types import Key, Operator, Prior, Scalar
 
@@ -40,31 +41,34 @@ class Restoration:
     quantiles: Float[Array, "q b h w c"]
 
 
-def default_rows(calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 4e-4, rate: Scalar = 0.5) -> Rows:
+def default_rows(
+    calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 4e-4, rate: Scalar = 1.0, scheme: Scheme = leimkuhler_matthews
+) -> Rows:
     """The default grid: ten rows a level, nine correctors and one predictor, over a geometric grid of levels.
 
-    What does not divide evenly goes to the last level; below ten calls the predictor runs alone.
+    What does not divide evenly goes to the last level; below twenty calls the predictor runs alone.
 
     Args:
         calls: number of evaluations of the prior's prox, at least 1.
-        lam_max: first level, a variance in the squared units of the images.
-        lam_min: last level before 0.
+        lam_max: highest level at which the prox is taken, a variance in the squared units of the images.
+        lam_min: lowest one.
         rate: step of the correctors in units of lam.
+        scheme: their coefficients: `leimkuhler_matthews` for the right spread; `exponential`, with a rate of 1, for
+            sharper single samples that are too sure of themselves.
 
     Raises:
         ValueError: if `calls` is below 1.
     """
     if calls < 1:
         raise ValueError(f"{calls} network calls were asked for; a restoration needs at least 1.")
-    inner = 10 if calls >= 20 else 1
-    count = calls // inner
     schedule = ve(jnp.sqrt(lam_min), jnp.sqrt(lam_max))
-    rows = with_corrector(bridge(geometric_levels(schedule, count, lam_max, lam_min)), inner - 1, rate)
-    rest = calls - inner * count
-    if rest:
-        last = with_corrector(jax.tree.map(lambda a: a[-1:], rows), rest, rate)
-        rows = jax.tree.map(lambda a, b: jnp.concatenate([a[:-1], b]), rows, last)
-    return rows
+    if calls < 20:
+        return bridge(geometric_levels(schedule, calls, lam_max, lam_min))
+    count, rest = divmod(calls, 10)
+    # The chain stands below the level that its probes see, which is not to be above lam_max.
+    top = lam_max * (1.0 - scheme(1.0, rate).probe ** 2)
+    steps = [9] * (count - 1) + [9 + rest]
+    return with_corrector(bridge(geometric_levels(schedule, count, top, lam_min)), steps, rate, scheme)
 
 
 def restore(

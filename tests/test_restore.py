@@ -1,6 +1,5 @@
 """Restorations: a posterior in closed form, independence of neighbours, batches and devices, and what is refused."""
 
-import dataclasses
 import inspect
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from tracing import Counted
 
 from pgm_jax.operators import average_downsampling, mask, measure, random_mask
 from pgm_jax.potentials import Gaussian
@@ -72,12 +72,13 @@ def closed_form(y):
 def recursion(y, rows):
     """Mean and standard deviation of a sample, from the rows by hand: each step is affine and mu = 1."""
     mean, variance = 0.0, float(rows.lam[0])
-    for lam, keep, pull, noise in zip(*np.float64([rows.lam, rows.keep, rows.pull, rows.noise]), strict=True):
+    columns = np.float64([rows.lam, rows.keep, rows.pull, rows.noise, rows.probe])
+    for lam, keep, pull, noise, probe in zip(*columns, strict=True):
         trust = SEEN * lam / (SIGMA**2 + lam)  # the data step moves a pixel by this share of its way to y
         slope = (1 - trust) * 0.3**2 / (0.3**2 + lam)
         start = (0.3**2 * trust * y + lam * MEAN) / (0.3**2 + lam)
         mean = keep * mean + pull * (start + slope * mean)
-        variance = (keep + pull * slope) ** 2 * variance + noise**2
+        variance = (keep + pull * slope) ** 2 * variance + (noise + pull * slope * probe) ** 2
     return mean, np.sqrt(variance)
 
 
@@ -94,7 +95,7 @@ def test_that_law_tends_to_the_posterior():
     """With more levels and smaller steps of the corrector; in units of the posterior's standard deviation."""
     y, errors = np.asarray(measurement_of_half()), []
     mean, std = closed_form(y)
-    for calls, rate in ((100, 0.5), (1000, 0.2)):
+    for calls, rate in ((100, 1.0), (1000, 0.5)):
         by_rows = recursion(y, default_rows(calls, rate=rate, lam_min=1e-5))
         errors.append(max(np.max(np.abs(by_rows[0] - mean) / std), np.max(np.abs(by_rows[1] / std - 1))))
     assert errors[0] < 0.3 and errors[1] < 0.06
@@ -161,18 +162,6 @@ def test_eight_devices_are_one_bitwise(y, together):
         np.testing.assert_array_equal(getattr(sharded, name), getattr(together, name), err_msg=name)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Counted(Gaussian):
-    """A prior that says how often its prox was traced."""
-
-    calls = 0
-
-    def prox(self, v, lam):
-        Counted.calls += 1
-        return super().prox(v, lam)
-
-
 def test_operators_grids_noise_and_weights_share_a_program(y):
     def restored(operator, rows, sigma, prior_mean):
         return restore(Counted(prior_mean, 0.3), operator, y, KEY, sigma=sigma, samples=1, rows=rows, quantiles=(0.5,))
@@ -209,13 +198,13 @@ def test_the_default_is_a_hundred_calls(y):
 def test_default_rows_are_as_many_as_the_calls(calls):
     rows = default_rows(calls, lam_max=9.0, lam_min=1e-3)
     assert all(leaf.shape == (calls,) for leaf in jax.tree.leaves(rows))
-    np.testing.assert_allclose(rows.lam[0], 9.0, rtol=1e-5)
-    assert np.all(np.diff(rows.lam) <= 1e-6)
-    np.testing.assert_array_equal([rows.keep[-1], rows.pull[-1], rows.noise[-1]], [0, 1, 0])
-    predictors = np.sum(np.diff(rows.lam) < -1e-6) + 1
-    assert predictors == (calls if calls < 20 else calls // 10)
+    predictors = np.asarray(rows.lam)[np.asarray(rows.probe) == 0]
+    assert len(predictors) == (calls if calls < 20 else calls // 10)
+    assert np.all(np.diff(predictors) < 0)
+    np.testing.assert_allclose(np.max(rows.lam), 9.0, rtol=1e-5)
     if calls > 1:
-        np.testing.assert_allclose(rows.lam[-1], 1e-3, rtol=1e-4)
+        np.testing.assert_allclose(np.min(rows.lam), 1e-3, rtol=1e-4)
+    np.testing.assert_array_equal([rows.keep[-1], rows.pull[-1], rows.noise[-1]], [0, 1, 0])
 
 
 @pytest.mark.parametrize("calls", [0, -5])

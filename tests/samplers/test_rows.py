@@ -1,4 +1,4 @@
-"""The integrator, its correctors, and the law of what they sample, against numbers that numpy computes by hand."""
+"""The rows of every process, and the law of what they sample, against numbers that numpy computes by hand."""
 
 import functools
 
@@ -10,7 +10,21 @@ from scipy import stats
 
 from pgm_jax.potentials import Box, Gaussian
 from pgm_jax.proximal import data_first
-from pgm_jax.samplers import bridge, pgm, run, with_corrector
+from pgm_jax.samplers import (
+    annealed,
+    bridge,
+    euler,
+    euler_maruyama,
+    exponential,
+    imex,
+    langevin,
+    leimkuhler_matthews,
+    partial_rate,
+    pgm,
+    run,
+    with_corrector,
+    with_last_prox,
+)
 from pgm_jax.schedules import Levels, cosine, geometric_levels, linear_vp, ve
 
 SCHEDULES = {"ve": ve(0.02, 5.0), "linear_vp": linear_vp(), "cosine": cosine()}
@@ -86,7 +100,7 @@ def test_the_last_step_returns_the_prox(name, eta):
 
 def test_correctors_stand_before_each_step_at_its_level():
     rows = bridge(to_zero(linear_vp(), 3))
-    corrected = with_corrector(rows, 2, 0.7)
+    corrected = with_corrector(rows, 2, 0.7, exponential)
     assert all(leaf.shape == (9,) for leaf in jax.tree.leaves(corrected))
     np.testing.assert_array_equal(corrected.lam, np.repeat(rows.lam, 3))
     np.testing.assert_array_equal(corrected.mu, np.repeat(rows.mu, 3))
@@ -96,11 +110,21 @@ def test_correctors_stand_before_each_step_at_its_level():
     np.testing.assert_array_equal(corrected.noise[0::3], corrected.noise[1::3])
 
 
-@pytest.mark.parametrize("rate", [1e-3, 0.5, np.inf])
-def test_correctors_keep_the_law_of_their_level(rate):
+def test_each_level_may_have_its_own_number_of_correctors():
+    rows = bridge(to_zero(linear_vp(), 3))
+    corrected = with_corrector(rows, (2, 0, 1), 0.7, exponential)
+    np.testing.assert_array_equal(corrected.lam, rows.lam[np.array([0, 0, 0, 1, 2, 2])])
+    np.testing.assert_array_equal(corrected.keep == np.exp(-0.7), [True, True, False, False, True, False])
+
+
+KEPT = {exponential: (1e-3, 0.5, np.inf), leimkuhler_matthews: (1e-3, 0.5, 1.7)}
+
+
+@pytest.mark.parametrize(("scheme", "rate"), [(scheme, rate) for scheme, rates in KEPT.items() for rate in rates])
+def test_correctors_keep_the_law_of_their_level(scheme, rate):
     """N(mu P, sigma^2) stays as it is; an infinite rate draws from it afresh."""
     levels = to_zero(linear_vp(), 5)
-    inserted = jax.tree.map(lambda leaf: leaf[0::2], with_corrector(bridge(levels), 1, rate))
+    inserted = jax.tree.map(lambda leaf: leaf[0::2], with_corrector(bridge(levels), 1, rate, scheme))
     np.testing.assert_allclose(inserted.keep * levels.mu[:-1] + inserted.pull, levels.mu[:-1], rtol=1e-14)
     variance = inserted.keep**2 * levels.sigma[:-1] ** 2 + inserted.noise**2
     np.testing.assert_allclose(variance, levels.sigma[:-1] ** 2, rtol=1e-12)
@@ -113,18 +137,77 @@ def test_no_correctors_change_nothing():
         np.testing.assert_array_equal(one, other)
 
 
-def test_fewer_than_no_correctors_are_refused():
-    with pytest.raises(ValueError, match="-1 corrector steps at each level were asked for; give 0 or more"):
-        with_corrector(bridge(to_zero(ve(), 2)), -1)
+@pytest.mark.parametrize("steps", [-1, (1, 2, 3), (1, -2)])
+def test_numbers_of_correctors_that_cannot_be_are_refused(steps):
+    with pytest.raises(ValueError, match="were asked for at 2 levels; give one number, or 2, from 0 up"):
+        with_corrector(bridge(to_zero(ve(), 2)), steps)
 
 
-def test_many_corrector_steps_reach_the_smoothed_target():
-    """For U = (x - m)^2 / (2 s^2), small steps at one level sample N(m, s^2 + lam), the law of x_t itself."""
-    s, lam = 0.6, 0.5
-    for rate, tolerance in ((1e-4, 1e-4), (0.5, 0.5)):
-        row = list_of(with_corrector(bridge(nodes(ve(), *ve().time_of_lam(jnp.array([lam, lam / 2])))), 1, rate))[0]
-        factor = row.keep + row.pull * s**2 / (s**2 + lam)
-        np.testing.assert_allclose(row.noise**2 / (1 - factor**2), s**2 + lam, rtol=tolerance)
+def stationary_variance(row, slope):
+    """Of x under one row over and over, where P = slope u and mu = 1."""
+    return (row.noise + row.pull * slope * row.probe) ** 2 / (1 - (row.keep + row.pull * slope) ** 2)
+
+
+# What the rate c = 0.5 does to the variance of a wide direction, v >> lam, and of a narrow one, v << lam.
+BIASES = {
+    euler_maruyama: (1, 1 / (1 - 0.25)),
+    exponential: ((1 + np.exp(-0.5)) / 2, 1),
+    imex: (1 / 1.5, 1 / 1.25),
+    leimkuhler_matthews: (1, 1),
+}
+
+
+@pytest.mark.parametrize("scheme", BIASES)
+def test_the_spread_of_correctors_is_as_stated(scheme):
+    """For U = x^2 / (2 v) steps at a level sample N(0, v + lam), the law of x_t itself, up to the stated factors."""
+    lam = 0.5
+    levels = nodes(ve(), *ve().time_of_lam(jnp.array([lam, lam / 2])))
+    for rate, factors in ((1e-4, (1, 1)), (0.5, BIASES[scheme])):
+        row = list_of(with_corrector(bridge(levels), 1, rate, scheme))[0]
+        for variance, factor in zip((1e4, 1e-4), factors, strict=True):
+            bias = stationary_variance(row, variance / (variance + row.lam)) / (variance + lam)
+            np.testing.assert_allclose(bias, factor, rtol=4e-4)
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0, 1.9])
+@pytest.mark.parametrize("variance", [1e-3, 0.4, 50.0])
+def test_leimkuhler_matthews_is_exact_for_a_gaussian(rate, variance):
+    levels = nodes(ve(), *ve().time_of_lam(jnp.array([0.5, 0.25])))
+    row = list_of(with_corrector(bridge(levels), 1, rate))[0]
+    slope = variance / (variance + row.lam)
+    np.testing.assert_allclose(stationary_variance(row, slope), variance + 0.5, rtol=1e-12)
+
+
+def test_schemes_agree_to_first_order():
+    kappa = jnp.array([0.5, 3.0])
+    for scheme in BIASES:
+        keep, force, noise, _ = scheme(kappa, 1e-7)
+        np.testing.assert_allclose(1 - keep, kappa * 1e-7, rtol=1e-5)
+        np.testing.assert_allclose(force, 1e-7, rtol=1e-5)
+        np.testing.assert_allclose(noise, np.sqrt(2e-7), rtol=1e-5)
+
+
+def test_the_partial_form_has_its_own_rate():
+    lam = jnp.array([0.2, 0.1])
+    rows = annealed(lam, (1, 2), kappa=partial_rate, scheme=exponential)
+    expected = langevin(lam[np.array([0, 1, 1])], lam[np.array([0, 1, 1])] / 2, exponential, kappa=None)
+    assert np.all(rows.keep < expected.keep)
+    np.testing.assert_allclose(rows.keep, np.exp(-0.5 * (1 + rows.lam**2)), rtol=1e-14)
+
+
+def test_the_last_prox_is_appended():
+    rows = with_last_prox(annealed(jnp.array([0.2, 0.1]), 2), 1e-3)
+    last = list_of(rows)[-1]
+    assert rows.lam.shape == (5,)
+    assert (last.mu, last.lam, last.keep, last.pull, last.noise, last.weight) == (1, 1e-3, 0, 1, 0, 1)
+
+
+def test_euler_is_the_integrator_for_small_steps():
+    levels = nodes(linear_vp(), 0.5, 0.5 - 1e-6)
+    for eta in ETAS:
+        (one,), (other,) = list_of(euler(levels, eta)), list_of(bridge(levels, eta))
+        np.testing.assert_allclose([one.keep, one.pull], [other.keep, other.pull], atol=1e-9)
+        np.testing.assert_allclose(one.noise, other.noise, rtol=1e-4, atol=1e-12)
 
 
 # Statistics: single precision, grids of twelve rows, one compiled program for all of them.
@@ -167,13 +250,17 @@ def recursion(affine, rows):
     for row in rows:
         start, slope = affine(row.lam)
         mean = row.keep * mean + row.pull * (start + slope * mean / row.mu)
-        variance = (row.keep + row.pull * slope / row.mu) ** 2 * variance + row.noise**2
+        fresh = row.noise + row.pull * slope * row.probe / row.mu
+        variance = (row.keep + row.pull * slope / row.mu) ** 2 * variance + fresh**2
         history.append((mean, variance))
     return np.array(history).T
 
 
 GRIDS = {f"eta {eta}": functools.partial(lambda eta, schedule: bridge(to_zero(schedule, 12), eta), eta) for eta in ETAS}
-GRIDS["corrected"] = lambda schedule: with_corrector(bridge(to_zero(schedule, 3)), 3)
+for scheme in BIASES:
+    GRIDS[scheme.__name__] = lambda schedule, scheme=scheme: with_corrector(
+        bridge(to_zero(schedule, 3)), 3, 0.8, scheme
+    )
 
 
 @pytest.mark.parametrize("split", AFFINE, ids=lambda split: split.__name__)
@@ -205,10 +292,10 @@ def test_correctors_find_a_truncated_normal():
         return jax.vmap(chain)(jax.random.split(jax.random.key(3), CHAINS))
 
     with jax.enable_x64(False):
-        rows = bridge(geometric_levels(ve(0.01, 3.0), 40, 9.0, 1e-4))
-        alone, corrected = np.asarray(draw(rows)), np.asarray(draw(with_corrector(rows, 10)))
+        rows = bridge(geometric_levels(ve(0.001, 3.0), 40, 9.0, 1e-4))
+        alone, corrected = np.asarray(draw(rows)), np.asarray(draw(with_corrector(rows, 10, 1.0)))
     floor = distance(target.rvs(CHAINS, random_state=0))
     assert np.max(np.abs(np.concatenate([alone, corrected]))) <= 1
     # The distance of an exact set is the floor; the integrator alone is fifteen times that far away.
     assert distance(alone) > 10 * floor
-    assert distance(corrected) < 3 * floor
+    assert distance(corrected) < 4 * floor

@@ -1,0 +1,85 @@
+"""ADMM: the alternating direction method of multipliers, for the mode of `pi ~ exp(-U)`, `U = beta f + g`.
+
+    x+ = Prox_{beta f}^lam(z - lam y)          (3.5), the data side
+    z+ = Prox_g^lam(x+ + lam y)                (3.6), the prior side
+    y+ = y + (x+ - z+) / lam                   (3.7), the price of x = z
+
+The source has `rho = 1 / lam` and the scaled dual `u = lam y`. Here y itself is carried: u has to be rescaled whenever
+lam changes, by the ratio of the new to the old one, and y never, so that lam may differ from row to row.
+
+With convex f and g a run converges at every constant lam > 0, and at one that changes in finitely many rows or by
+amounts with a finite sum (He, Yang and Wang, J. Optim. Theory Appl. 106, 2000); lam sets the speed and not the limit.
+At the limit x = z, y is a gradient of g and -y one of beta f.
+
+Source: Boyd et al., Foundations and Trends in Machine Learning 3 (2011), whose equations are numbered above.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from pgm_jax.samplers.base import Sampler
+from pgm_jax.types import Key, Potential, Prior, Scalar
+
+
+class ADMMState(NamedTuple):
+    """What a run carries.
+
+    Attributes:
+        x: z of the formulas, the prior side and the point to return: a constraint in g holds exactly at every row, and
+            with a learned prior it is the image that the network made.
+        y: the dual, in units of U per x; it is 0 at the start.
+    """
+
+    x: Array
+    y: Array
+
+
+class ADMMInfo(NamedTuple):
+    """What a row reports; all norms are the largest entry.
+
+    Attributes:
+        estimate: z+, the prior side.
+        data: x+, the data side.
+        primal: `max |x+ - z+|`, in units of x.
+        dual: `max |z+ - z| / lam`, in units of U per x.
+        residual: `max(primal / lam, dual)`, 0 at a minimiser alone; `primal / lam` is the step of y.
+    """
+
+    estimate: Array
+    data: Array
+    primal: Array
+    dual: Array
+    residual: Array
+
+
+def admm(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Sampler:
+    """The minimiser of `beta f + g` by alternating proximal steps that agree on a dual.
+
+    Formula: `x+ = Prox_{beta f}^lam(z - lam y)`, `z+ = Prox_g^lam(x+ + lam y)`, `y+ = y + (x+ - z+) / lam`.
+
+    The rows are the steps lam = 1 / rho, `[n]`, a plain array of positive numbers that may vary, see the head of this
+    file. `init` starts at the given point, without noise, and no key is used.
+
+    A prior whose prox is that of no convex g, a learned one, is taken to a fixed point
+    `z = Prox_g^lam(z - lam beta grad f(z))` if the run converges; where its prox disregards lam, the fixed point
+    depends on lam, which is then the strength of the data term.
+
+    Args:
+        prior: g, by its prox.
+        likelihood: f, by its prox.
+        beta: inverse temperature of the likelihood.
+    """
+
+    def init(key: Key, x: Array, lam: Scalar) -> ADMMState:
+        return ADMMState(x, jnp.zeros_like(x))
+
+    def step(key: Key, state: ADMMState, lam: Scalar) -> tuple[ADMMState, ADMMInfo]:
+        data = likelihood.prox(state.x - lam * state.y, beta * lam)
+        x = prior.prox(data + lam * state.y, lam)
+        primal, dual = jnp.max(jnp.abs(data - x)), jnp.max(jnp.abs(x - state.x)) / lam
+        info = ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
+        return ADMMState(x, state.y + (data - x) / lam), info
+
+    return Sampler(init, step)

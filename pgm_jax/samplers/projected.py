@@ -1,0 +1,58 @@
+"""Wrappers from sampler to sampler that enforce a constraint from outside, by projection.
+
+Projected diffusion is what constrained sampling by proximal maps is compared with: a diffusion that does not know the
+constraint, and whose states are projected at every step, or whose result alone is.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jax import Array
+
+from pgm_jax.samplers.base import Row, Sampler, State
+from pgm_jax.types import Key
+
+
+class ProjectedState(NamedTuple):
+    """The projected point x, and the state of the chain that runs on without projection."""
+
+    x: Array
+    free: Any
+
+
+def project_each(sampler: Sampler, project: Callable[[Array], Array]) -> Sampler:
+    """Project the state after every step: `x <- Pi(x)`.
+
+    Args:
+        sampler: pair whose state is a NamedTuple with a field `x`.
+        project: x -> Pi(x), for instance `lambda x: ball.prox(x, 1.0)`.
+    """
+
+    def init(key: Key, x: Array, row: Row) -> State:
+        state = sampler.init(key, x, row)
+        return state._replace(x=project(state.x))
+
+    def step(key: Key, state: State, row: Row) -> tuple[State, Any]:
+        state, info = sampler.step(key, state, row)
+        return state._replace(x=project(state.x)), info
+
+    return Sampler(init, step)
+
+
+def project_last(sampler: Sampler, project: Callable[[Array], Array]) -> Sampler:
+    """Project the result alone: `Pi(x)` of the last state, while the chain itself runs free.
+
+    Args:
+        sampler: pair whose state has a field `x`.
+        project: x -> Pi(x).
+    """
+
+    def init(key: Key, x: Array, row: Row) -> ProjectedState:
+        state = sampler.init(key, x, row)
+        return ProjectedState(project(state.x), state)
+
+    def step(key: Key, state: ProjectedState, row: Row) -> tuple[ProjectedState, Any]:
+        free, info = sampler.step(key, state.free, row)
+        return ProjectedState(project(free.x), free), info
+
+    return Sampler(init, step)

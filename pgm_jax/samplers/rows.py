@@ -1,0 +1,270 @@
+"""The linear steps that nearly every sampler here takes, as rows of numbers.
+
+    x <- keep x + pull P + noise xi        P = target((x + probe xi) / mu, lam)
+
+P is the point that the step is drawn to: a proximal map, a splitting of one, or a posterior mean. Methods differ in P
+and in the rows, and nothing else: reverse diffusions, their correctors, annealed and plain Langevin processes. One
+evaluation of P, the only costly thing, serves each row, and sweeping the numbers never recompiles.
+
+The integrator. Freeze `P = Prox_U^lam(x_t / mu_t)` over the step from t to s < t. The reverse SDE is then linear, and
+its solution is the Gaussian bridge to P (PGM, arXiv 2605.13278, here for every schedule and noise share eta):
+
+    noise^2 = eta^2 mu_s^2 lam_s (1 - lam_s / lam_t)
+    keep    = (mu_s / mu_t) sqrt((lam_s - eta^2 lam_s (1 - lam_s / lam_t)) / lam_t)
+    pull    = mu_s - keep mu_t
+
+eta = 1 is the reverse SDE, eta = 0 the probability flow. At lam_s = 0 the step returns P itself: no early stopping is
+needed, and a hard constraint in the prior holds exactly.
+
+The Langevin process at a level. `du = (-kappa u + F) dtau + sqrt(2) dB` with F frozen over the time delta, for the
+linear rate kappa and F = P / lam:
+
+    scheme              keep                 force                  noise                              probe
+    euler_maruyama      1 - kappa delta      delta                  sqrt(2 delta)                      0
+    exponential         e = e^{-kappa delta} (1 - e) / kappa        sqrt((1 - e^2) / kappa)            0
+    imex                1 / (1+kappa delta)  delta / (1+kappa delta) sqrt(2 delta) / (1+kappa delta)   0
+    leimkuhler_matthews 1 - kappa delta      delta                  (2 - kappa delta) sqrt(delta / 2)  sqrt(delta / 2)
+
+The last looks at F where half of the step's noise has been added. It is of second order in delta for the law that it
+samples, at the price of the first-order ones, and exact for a Gaussian whatever the step.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pgm_jax.samplers.base import Sampler
+from pgm_jax.schedules import Levels
+from pgm_jax.types import Key, Scalar, Scalars
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The steps of a run, `x <- keep x + pull P + noise xi`, `P = target((x + probe xi) / mu, lam)`; all `[n]`.
+
+    Attributes:
+        mu: signal at the level where P is taken.
+        lam: level of P, a variance in the squared units of x.
+        keep: weight of the present point.
+        pull: weight of P.
+        noise: factor on xi, standard normal, in the step.
+        probe: factor on the same xi in the point where P is taken.
+        weight: factor on the likelihood in P; 1 is Bayes' weight.
+    """
+
+    mu: Float[Array, " n"]
+    lam: Float[Array, " n"]
+    keep: Float[Array, " n"]
+    pull: Float[Array, " n"]
+    noise: Float[Array, " n"]
+    probe: Float[Array, " n"]
+    weight: Float[Array, " n"]
+
+
+class ChainState(NamedTuple):
+    """What a chain carries: x, one example, at the level of the next row."""
+
+    x: Array
+
+
+class ChainInfo(NamedTuple):
+    """What a row reports: the estimate P of the clean image, and the lam at which it was taken."""
+
+    estimate: Array
+    lam: Array
+
+
+# (u, row) -> P
+Target = Callable[[Array, Rows], Array]
+
+
+def follow(target: Target) -> Sampler:
+    """The sampler that takes the steps of its rows towards a target; it starts at `mu (x + sqrt(lam) xi)`.
+
+    Args:
+        target: (u, row) -> P, at the clean-space point u = (x + probe xi) / mu.
+    """
+
+    def init(key: Key, x: Array, row: Rows) -> ChainState:
+        return ChainState(row.mu * (x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype)))
+
+    def step(key: Key, state: ChainState, row: Rows) -> tuple[ChainState, ChainInfo]:
+        noise = jax.random.normal(key, state.x.shape, state.x.dtype)
+        estimate = target((state.x + row.probe * noise) / row.mu, row)
+        x = row.keep * state.x + row.pull * estimate + row.noise * noise
+        return ChainState(x), ChainInfo(estimate, row.lam)
+
+    return Sampler(init, step)
+
+
+class Coefficients(NamedTuple):
+    """One step `u <- keep u + force F(u + probe xi) + noise xi` of `du = (-kappa u + F) dtau + sqrt(2) dB`."""
+
+    keep: Array
+    force: Array
+    noise: Array
+    probe: Array
+
+
+# (kappa, delta) -> Coefficients
+Scheme = Callable[[Array, Array], Coefficients]
+
+
+def euler_maruyama(kappa: Scalars, delta: Scalars) -> Coefficients:
+    """The explicit scheme, `(1 - kappa delta, delta, sqrt(2 delta))`, stable for `kappa delta < 2`.
+
+    Where P follows u closely, at levels far below the spread of the target, it is exact in law at every step.
+
+    Args:
+        kappa: linear rate, in units of 1 / lam.
+        delta: step, in units of lam.
+    """
+    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
+    return Coefficients(1.0 - kappa * delta, delta, jnp.sqrt(2.0 * delta), jnp.zeros_like(delta))
+
+
+def exponential(kappa: Scalars, delta: Scalars) -> Coefficients:
+    """The exact solution for a frozen F, `(e^{-kd}, (1 - e^{-kd}) / kappa, sqrt((1 - e^{-2 kd}) / kappa))`.
+
+    Args:
+        kappa: linear rate k, in units of 1 / lam.
+        delta: step d, in units of lam; infinity forgets u altogether.
+    """
+    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
+    lost, lost_twice = -jnp.expm1(-kappa * delta), -jnp.expm1(-2.0 * kappa * delta)
+    return Coefficients(1.0 - lost, lost / kappa, jnp.sqrt(lost_twice / kappa), jnp.zeros_like(delta))
+
+
+def imex(kappa: Scalars, delta: Scalars) -> Coefficients:
+    """The linearly implicit scheme, `(1, delta, sqrt(2 delta)) / (1 + kappa delta)`, stable for every step.
+
+    Args:
+        kappa: linear rate, in units of 1 / lam.
+        delta: step, in units of lam.
+    """
+    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
+    damping = 1.0 / (1.0 + kappa * delta)
+    return Coefficients(damping, delta * damping, jnp.sqrt(2.0 * delta) * damping, jnp.zeros_like(delta))
+
+
+def leimkuhler_matthews(kappa: Scalars, delta: Scalars) -> Coefficients:
+    """The scheme that probes F half-way through its noise, `(1 - kd, d, (2 - kd) sqrt(d / 2), sqrt(d / 2))`.
+
+    `u + probe xi` has the law of the process up to the second order of the step, u itself lacks the variance
+    `probe^2 = d / 2` of it; for a Gaussian both hold exactly at every step with `kappa delta < 2`.
+
+    Source: Leimkuhler and Matthews, AMRX 2013, eq. 8, in the form of Vilmart, SIAM J. Sci. Comput. 37 (2015), eq. 4.4.
+
+    Args:
+        kappa: linear rate k, in units of 1 / lam.
+        delta: step d, in units of lam.
+    """
+    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
+    probe = jnp.sqrt(0.5 * delta)
+    return Coefficients(1.0 - kappa * delta, delta, (2.0 - kappa * delta) * probe, probe)
+
+
+def bridge(levels: Levels, eta: Scalar = 1.0) -> Rows:
+    """The rows of the exponential integrator, one for each level; the last one returns P.
+
+    Formula: see the head of this file; `keep mu_t + pull = mu_s`.
+
+    Args:
+        levels: nodes of the grid, n + 1 of them, ending at lam = 0.
+        eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
+    """
+    mu, mu_next = levels.mu[:-1], levels.mu[1:]
+    lam, lam_next = levels.lam[:-1], levels.lam[1:]
+    fresh = eta**2 * lam_next * (1.0 - lam_next / lam)
+    keep = (mu_next / mu) * jnp.sqrt((lam_next - fresh) / lam)
+    zero, one = jnp.zeros_like(lam), jnp.ones_like(lam)
+    return Rows(mu, lam, keep, mu_next - keep * mu, mu_next * jnp.sqrt(fresh), zero, one)
+
+
+def langevin(
+    lam: Float[Array, " n"],
+    delta: Float[Array, " n"],
+    scheme: Scheme = euler_maruyama,
+    kappa: Float[Array, " n"] | None = None,
+    mu: Scalars = 1.0,
+    weight: Scalars = 1.0,
+) -> Rows:
+    """The rows of Langevin steps `du = (-kappa u + P / lam) dtau + sqrt(2) dB`, one for each entry of `lam`.
+
+    Args:
+        lam: level of each step, `[n]`, positive.
+        delta: length of each step, `[n]`, in units of lam.
+        scheme: (kappa, delta) -> coefficients: `euler_maruyama`, `exponential` or `imex`.
+        kappa: linear rate of each step, `[n]`; 1 / lam if None.
+        mu: signal at each level, `[n]` or one number.
+        weight: factor on the likelihood, `[n]` or one number.
+    """
+    keep, force, noise, probe = scheme(1.0 / lam if kappa is None else kappa, delta)
+    mu, weight = (jnp.broadcast_to(jnp.asarray(a, lam.dtype), lam.shape) for a in (mu, weight))
+    return Rows(mu, lam, keep, mu * force / lam, mu * noise, mu * probe, weight)
+
+
+def with_corrector(
+    rows: Rows, steps: int | Sequence[int], rate: Scalar = 0.5, scheme: Scheme = leimkuhler_matthews
+) -> Rows:
+    """Put Langevin steps of the Moreau score before each row, at its level: n rows become n + sum_i K_i.
+
+    Formula: `delta = c lam'` at the level `lam' = lam / (1 - q^2)`, q the probe of the scheme at lam = 1.
+
+    The integrator alone does not converge to the posterior where the potential is not quadratic; with these steps it
+    does, as the rate and the gaps between the levels shrink. What a finite rate c does to a variance v + lam, where v
+    is that of the target in one direction: nothing under `leimkuhler_matthews`. The factor is `1 / (1 - c / 2)` where
+    v << lam and 1 where v >> lam under `euler_maruyama`; 1 and `(1 + e^{-c}) / 2` under `exponential`.
+
+    Args:
+        rows: rows of a predictor, from `bridge`.
+        steps: corrector steps K_i at each level, 0 or more: one number for all, or one for each row.
+        rate: step c = delta / lam of the Langevin process, below 2 in the explicit schemes; infinity in `exponential`
+            noises P afresh. Small rates are exact and slow, large ones fast.
+        scheme: (kappa, delta) -> coefficients.
+
+    Raises:
+        ValueError: if a number of steps is negative, or if they are not as many as the rows.
+    """
+    counts = repeated(steps, rows.lam.shape[0])
+    # The chain stands at lam and looks from lam', where the probe's noise has been added.
+    seen = rows.lam / (1.0 - scheme(1.0, rate).probe ** 2)
+    corrector = langevin(seen, rate * seen, scheme, mu=rows.mu, weight=rows.weight)
+
+    # Row i of the corrector K_i times, then row i of the predictor.
+    count = rows.lam.shape[0]
+    order = np.concatenate([[i] * k + [count + i] for i, k in enumerate(counts)]).astype(int)
+    return jax.tree.map(lambda c, p: jnp.concatenate([c, p])[order], corrector, rows)
+
+
+def repeated(steps: int | Sequence[int], levels: int) -> tuple[int, ...]:
+    """The number of steps at each level, from one number for all or from one for each.
+
+    Args:
+        steps: one number, or as many as there are levels.
+        levels: number of levels.
+
+    Raises:
+        ValueError: if a number is negative, or if they are not as many as the levels.
+    """
+    counts = (steps,) * levels if isinstance(steps, int) else tuple(steps)
+    if len(counts) != levels or min(counts, default=0) < 0:
+        raise ValueError(f"{steps} steps were asked for at {levels} levels; give one number, or {levels}, from 0 up.")
+    return counts
+
+
+def with_last_prox(rows: Rows, lam: Scalar) -> Rows:
+    """Append a row that returns P at a small level; it removes the noise that a Langevin process ends with.
+
+    Args:
+        rows: rows of a process in clean space, mu = 1 at its end.
+        lam: level of the last P.
+    """
+    last = Rows(*(jnp.asarray([value], rows.lam.dtype) for value in (1.0, lam, 0.0, 1.0, 0.0, 0.0, 1.0)))
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), rows, last)
