@@ -15,7 +15,7 @@ from pgm_jax.samplers.annealed import (
     quadratic_step,
     u_shaped,
 )
-from pgm_jax.samplers.base import Sampler, run
+from pgm_jax.samplers.base import Sampler, converged, run
 from pgm_jax.samplers.diffusion import diffusion, euler, tweedie
 from pgm_jax.samplers.fista import fista
 from pgm_jax.samplers.hqs import hqs
@@ -53,6 +53,7 @@ __all__ = [
     "bridge",
     "capped",
     "constant_rows",
+    "converged",
     "diffusion",
     "euler",
     "euler_maruyama",

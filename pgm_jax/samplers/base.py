@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from pgm_jax.types import Key
+from pgm_jax.types import Key, Scalar
 
 State = Any
 Info = Any
@@ -62,3 +62,18 @@ def run(
 
     state = sampler.init(jax.random.fold_in(key, count), x, first)
     return jax.lax.scan(step, state, (jnp.arange(count), rows))
+
+
+def converged(residuals: Float[Array, " n"], tolerance: Scalar) -> tuple[Bool[Array, ""], Int[Array, ""]]:
+    """Whether a run converged, and the first row from which on no residual exceeds the tolerance; n where it did not.
+
+    A residual that is NaN exceeds every tolerance. Many runs at once, `[b, n]`, by `jax.vmap`.
+
+    Args:
+        residuals: residual of every row, as `run` collects it from the info of an optimiser.
+        tolerance: the largest residual that is accepted, in units of the residuals; for a relative one
+            `1e-6 * residuals[0]`.
+    """
+    count = residuals.shape[0]
+    row = jnp.max(jnp.where(residuals <= tolerance, 0, jnp.arange(1, count + 1)))
+    return row < count, row

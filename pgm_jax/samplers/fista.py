@@ -19,7 +19,7 @@ Candes, Found. Comput. Math. 15 (2015), for the gradient scheme of adaptive rest
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array
 
 from pgm_jax.samplers.base import Sampler
 from pgm_jax.types import Key, Potential, Prior, Scalar
@@ -82,18 +82,3 @@ def fista(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Sampler:
         return FISTAState(x, z, t), FISTAInfo(x, jnp.max(jnp.abs(state.z - x)) / tau, restarted)
 
     return Sampler(init, step)
-
-
-def converged(residuals: Float[Array, " n"], tolerance: Scalar) -> tuple[Bool[Array, ""], Int[Array, ""]]:
-    """Whether a run converged, and the first row from which on no residual exceeds the tolerance; n where it did not.
-
-    A residual that is NaN exceeds every tolerance. Many runs at once, `[b, n]`, by `jax.vmap`.
-
-    Args:
-        residuals: residual of every row, as `run` collects it from the info of an optimiser.
-        tolerance: the largest residual that is accepted, in units of the residuals; for a relative one
-            `1e-6 * residuals[0]`.
-    """
-    count = residuals.shape[0]
-    row = jnp.max(jnp.where(residuals <= tolerance, 0, jnp.arange(1, count + 1)))
-    return row < count, row
