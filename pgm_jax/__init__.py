@@ -14,6 +14,7 @@ _MODULES = (
     "proximal",
     "operators",
     "potentials",
+    "posteriors",
     "samplers",
     "metrics",
     "networks",

@@ -17,6 +17,7 @@ FLOORS = {
     "proximal": 1,
     "operators": 1,
     "potentials": 1,
+    "posteriors": 1,
     "samplers": 2,
     "metrics": 2,
     "networks": 3,
@@ -25,7 +26,12 @@ FLOORS = {
     "evaluate": 4,
     "pretrained": 4,
 }
-SAME_FLOOR = {("potentials", "operators"), ("potentials", "proximal"), ("evaluate", "restore")}
+SAME_FLOOR = {
+    ("potentials", "operators"),
+    ("potentials", "proximal"),
+    ("posteriors", "potentials"),
+    ("evaluate", "restore"),
+}
 STRANGERS = {("networks", "samplers")}  # They meet through a prox.
 
 CORE = {"jax", "numpy", "jaxtyping"}
