@@ -12,7 +12,16 @@ from scipy import integrate
 from pgm_jax import proximal
 from pgm_jax.operators import random_mask
 from pgm_jax.potentials import Ball, Box, Gaussian, GaussianLikelihood, Laplace
-from pgm_jax.proximal import conjugate, data_first, forward_backward, moreau_envelope, moreau_score, prior_first
+from pgm_jax.proximal import (
+    conjugate,
+    data_first,
+    explicit,
+    forward_backward,
+    moreau_envelope,
+    moreau_score,
+    parallel,
+    prior_first,
+)
 from pgm_jax.schedules import linear_vp, ve
 
 V = np.array([-2.0, -0.3, 0.1, 0.9, 4.0])
@@ -124,6 +133,8 @@ SPLITTINGS = {
         functools.partial(forward_backward, max_step=0.08),
         lambda v, lam: after_g(v - min(BETA * lam, 0.08) * (v - 1.5) / 0.3**2, lam),
     ),
+    "parallel": (parallel, lambda v, lam: after_g(v, lam) - BETA * lam * (v - 1.5) / 0.3**2),
+    "explicit": (explicit, lambda v, lam: v - lam * (BETA * (v - 1.5) / 0.3**2 + (v + 0.4) / 0.8**2)),
 }
 
 

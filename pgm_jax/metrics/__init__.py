@@ -1,5 +1,59 @@
-"""Numbers that judge an estimate: against the truth, and against the measurement."""
+"""Numbers that judge: estimates against the truth, sets of samples against exact ones, posteriors against coverage."""
 
+from pgm_jax.metrics.calibration import (
+    Band,
+    Bands,
+    Coverage,
+    RankScores,
+    bootstrap_bands,
+    effective_sample_size,
+    inside,
+    interval_coverage,
+    rank_scores,
+    sbc_ranks,
+    split_rhat,
+    tarp,
+)
+from pgm_jax.metrics.distribution import (
+    WithFloor,
+    energy_distance,
+    gelbrich,
+    gelbrich_of_sets,
+    max_sliced_wasserstein,
+    mmd,
+    quantile_distance,
+    sliced_wasserstein,
+    wasserstein_1d,
+    wasserstein_to_law,
+    with_floor,
+)
 from pgm_jax.metrics.image import data_misfit, psnr, ssim
 
-__all__ = ["data_misfit", "psnr", "ssim"]
+__all__ = [
+    "Band",
+    "Bands",
+    "Coverage",
+    "RankScores",
+    "WithFloor",
+    "bootstrap_bands",
+    "data_misfit",
+    "effective_sample_size",
+    "energy_distance",
+    "gelbrich",
+    "gelbrich_of_sets",
+    "inside",
+    "interval_coverage",
+    "max_sliced_wasserstein",
+    "mmd",
+    "psnr",
+    "quantile_distance",
+    "rank_scores",
+    "sbc_ranks",
+    "sliced_wasserstein",
+    "split_rhat",
+    "ssim",
+    "tarp",
+    "wasserstein_1d",
+    "wasserstein_to_law",
+    "with_floor",
+]

@@ -100,3 +100,24 @@ class ProxNet:
             lam: step of the prox; 0 returns v.
         """
         return self.network.apply(self.params, v, lam)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Flattened:
+    """A network of images as a prior of points: `prox(v, lam) = net.prox(v as an image, lam) as v`.
+
+    Attributes:
+        net: trained network; the numbers of its image_shape are those of a point.
+    """
+
+    net: ProxNet
+
+    def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
+        """The learned proximal map of a point of any shape, `()` and `(d,)` too.
+
+        Args:
+            v: point with as many numbers as an image.
+            lam: step of the prox; 0 returns v.
+        """
+        return self.net.prox(v.reshape(self.net.network.image_shape), lam).reshape(v.shape)

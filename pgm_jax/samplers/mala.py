@@ -20,7 +20,13 @@ from pgm_jax.types import Key, Potential, Scalar
 
 
 class MALAInfo(NamedTuple):
-    """What a row reports: the point P that the chain was drawn to, its lam, and whether the proposal was accepted."""
+    """What a row reports.
+
+    Attributes:
+        estimate: point P that the chain was drawn to.
+        lam: level of P.
+        accepted: whether the proposal was accepted.
+    """
 
     estimate: Array
     lam: Array

@@ -14,7 +14,12 @@ from pgm_jax.types import Key
 
 
 class ProjectedState(NamedTuple):
-    """The projected point x, and the state of the chain that runs on without projection."""
+    """A projected point beside its chain.
+
+    Attributes:
+        x: projected point.
+        free: state of the chain that runs on without projection.
+    """
 
     x: Array
     free: Any

@@ -1,0 +1,29 @@
+"""Potentials: Gaussian likelihoods, and priors whose prox is known.
+
+    posterior  pi(x) ~ exp(-[beta f(x) + g(x)])
+    prox       argmin_u g(u) + |u - v|^2 / (2 lam)
+
+Potentials are determined up to a constant; where a density is meant, its normalisation is left out. To add one: a
+registered frozen dataclass with `value`, `grad` and `prox`, and a row in the law table of its tests.
+"""
+
+from pgm_jax.potentials.likelihoods import GaussianLikelihood
+from pgm_jax.potentials.mixture import Mixture, mixture_prox
+from pgm_jax.potentials.priors import Ball, Box, Gaussian, Laplace
+from pgm_jax.potentials.quadratic import Quadratic, dense_gaussian_likelihood, quadratic
+from pgm_jax.potentials.total_variation import AnisotropicTotalVariation, TotalVariation
+
+__all__ = [
+    "AnisotropicTotalVariation",
+    "Ball",
+    "Box",
+    "Gaussian",
+    "GaussianLikelihood",
+    "Laplace",
+    "Mixture",
+    "Quadratic",
+    "TotalVariation",
+    "dense_gaussian_likelihood",
+    "mixture_prox",
+    "quadratic",
+]

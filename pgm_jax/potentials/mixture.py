@@ -1,0 +1,189 @@
+"""Mixtures of Gaussians with one covariance, and the prox of such a mixture, which has many local minima.
+
+A descent majorises the potential by a quadratic at the present responsibilities r and minimises that:
+
+    u(r) = v + lam (S + lam)^{-1} (sum_j r_j m_j - v),      r <- softmax(h + G r)
+
+With S diagonal all that a descent needs is the Gram matrix `G = M S^{-1} lam (S + lam)^{-1} M^T` of the means M, which
+all points share, and J numbers h for each point; the objective is `r^T G r / 2 - logsumexp(h + G r)` and a constant.
+Descents are accelerated by squared extrapolation (Varadhan and Roland, Scandinavian Journal of Statistics 35, 2008,
+scheme S3), which is taken only where it goes lower than the plain step.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pgm_jax.potentials.base import ByAutodiff
+from pgm_jax.types import Scalar
+
+# A point to the next one, and the objective at the given point.
+_Step = Callable[[Array], tuple[Array, Array]]
+
+_ROUNDS_FROM_EVERY_COMPONENT, _ROUNDS_FROM_THE_BEST = 4, 100
+_SETTLED = 1e-2  # responsibilities that move by less no longer change basin
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mixture(ByAutodiff):
+    """A mixture of J spherical Gaussians: `g(x) = -log sum_j w_j N(x; m_j, s^2)`, not convex.
+
+    Attributes:
+        weights: w_j, `[J]`, positive.
+        means: m_j, `[J, ...]`.
+        std: s, one for all components.
+    """
+
+    weights: Float[Array, " j"]
+    means: Float[Array, "j ..."]
+    std: Scalar
+
+    def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
+        """The value, `-log sum_j w_j exp(-|x - m_j|^2 / (2 s^2))`.
+
+        Args:
+            x: point.
+        """
+        axes = tuple(range(1, self.means.ndim))
+        square = jnp.sum((x[None] - self.means) ** 2, axis=axes)
+        return -jax.nn.logsumexp(jnp.log(self.weights) - square / (2 * self.std**2))
+
+    def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
+        """The prox, `mixture_prox` with the variance s^2 in all directions.
+
+        Args:
+            v: point.
+            lam: step of the prox.
+        """
+        means = self.means.reshape(len(self.means), -1)
+        variances = jnp.full(v.size, self.std**2, v.dtype)
+        return mixture_prox(jnp.log(self.weights), means, variances, v.ravel(), lam).reshape(v.shape)
+
+
+def mixture_prox(
+    log_weights: Float[Array, " j"],
+    means: Float[Array, "j d"],
+    variances: Float[Array, " d"],
+    v: Float[Array, " d"],
+    lam: Scalar,
+) -> Float[Array, " d"]:
+    """The prox of `g(u) = -log sum_j exp(l_j - sum_i (u_i - m_ji)^2 / (2 s_i))`, the lowest of J descents.
+
+    A covariance S that is not diagonal is made so by its eigenvectors Q: `Q mixture_prox(l, m Q, s, Q^T v, lam)`.
+
+    A descent starts at the prox of each component that can dominate the minimum, `r_j(p) >= 1/J`. All take a few
+    rounds, and the lowest goes on until a step moves it by less than 16 units of rounding of the largest of |v_i| and
+    |m_ji|; minima whose objectives differ by no more than the rounding of lam |m_j|^2 / s are taken one for the other.
+    Derivatives are those of the stationary point, by the implicit function theorem.
+
+    Args:
+        log_weights: l_j, finite; they need not be normalised.
+        means: m_j, in the units of v.
+        variances: s_i, positive, common to all components, in squared units of v.
+        v: point.
+        lam: step of the prox, in squared units of v.
+    """
+    return _minimiser(log_weights, means, variances, v, jnp.asarray(lam, v.dtype))
+
+
+@jax.custom_jvp
+def _minimiser(log_weights: Array, means: Array, variances: Array, v: Array, lam: Array) -> Array:
+    weights = _responsibilities(log_weights, means, variances, v, lam)
+
+    def step(u: Array) -> tuple[Array, Array]:
+        scores = _scores(log_weights, means, variances, u)
+        objective = jnp.sum((u - v) ** 2) / 2 - lam * jax.nn.logsumexp(scores)
+        return _single(jax.nn.softmax(scores), means, variances, v, lam), objective
+
+    # The Gram matrix has lost digits where the means are far apart; the points themselves have not.
+    scale = jnp.maximum(jnp.max(jnp.abs(v)), jnp.max(jnp.abs(means)))
+    tolerance = 16 * jnp.finfo(v.dtype).eps * scale
+    return _descend(step, _single(weights, means, variances, v, lam), tolerance, _ROUNDS_FROM_THE_BEST)[0]
+
+
+@_minimiser.defjvp
+def _implicit(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    def step(u: Array, log_weights: Array, means: Array, variances: Array, v: Array, lam: Array) -> Array:
+        return _single(jax.nn.softmax(_scores(log_weights, means, variances, u)), means, variances, v, lam)
+
+    p = _minimiser(*primals)
+    direct = jax.jvp(lambda *given: step(p, *given), primals, tangents)[1]
+    return p, jnp.linalg.solve(jnp.eye(p.size, dtype=p.dtype) - jax.jacfwd(step)(p, *primals), direct)
+
+
+def _scores(log_weights: Array, means: Array, variances: Array, u: Array) -> Array:
+    """The logarithms of the components at u."""
+    return log_weights - jnp.sum((u[None] - means) ** 2 / variances[None], axis=1) / 2
+
+
+def _single(weights: Array, means: Array, variances: Array, v: Array, lam: Array) -> Array:
+    """The prox of the quadratic that responsibilities make of the mixture."""
+    return v + lam / (variances + lam) * (weights @ means - v)
+
+
+def _responsibilities(log_weights: Array, means: Array, variances: Array, v: Array, lam: Array) -> Array:
+    """The responsibilities at the lowest minimum, as well as the Gram matrix gives them."""
+    # Near the origin the squares lose fewer digits.
+    origin = jnp.mean(means, axis=0)
+    means, v = means - origin[None], v - origin
+    gain = lam / (variances + lam)
+    gram = (means * (gain / variances)[None]) @ means.T
+    field = log_weights + means @ ((1 - gain) / variances * v) - jnp.sum(means**2 / variances[None], axis=1) / 2
+
+    def evaluate(weights: Array, pull: Array) -> tuple[Array, Array]:
+        scores = field[None] + pull
+        objective = jnp.sum(weights * pull, axis=-1) / 2 - jax.nn.logsumexp(scores, axis=-1)
+        return jax.nn.softmax(scores), objective
+
+    def step(weights: Array) -> tuple[Array, Array]:
+        return evaluate(weights, weights @ gram)
+
+    weights, objective = evaluate(jnp.eye(len(field), dtype=v.dtype), gram)
+    # With a_j the minimum of component j alone, r_j = exp(objective - that of j) <= exp(objective - a_j) at the
+    # minimum: a component that has 1 / J there has a_j <= objective + log J. The 1 is for rounding.
+    alone, lowest = -(field + jnp.diag(gram) / 2), jnp.argmin(objective)
+    dominant = alone <= objective[lowest] + jnp.log(len(field)) + 1
+    weights = jnp.where(dominant[:, None], weights, weights[lowest][None])
+    weights, objective = _descend(step, weights, _SETTLED, _ROUNDS_FROM_EVERY_COMPONENT)
+    tolerance = 4 * jnp.finfo(v.dtype).eps * (1 + jnp.max(jnp.diag(gram)))
+    return _descend(step, weights[jnp.argmin(objective)][None], tolerance, _ROUNDS_FROM_THE_BEST)[0][0]
+
+
+def _descend(step: _Step, start: Array, tolerance: Scalar, rounds: int) -> tuple[Array, Array]:
+    """The end of a descent, or of several side by side, and the objective there.
+
+    Args:
+        step: the plain step, which never goes up.
+        start: `[..., n]`.
+        tolerance: the descent ends where a plain step moves no entry by more.
+        rounds: it ends after as many rounds, of two steps each.
+    """
+
+    def moving(state: tuple[Array, ...]) -> Array:
+        x, following, _, done = state
+        return (done < rounds) & jnp.any(jnp.abs(following - x) > tolerance)
+
+    def extrapolate(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, one, _, done = state
+        two, plain = step(one)
+        first, bend = one - x, two - 2 * one + x
+        length, bent = (jnp.sum(part**2, axis=-1, keepdims=True) for part in (first, bend))
+        stretch = jnp.sqrt(length / jnp.maximum(bent, 1e-6 * length + jnp.finfo(x.dtype).tiny))
+        stretch = jnp.maximum(stretch, 1.0)
+        far = x + 2 * stretch * first + stretch**2 * bend
+        beyond, value = step(far)
+        lower = (value <= plain)[..., None]
+        return (
+            jnp.where(lower, far, one),
+            jnp.where(lower, beyond, two),
+            jnp.where(lower[..., 0], value, plain),
+            done + 1,
+        )
+
+    following, value = step(start)
+    _, following, value, _ = jax.lax.while_loop(moving, extrapolate, (start, following, value, jnp.array(0)))
+    return following, value
