@@ -1,0 +1,1 @@
+"""Experiments with known answers, one a file: each is `run(config, key) -> Findings` for `launch.toys`."""

@@ -1,0 +1,202 @@
+"""N(0, 1) restricted to [-1, 1], by every sampler: what stays inside, and how far the law is from the exact one.
+
+f = x^2 / 2 is the likelihood, the prior g the indicator of the interval; its prox is the projection, or is learned from
+samples of the prior alone, which are uniform on the interval.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from launch.experiments.chains import Method, draw
+from launch.experiments.findings import Claim, Findings, Table
+from launch.experiments.learning import learn_prox
+from launch.experiments.panels import INK, histogram, lines
+from pgm_jax.metrics import wasserstein_1d
+from pgm_jax.posteriors import TruncatedNormal
+from pgm_jax.potentials import Box, Gaussian
+from pgm_jax.proximal import forward_backward
+from pgm_jax.samplers import (
+    Rows,
+    Sampler,
+    apportion,
+    bridge,
+    constant_rows,
+    diffusion,
+    myula,
+    p_ula,
+    pgm,
+    project_each,
+    project_last,
+    proximal_mala,
+    proximal_rows,
+    subgradient_langevin,
+    with_corrector,
+)
+from pgm_jax.schedules import geometric_levels, log_linear, uniform_levels, ve
+from pgm_jax.types import Key
+
+BOX, LIKELIHOOD, TARGET = Box(-1.0, 1.0), Gaussian(0.0, 1.0), TruncatedNormal(-1.0, 1.0)
+PAPER = "98.45 %, peak at -0.02"
+
+
+def corrected(calls: int, lam_max: float, lam_min: float, levels: int, rate: float) -> Rows:
+    """Rows of the integrator with correctors, more of them at small levels, `calls` in all."""
+    levels = min(levels, calls // 2)
+    grid = geometric_levels(ve(0.5 * lam_min**0.5, 2.0 * lam_max**0.5), levels, lam_max, lam_min)
+    return with_corrector(bridge(grid), apportion(calls - levels, np.asarray(grid.lam[:-1]) ** -0.5), rate)
+
+
+def paper_rows(calls: int) -> Rows:
+    """The integrator on the grid of the paper, uniform in the time of its own schedule."""
+    return bridge(uniform_levels(log_linear(), calls))
+
+
+def pgm_of_the_paper(prior: Any, likelihood: Any) -> Sampler:
+    return pgm(prior, likelihood, forward_backward)
+
+
+def unconstrained(prior: Any, likelihood: Any) -> Sampler:
+    return diffusion(likelihood.prox)  # of N(0, 1), whose posterior mean is its prox
+
+
+def projected_at_each_step(prior: Any, likelihood: Any) -> Sampler:
+    return project_each(unconstrained(prior, likelihood), lambda x: prior.prox(x, 1.0))
+
+
+def projected_at_the_end(prior: Any, likelihood: Any) -> Sampler:
+    return project_last(unconstrained(prior, likelihood), lambda x: prior.prox(x, 1.0))
+
+
+def with_exact_score(prior: Any, likelihood: Any) -> Sampler:
+    return diffusion(prior.denoise)
+
+
+def methods(config: ConfigDict, learned: Any) -> dict[str, Method]:
+    """The rows of the table, by name; those of `PGM` and `learned` are drawn in the figure."""
+    toy = functools.partial(Method, prior=BOX, likelihood=LIKELIHOOD)
+    steps = bridge(geometric_levels(ve(0.005, 4.0), config.steps, 9.0, 1e-4))
+    best = corrected(config.calls, **config.corrected)
+    few = corrected(config.steps, **config.corrected)
+    learnt = corrected(config.learned_calls, **config.learned_corrected)
+    return {
+        "DDPM, N(0, 1) without the constraint": toy(unconstrained, steps),
+        "the same, projected at each step": toy(projected_at_each_step, steps),
+        "the same, projected at the end": toy(projected_at_the_end, steps),
+        "DDPM, exact Stein score of the target": Method(with_exact_score, steps, TARGET, LIKELIHOOD),
+        "subgradient Langevin": toy(subgradient_langevin, constant_rows(1.0, 0.01, config.calls)),
+        "MYULA": toy(myula, constant_rows(0.01, 0.005, config.calls)),
+        "P-ULA": toy(p_ula, proximal_rows(0.01, config.calls)),
+        "proximal MALA": toy(proximal_mala, proximal_rows(0.1, config.calls // 2), calls=2),
+        "PGM, integrator as in the paper, K = 20": toy(pgm_of_the_paper, paper_rows(20)),
+        "PGM, integrator as in the paper, K = 200": toy(pgm_of_the_paper, paper_rows(200)),
+        "PGM, integrator, implicit data step": toy(pgm, steps),
+        "PGM, corrected": toy(pgm, few),
+        "PGM, corrected, more calls": toy(pgm, best),
+        "PGM, integrator, learned prox": Method(pgm, paper_rows(20), learned, LIKELIHOOD),
+        "PGM, corrected, learned prox": Method(pgm, learnt, learned, LIKELIHOOD),
+    }
+
+
+def peak(samples: Array) -> float:
+    """Where a histogram of 20 bins is highest."""
+    counts, edges = np.histogram(samples, 20, (-1.0, 1.0))
+    top = int(np.argmax(counts))
+    return float(edges[top] + edges[top + 1]) / 2
+
+
+def run(config: ConfigDict, key: Key) -> Findings:
+    """The table of samplers, histograms over the density, and W1 against the number of calls."""
+    for_learning, for_exact, for_chains, for_curves = jax.random.split(key, 4)
+    learned = learn_prox(for_learning, uniform(config.learning.examples), config.learning)
+    exact = jax.vmap(lambda k: TARGET.sample(k, config.samples))(jax.random.split(for_exact, 2 * config.pairs))
+    floors = np.asarray(jax.jit(jax.vmap(wasserstein_1d))(exact[::2], exact[1::2]))
+    floor = float(floors.mean())
+    to_exact = jax.jit(lambda samples, others: jnp.mean(jax.vmap(wasserstein_1d, (None, 0))(samples, others)))
+
+    def distance(samples: Array) -> float:
+        """W1 to an exact set, the mean over several."""
+        return float(to_exact(samples, exact[:10]))
+
+    shown: dict[str, Array] = {}
+    measured: dict[str, tuple[float, float, float]] = {}
+    rows: list[tuple] = [("exact samples", None, 100.0, peak(exact[0]), (floor, float(floors.std(ddof=1))), 1.0)]
+    for index, (name, method) in enumerate(methods(config, learned).items()):
+        keys = jax.random.split(jax.random.fold_in(for_chains, index), config.repeats)
+        sets = [draw(method, k, config.samples) for k in keys]
+        distances = np.array([distance(samples) for samples in sets])
+        inside = float(np.mean([jnp.mean(jnp.abs(samples) <= 1) for samples in sets]))
+        shown[name], measured[name] = sets[0], (inside, float(distances.mean()), float(distances.mean()) / floor)
+        spread = float(distances.std(ddof=1)) if config.repeats > 1 else 0.0
+        rows.append((name, method.total, 100 * inside, peak(sets[0]), (measured[name][1], spread), measured[name][2]))
+
+    table = Table(
+        "Truncated normal",
+        ("sampler", "prox or score calls", "inside [-1, 1] (%)", "peak", "W1 to exact samples", "in floors"),
+        rows,
+        f"{config.samples} samples, mean ± standard deviation over {config.repeats} runs; the floor is that of "
+        f"{config.pairs} pairs of exact sets. The paper has {PAPER}, with a learned prox.",
+    )
+    best, learnt = measured["PGM, corrected, more calls"], measured["PGM, corrected, learned prox"]
+    plain = measured["PGM, integrator, learned prox"]
+    claims = [
+        Claim("exact prox, corrected: share inside (%)", 100 * best[0], "= 100", best[0] == 1.0),
+        Claim("exact prox, corrected: W1 in floors, at most 2,000 calls", best[2], "≤ 1.3", best[2] <= 1.3),
+        Claim("learned prox, corrected: share inside (%)", 100 * learnt[0], "≥ 98.45", learnt[0] >= 0.9845),
+        Claim("learned prox, corrected: W1 in floors", learnt[2], "≤ 2", learnt[2] <= 2.0),
+        Claim("learned prox, integrator alone: share inside (%)", 100 * plain[0], "≥ 98.45", plain[0] >= 0.9845),
+    ]
+    curves = against_calls(config, learned, for_curves, distance)
+    return Findings([table], dict(truncated_normal=figure_of(shown, curves, floor)), claims)
+
+
+def uniform(count: int) -> Array:
+    """The prior's samples, as images of one pixel: fixed, so that every seed of the samplers has the same data."""
+    return jax.random.uniform(jax.random.key(20), (count, 1, 1, 1), minval=-1.0, maxval=1.0)
+
+
+def against_calls(config: ConfigDict, learned: Any, key: Key, distance: Any) -> dict[str, list[tuple[int, float]]]:
+    """W1 of each kind of PGM for several numbers of calls."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for calls in config.curve:
+        kinds = {
+            "integrator as in the paper": Method(pgm_of_the_paper, paper_rows(calls), BOX, LIKELIHOOD),
+            "integrator, implicit": Method(
+                pgm, bridge(geometric_levels(ve(0.005, 4.0), calls, 9.0, 1e-4)), BOX, LIKELIHOOD
+            ),
+            "corrected": Method(pgm, corrected(calls, **config.corrected), BOX, LIKELIHOOD),
+        }
+        if calls <= config.learned_calls:
+            kinds["corrected, learned prox"] = Method(
+                pgm, corrected(calls, **config.learned_corrected), learned, LIKELIHOOD
+            )
+        for name, method in kinds.items():
+            curves.setdefault(name, []).append((calls, distance(draw(method, key, config.samples))))
+    return curves
+
+
+def figure_of(shown: dict[str, Array], curves: dict[str, list[tuple[int, float]]], floor: float) -> Figure:
+    """Histograms over the density, and the curves."""
+    chosen = [name for name in shown if not name.startswith(("subgradient", "MYULA", "PGM, integrator, implicit"))]
+    chosen.remove("PGM, corrected")
+    figure = Figure(figsize=(13, 8.5), layout="constrained")
+    grid = figure.subplots(3, 4)
+    x = jnp.linspace(-1.5, 1.5, 301)
+    density = jnp.exp(TARGET.log_density(x))
+    for axis, name in zip(grid.flat, chosen, strict=False):
+        histogram(axis, np.asarray(shown[name]), np.asarray(x), np.asarray(density), name)
+    last = grid.flat[-1]
+    for unused in list(grid.flat)[len(chosen) : -1]:
+        unused.set_axis_off()
+    lines(last, curves)
+    last.axhline(floor, color=INK, linestyle=":", label="floor")
+    last.set(xscale="log", yscale="log", xlabel="prox calls", ylim=(floor / 2, 4.0))
+    last.set_title("W1 to exact samples", fontsize=8.5)
+    last.legend(frameon=False, fontsize=7, loc="upper right")
+    return figure

@@ -1,0 +1,81 @@
+"""Training in memory: the training step of `pgm_jax.training.step`, scanned over random batches of an array.
+
+The way to learn the prox of a toy in seconds: one compiled loop, no folder and no checkpoint. `pgm_jax.training.loop`
+is the way for all else.
+"""
+
+import functools
+
+import jax
+import optax
+from jaxtyping import Array, Float
+
+from pgm_jax.networks import Preconditioned, ProxNet
+from pgm_jax.training.losses import Objective
+from pgm_jax.training.step import TrainState, init_state, make_step
+from pgm_jax.types import Key, Schedule
+
+
+def fit(
+    key: Key,
+    network: Preconditioned,
+    examples: Float[Array, "n h w c"],
+    schedule: Schedule,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    batch_size: int,
+    ema_decay: float = 0.999,
+) -> tuple[ProxNet, dict[str, Array]]:
+    """Train a network on examples in memory, each batch drawn from them with replacement.
+
+    The arguments other than key, examples and schedule are static: the same objects again do not compile again.
+
+    Args:
+        key: random key of the parameters, the batches, the levels and the noise.
+        network: network to train.
+        examples: clean images `[N, H, W, C]`, in the units of the network's mean and std.
+        schedule: distribution of the levels, see `make_step`.
+        objective: loss of one example's residual, see `matching_objective`; it is to count on as many `steps`.
+        optimizer: optax transformation, learning rate included.
+        steps: number of training steps.
+        batch_size: number of images of a step.
+        ema_decay: largest decay of the average of the parameters.
+
+    Returns:
+        The network with its averaged parameters, and the scalars of `make_step`, each of shape `[steps]`.
+
+    Raises:
+        ValueError: if the examples are not images of the network or a number is below 1.
+    """
+    if examples.shape[1:] != network.image_shape or not len(examples):
+        raise ValueError(
+            f"The examples have the shape {examples.shape}; the network takes "
+            f"[N, {', '.join(map(str, network.image_shape))}], N at least 1."
+        )
+    if min(steps, batch_size) < 1:
+        raise ValueError(f"{steps} steps of {batch_size} images were asked for; give at least 1 of both.")
+    state, history = _scan(key, examples, schedule, network, objective, optimizer, steps, batch_size, ema_decay)
+    return ProxNet(state.ema, network), history
+
+
+@functools.partial(jax.jit, static_argnames=("network", "objective", "optimizer", "steps", "batch_size", "ema_decay"))
+def _scan(
+    key: Key,
+    examples: Array,
+    schedule: Schedule,
+    network: Preconditioned,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    batch_size: int,
+    ema_decay: float,
+) -> tuple[TrainState, dict[str, Array]]:
+    key_params, key_batches, key_run = jax.random.split(key, 3)
+    step = make_step(network, optimizer, schedule, objective, ema_decay)
+
+    def body(state: TrainState, _: None) -> tuple[TrainState, dict[str, Array]]:
+        rows = jax.random.randint(jax.random.fold_in(key_batches, state.step), (batch_size,), 0, len(examples))
+        return step(state, examples[rows], key_run)
+
+    return jax.lax.scan(body, init_state(key_params, network, optimizer), length=steps)
