@@ -1,0 +1,192 @@
+"""Where a sampler of a Gaussian posterior ends, by its recursion in dense float64 matrices, and scores against it.
+
+A prior N(m, C), a measurement y = A x + N(0, sigma^2) and affine targets P(u) = M u + c make every step affine:
+
+    x' = F x + f + G xi      F = keep + pull M / mu,  f = pull c,  G = noise + pull (probe / mu) M
+    mean' = F mean + f       cov' = F cov F^T + G G^T
+
+Only the numbers of the rows come from the code that is tried: M and c are put together here, from C,
+H = A^T A / sigma^2 and b = A^T y / sigma^2, by inverses that no sampler would use.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from pgm_jax.samplers import Rows
+from pgm_jax.types import Key
+
+Matrix = Float[np.ndarray, "d d"]
+Vector = Float[np.ndarray, " d"]
+AffineMap = tuple[Matrix, Vector]
+NOTHING = 1e-4  # of the largest standard deviation: a direction with less counts as one without any
+
+
+class Law(NamedTuple):
+    """A mean and a covariance."""
+
+    mean: Vector
+    covariance: Matrix
+
+
+class Problem(NamedTuple):
+    """A measurement `y = A x + N(0, sigma^2)` of `x ~ N(m, C)`; all float64."""
+
+    prior: Law
+    matrix: Float[np.ndarray, "m d"]
+    y: Vector
+    sigma: float
+
+    @property
+    def hessian(self) -> Matrix:
+        """H."""
+        return self.matrix.T @ self.matrix / self.sigma**2
+
+    @property
+    def linear(self) -> Vector:
+        """b, of `grad f = H x - b`."""
+        return self.matrix.T @ self.y / self.sigma**2
+
+    @property
+    def posterior(self) -> Law:
+        """The posterior by the gain `K = C A^T (A C A^T + sigma^2)^{-1}`, which asks for no inverse of C."""
+        (mean, covariance), a = self.prior, self.matrix
+        gain = covariance @ a.T @ np.linalg.inv(a @ covariance @ a.T + self.sigma**2 * np.eye(len(a)))
+        left = np.eye(len(mean)) - gain @ a
+        # Joseph's form, which stays symmetric and positive.
+        return Law(mean + gain @ (self.y - a @ mean), left @ covariance @ left.T + self.sigma**2 * gain @ gain.T)
+
+
+def random_problem(key: Key, variances: Vector, gains: Vector, sigma: float) -> Problem:
+    """A problem of these prior variances and singular values of A, in random bases; the prior draws its truth."""
+    keys = jax.random.split(key, 5)
+    axes, left, right = (
+        _basis(k, size) for k, size in zip(keys, (len(variances), len(gains), len(variances)), strict=False)
+    )
+    prior = Law(_normal(keys[3], (len(variances),)), (axes * variances) @ axes.T)
+    problem = Problem(prior, (left * gains) @ right[:, : len(gains)].T, np.zeros(len(gains)), sigma)
+    return problem._replace(y=simulate(problem, keys[4], 1)[1][0])
+
+
+def simulate(p: Problem, key: Key, count: int) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n m"]]:
+    """Truths from the prior, and a measurement of each."""
+    key_truth, key_noise = jax.random.split(key)
+    values, axes = np.linalg.eigh(p.prior.covariance)
+    root = axes * np.sqrt(np.maximum(values, 0.0))
+    truths = p.prior.mean + _normal(key_truth, (count, len(values))) @ root.T
+    return truths, truths @ p.matrix.T + p.sigma * _normal(key_noise, (count, len(p.matrix)))
+
+
+def _normal(key: Key, shape: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(jax.random.normal(key, shape), np.float64)
+
+
+def _basis(key: Key, size: int) -> Matrix:
+    return np.linalg.qr(_normal(key, (size, size)))[0]
+
+
+def prior_map(p: Problem, lam: float) -> AffineMap:
+    """The prox of the prior, `C (C + lam)^-1 (v - m) + m`, which is `(I + lam C^-1)^-1` also where C has no inverse."""
+    mean, covariance = p.prior
+    shrink = covariance @ np.linalg.inv(covariance + lam * np.eye(len(mean)))
+    return shrink, mean - shrink @ mean
+
+
+def data_map(p: Problem, lam: float) -> AffineMap:
+    """The prox of the likelihood, `(I + lam H)^-1 (v + lam b)`."""
+    shrink = np.linalg.inv(np.eye(len(p.hessian)) + lam * p.hessian)
+    return shrink, shrink @ (lam * p.linear)
+
+
+def gradient_map(p: Problem, step: float) -> AffineMap:
+    """A gradient step on the likelihood, `v - h (H v - b)`."""
+    return np.eye(len(p.hessian)) - step * p.hessian, step * p.linear
+
+
+def then(first: AffineMap, second: AffineMap) -> AffineMap:
+    """One map after the other."""
+    return second[0] @ first[0], second[0] @ first[1] + second[1]
+
+
+def data_first(p: Problem, lam: float, weight: float) -> AffineMap:
+    """The prox of the likelihood, then that of the prior."""
+    return then(data_map(p, lam * weight), prior_map(p, lam))
+
+
+def prior_first(p: Problem, lam: float, weight: float) -> AffineMap:
+    """The prox of the prior, then that of the likelihood."""
+    return then(prior_map(p, lam), data_map(p, lam * weight))
+
+
+def forward_backward(p: Problem, lam: float, weight: float) -> AffineMap:
+    """A gradient step on the likelihood, then the prox of the prior."""
+    return then(gradient_map(p, lam * weight), prior_map(p, lam))
+
+
+def capped_forward_backward(p: Problem, lam: float, weight: float) -> AffineMap:
+    """The same, with a gradient step of `min(lam w, 1 / |H|)`."""
+    return then(gradient_map(p, min(lam * weight, 1 / float(np.linalg.norm(p.hessian, 2)))), prior_map(p, lam))
+
+
+def parallel(p: Problem, lam: float, weight: float) -> AffineMap:
+    """The prox of the prior less a gradient of the likelihood at the same point."""
+    shrink, shift = prior_map(p, lam)
+    return shrink - lam * weight * p.hessian, shift + lam * weight * p.linear
+
+
+def explicit(p: Problem, lam: float, weight: float) -> AffineMap:
+    """A gradient step on both, `v - lam (w (H v - b) + C^-1 (v - m))`."""
+    precision = np.linalg.inv(p.prior.covariance)
+    slope, shift = gradient_map(p, lam * weight)
+    return slope - lam * precision, shift + lam * precision @ p.prior.mean
+
+
+def exact(p: Problem, lam: float, weight: float) -> AffineMap:
+    """The prox of the posterior, and the mean of x given `x + sqrt(lam) eps = v`: for a Gaussian they are one."""
+    return prior_map(p._replace(prior=p.posterior), lam)
+
+
+def recursion(rows: Rows, target: Callable[[float, float], AffineMap], size: int) -> Law:
+    """The law after all rows, (lam, weight) -> P, for chains that start at `mu (0 + sqrt(lam) xi)`."""
+    numbers = (
+        np.asarray(a, np.float64)
+        for a in (rows.mu, rows.lam, rows.keep, rows.pull, rows.noise, rows.probe, rows.weight)
+    )
+    eye = np.eye(size)
+    law = Law(np.zeros(size), float(rows.mu[0]) ** 2 * float(rows.lam[0]) * eye)
+    for mu, lam, keep, pull, noise, probe, weight in zip(*numbers, strict=True):
+        slope, shift = target(lam, weight)
+        forth = keep * eye + pull / mu * slope
+        stir = noise * eye + pull * probe / mu * slope
+        law = Law(forth @ law.mean + pull * shift, forth @ law.covariance @ forth.T + stir @ stir.T)
+    return law
+
+
+class Scores(NamedTuple):
+    """The largest |z| of means and covariances, how many there are, and the way off where there is no spread."""
+
+    largest: float
+    count: int
+    off_plane: float
+
+
+def scores(points: Float[np.ndarray, "n d"], law: Law) -> Scores:
+    """z-scores of the mean and the covariance of points against those of a Gaussian law, in its principal axes.
+
+    In these axes, each of unit variance, the scores `sqrt(n) mean_i` and `sqrt(n - 1) (S_ij - 1_ij) / sqrt(1 + 1_ij)`
+    are nearly independent, and narrow directions count as much as wide ones.
+    """
+    n = len(points)
+    values, axes = np.linalg.eigh(law.covariance)
+    spread = values > NOTHING**2 * values[-1]
+    along = (points - law.mean) @ axes
+    off_plane = float(np.abs(along[:, ~spread]).max(initial=0.0))
+    white = along[:, spread] / np.sqrt(values[spread])
+    eye = np.eye(white.shape[1])
+    of_mean = np.sqrt(n) * white.mean(axis=0)
+    of_covariance = np.sqrt((n - 1) / (1 + eye)) * (np.atleast_2d(np.cov(white.T)) - eye)
+    each = np.concatenate([of_mean, of_covariance[np.triu_indices(len(eye))]])
+    return Scores(float(np.abs(each).max()), each.size, off_plane)

@@ -1,0 +1,145 @@
+"""The experiments with Gaussian and Laplace posteriors, at toy size, and the pieces that judge in them."""
+
+import pathlib
+import runpy
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from launch.experiments import gaussian, laplace
+from launch.experiments import gaussian_recursion as dense
+from launch.experiments.coverage import calibrate, calibrated, coverage_table, not_calibrated
+from launch.experiments.gaussian_samplers import parts_of, tried, with_capped_steps
+from pgm_jax import proximal
+from pgm_jax.samplers import Rows, run
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KEY = jax.random.key(4)
+
+
+def settings(name, **changed):
+    config = runpy.run_path(str(ROOT / "configs" / "toys" / f"{name}.py"))["get_config"]()
+    config.update(changed)
+    return config
+
+
+SMALL = settings(
+    "gaussian",
+    levels=(4, 8),
+    correctors=3,
+    correctors_many=2,
+    steps=8,
+    samples=400,
+    simulations=20,
+    draws=9,
+)
+
+
+def problem(variances=SMALL.variances):
+    return dense.random_problem(KEY, np.array(variances), np.array(SMALL.gains), SMALL.sigma)
+
+
+@pytest.mark.parametrize("name", ["data_first", "prior_first", "forward_backward", "parallel", "explicit"])
+def test_dense_maps_are_the_splittings(name):
+    p, lam, weight = problem(), 0.03, 0.5
+    parts = parts_of(p)
+    v = jax.random.normal(KEY, (8,))
+    expected = getattr(proximal, name)(parts.prior, parts.likelihood, weight)(v, lam)
+    slope, shift = getattr(dense, name)(p, lam, weight)
+    np.testing.assert_allclose(slope @ np.asarray(v) + shift, expected, atol=2e-5)
+
+
+def test_dense_maps_of_the_posterior_and_of_a_singular_prior():
+    for p in (problem(), problem(SMALL.plane)):
+        parts = parts_of(p)
+        v = jax.random.normal(KEY, (8,))
+        pairs = [
+            (dense.exact(p, 0.03, 1.0), parts.posterior.prox(v, 0.03)),
+            (dense.data_first(p, 0.03, 1.0), proximal.data_first(parts.prior, parts.likelihood)(v, 0.03)),
+        ]
+        for (slope, shift), expected in pairs:
+            np.testing.assert_allclose(slope @ np.asarray(v) + shift, expected, atol=2e-5)
+        np.testing.assert_allclose(parts.posterior.mean, p.posterior.mean, atol=1e-5)
+        np.testing.assert_allclose(parts.posterior.covariance, p.posterior.covariance, atol=1e-6)
+
+
+def test_the_recursion_is_that_of_the_step():
+    """One row, no number of which is 0 or 1: the step itself is `F x + f + G xi`, of the mean and covariance given."""
+    p = problem()
+    parts = parts_of(p)
+    row = Rows(*(jnp.array([a]) for a in (0.8, 0.02, 0.4, 0.5, 0.3, 0.2, 0.7)))
+    sampler = with_capped_steps(parts.prior, parts.likelihood)
+    # `run` starts at mu sqrt(lam) eps, and both eps and xi come from its keys: the step is linear in them.
+    first, last = (np.asarray(run(sampler, KEY, x, row)[0].x) for x in (jnp.zeros(8), jnp.ones(8)))
+    law = dense.recursion(row, lambda lam, weight: dense.capped_forward_backward(p, lam, weight), 8)
+    start, xi = (np.asarray(jax.random.normal(jax.random.fold_in(KEY, i), (8,)), float) for i in (1, 0))
+    slope, shift = dense.capped_forward_backward(p, 0.02, 0.7)
+    forth, stir = 0.4 * np.eye(8) + 0.5 / 0.8 * slope, 0.3 * np.eye(8) + 0.5 * 0.2 / 0.8 * slope
+    np.testing.assert_allclose(first, law.mean + forth @ (0.8 * 0.02**0.5 * start) + stir @ xi, atol=2e-5)
+    np.testing.assert_allclose(last - first, forth @ np.full(8, 0.8), atol=2e-5)
+    np.testing.assert_allclose(law.mean, 0.5 * shift, atol=1e-7)
+    np.testing.assert_allclose(law.covariance, 0.8**2 * 0.02 * forth @ forth.T + stir @ stir.T, atol=1e-7)
+
+
+def test_scores_are_normal_for_the_law_and_large_for_another():
+    law = problem(SMALL.plane).posterior
+    values, axes = np.linalg.eigh(law.covariance)
+    root = axes * np.sqrt(np.maximum(values, 0.0))
+    points = law.mean + np.random.default_rng(0).normal(size=(4000, 8)) @ root.T
+    good = dense.scores(points, law)
+    assert good.count == 5 + 15 and good.largest < 4 and good.off_plane < 1e-7
+    narrow = dense.scores(law.mean + 0.95 * (points - law.mean), law)
+    shifted = dense.scores(points + 0.1 * root[:, -1], law)
+    assert narrow.largest > 4 and shifted.largest > 5
+    assert dense.scores(points + 0.01 * axes[:, 0], law).off_plane == pytest.approx(0.01)
+
+
+def test_gaussian_at_toy_size(monkeypatch):
+    few = ("PGM corrected", "DDPM", "joint Langevin, exponential", "MYULA", "proximal MALA")
+    names = {*few, *(f"PGM, {n} levels" for n in SMALL.levels)}
+
+    def some(parts, c):
+        return {name: entry for name, entry in tried(parts, c).items() if name in names}
+
+    monkeypatch.setattr(gaussian, "tried", some)
+    found = gaussian.run(SMALL, KEY)
+    claims = {claim.text: claim for claim in found.claims}
+    own = [claim for text, claim in claims.items() if "their own recursions" in text]
+    assert len(own) == 2 and all(claim.holds for claim in own)  # exact at every size
+    ends = [claim for text, claim in claims.items() if "ends at the mean" in text or "farthest sample" in text]
+    assert len(ends) == 4 and all(claim.holds for claim in ends)
+    assert all(len(row) == len(table.columns) for table in found.tables for row in table.rows)
+    assert set(found.figures) == {"gaussian"}
+
+
+def test_laplace_at_toy_size():
+    small = settings("laplace", levels=(4, 8), rungs=3, calls=30, samples=300, simulations=20, draws=9)
+    found = laplace.run(small, KEY)
+    distances, coverage = found.tables
+    assert coverage.rows[0][0] == "PGM corrected" and len(distances.rows) == 15
+    w1: dict[Any, Any] = {row[0]: row[2] for row in distances.rows[1:]}
+    assert np.isfinite(list(w1.values())).all()
+    assert w1["PGM corrected, exact prox"] < w1["PGM alone, exact prox, 4 levels"]
+    assert {str(claim.bound).split()[0] for claim in found.claims} <= {"≤", "≥", "<", ">"}
+
+
+def test_calibration_knows_exact_samples_from_narrow_ones():
+    n, s = 200, 19
+    y, *keys = jax.random.split(KEY, 4)
+    # Posterior N(y / 2, 1 / 2) of a standard normal prior and noise.
+    truths = jax.random.normal(keys[0], (n, 2))
+    means = (truths + jax.random.normal(keys[1], (n, 2))) / 2
+    exact = means[:, None] + 0.5**0.5 * jax.random.normal(keys[2], (n, s, 2))
+    narrow = means[:, None] + 0.5 * (exact - means[:, None])
+    good, bad = (calibrate(y, name, 3, x, truths) for name, x in (("good", exact), ("bad", narrow)))
+    assert all(claim.holds for claim in calibrated(good)) and not not_calibrated(good).holds
+    assert not any(claim.holds for claim in calibrated(bad)) and not_calibrated(bad).holds
+    table = coverage_table("two", [good, bad])
+    (share, spread), (too_small, _) = (cast(tuple[float, float], row[2]) for row in table.rows)
+    assert abs(share - 90) < 4 * spread and too_small < 75
+    assert "2 coordinates" in table.caption
+    broken = calibrate(y, "broken", 3, exact.at[0, 0, 0].set(jnp.nan), truths)
+    assert not any(claim.holds for claim in [*calibrated(broken), not_calibrated(broken)])
