@@ -60,7 +60,8 @@ def read_job() -> Job:
         except (ValueError, TypeError) as error:
             raise ValueError(f"config.tasks.{name}: {error}") from error
     config = ml_collections.ConfigDict(dict(prior=description, sampler=sampler, tasks=tasks))
-    rows = default_rows(**settings | dict(scheme=_scheme(settings)))
+    options: dict[str, Any] = settings | dict(scheme=_scheme(settings))
+    rows = default_rows(**options)
     return Job(prior, tasks, sampler["calls"], sampler["samples"], rows, key, _BATCH.value, config)
 
 

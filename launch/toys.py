@@ -89,8 +89,10 @@ def write(folder: Path, findings: Findings, seconds: float) -> None:
         tables=[table._asdict() for table in findings.tables],
         files=[*files, *(f"{name}.png" for name in findings.figures)],
     )
-    # Numbers of numpy and JAX have `item`.
-    (folder / "metrics.json").write_text(json.dumps(record, indent=1, default=lambda value: value.item()))
+    # Numbers of numpy and JAX have `item`; JSON has no word for NaN and infinity.
+    text = json.dumps(record, default=lambda value: value.item())
+    record = json.loads(text, parse_constant=lambda _: None)
+    (folder / "metrics.json").write_text(json.dumps(record, indent=1, ensure_ascii=False))
 
 
 def file_name(title: str) -> str:

@@ -9,14 +9,15 @@ Source: PGM (arXiv 2605.13278) for the Moreau score; Moreau 1965 for the rest.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.types import Potential, Prior, Prox, Scalar
 
-# (prior, likelihood, beta) -> Prox of U = beta f + g, exactly or by splitting
-Splitting = Callable[[Prior, Potential, Scalar], Prox]
+# (prior, likelihood, beta) -> Prox of U = beta f + g, exactly or by splitting; most ask a prior for its prox alone
+Splitting = Callable[[Any, Potential, Scalar], Prox]
 
 
 def moreau_envelope(potential: Potential, v: Float[Array, "..."], lam: Scalar) -> Float[Array, ""]:

@@ -193,7 +193,7 @@ def samplers_at_ten(
         "PGM, corrected, learned prox": Method(pgm, learnt, learned, toy.likelihood),
         "proximal MALA": Method(proximal_mala, proximal_rows(0.02, config.calls // 2), BALL, toy.likelihood, 2),
     }
-    floor_row = ("exact samples", None, 100.0, 100.0, toy.optimality(toy.other), toy.floor, 1.0)
+    floor_row: tuple = ("exact samples", None, 100.0, 100.0, toy.optimality(toy.other), toy.floor, 1.0)
     rows, sets, measured = [floor_row], dict[str, Array](), dict[str, tuple[float, float]]()
     for index, (name, method) in enumerate(kinds.items()):
         x = sets[name] = sample(method, jax.random.fold_in(key, index))
@@ -223,7 +223,8 @@ def figure_of(toy: Toy, k_table: Table, sets: dict[str, Array]) -> Figure:
     }
     for axis, (title, quantity, limits) in quantities.items():
         exact = np.asarray(quantity(toy.exact))
-        edges = np.linspace(*(limits or (0.0, float(np.quantile(exact, 0.995)))), 60)
+        low, high = limits or (0.0, float(np.quantile(exact, 0.995)))
+        edges = np.linspace(low, high, 60)
         heights, *_ = axis.hist(exact, edges, density=True, color="#dddddd", label="exact samples")
         for (name, x), colour in zip(sets.items(), (*COLOURS, INK), strict=False):
             axis.hist(np.asarray(quantity(x)), edges, density=True, histtype="step", color=colour, label=name)

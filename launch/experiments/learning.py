@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = dict(
     # log lam is uniform between the squares of these, in the units of x.
     sigma_min=0.05,
     sigma_max=2.0,
-    steps=8_000,
+    steps=4_000,
     batch_size=512,
     learning_rate=4e-3,
     ema_decay=0.995,
@@ -72,9 +72,9 @@ def learn_prox(key: Key, examples: Array, settings: Mapping[str, Any] | ConfigDi
 def zeta_table(key: Key, widths: Sequence[float], points: Sequence[float], settings: Mapping[str, Any]) -> Table:
     """The prox of a Laplace prior of scale 1 at lam = 1, learned by matching of several last widths.
 
-    The widths are in the units of x: the matching is told `width / c_out`. Beside what was learned stands the minimiser
-    of that width by quadrature, the largest distance from it, and the largest distance from the prox, soft thresholding.
-    An infinite width is no matching, thus the mean.
+    The widths are in the units of x: the matching is told `width / c_out`. An infinite one is no matching, thus the
+    mean. Beside what was learned stand the minimiser of that width by quadrature and the largest distances from it and
+    from the prox, soft thresholding.
     """
     for_examples, for_learning = jax.random.split(key)
     examples = jax.random.laplace(for_examples, (resolved(settings).examples,))

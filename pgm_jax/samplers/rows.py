@@ -113,7 +113,7 @@ class Coefficients(NamedTuple):
 
 
 # (kappa, delta) -> Coefficients
-Scheme = Callable[[Array, Array], Coefficients]
+Scheme = Callable[[Scalars, Scalars], Coefficients]
 
 
 def euler_maruyama(kappa: Scalars, delta: Scalars) -> Coefficients:
