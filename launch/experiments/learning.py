@@ -55,7 +55,7 @@ def learn_prox(key: Key, examples: Array, settings: Mapping[str, Any] | ConfigDi
 
     The mean and the standard deviation of the preconditioning are those of all numbers of the examples.
     """
-    c = resolved(settings)
+    c: Any = resolved(settings)
     images = examples.reshape(len(examples), 1, 1, -1)
     module = MLP(c.width, c.blocks, c.embedding)
     network = Preconditioned(module, images.shape[1:], float(jnp.mean(images)), float(jnp.std(images)))
@@ -77,7 +77,8 @@ def zeta_table(key: Key, widths: Sequence[float], points: Sequence[float], setti
     from the prox, soft thresholding.
     """
     for_examples, for_learning = jax.random.split(key)
-    examples = jax.random.laplace(for_examples, (resolved(settings).examples,))
+    c: Any = resolved(settings)
+    examples = jax.random.laplace(for_examples, (c.examples,))
     _, c_out, _ = prox_coefficients(1.0, float(jnp.std(examples)))
     x = jnp.asarray(points)
     prox = np.asarray(LAPLACE.prox(x, 1.0))

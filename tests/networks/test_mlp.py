@@ -1,0 +1,85 @@
+"""The dense network: an image's numbers mixed, a condition that acts, a prox where it starts and where lam = 0."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pgm_jax.networks import MLP, Flattened, Preconditioned, ProxNet
+from pgm_jax.types import Prior
+
+SHAPE = (1, 1, 3)
+NETWORK = Preconditioned(MLP(width=8, blocks=1, embedding=4), SHAPE, mean=0.2, std=0.4)
+POINTS = jnp.asarray(np.random.default_rng(0).standard_normal((4, *SHAPE)), jnp.float32)
+LEVELS = jnp.asarray([0.0, 0.01, 0.3, 9.0])
+
+apply = jax.jit(NETWORK.apply)
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Every weight, also those that begin at zero."""
+    shapes = jax.eval_shape(NETWORK.init, jax.random.key(0))
+    random = np.random.default_rng(1)
+    return jax.tree.map(lambda leaf: jnp.asarray(0.3 * random.standard_normal(leaf.shape), leaf.dtype), shapes)
+
+
+def test_a_fresh_net_is_the_prox_of_a_gaussian():
+    out = apply(jax.jit(NETWORK.init)(jax.random.key(0)), POINTS, LEVELS)
+    lam = np.asarray(LEVELS)[:, None, None, None]
+    np.testing.assert_allclose(out, (0.4**2 * POINTS + lam * 0.2) / (0.4**2 + lam), rtol=1e-4, atol=1e-6)
+
+
+def test_a_trained_net_is_the_identity_at_no_level(params):
+    out = apply(params, POINTS, LEVELS)
+    np.testing.assert_array_equal(out[0], POINTS[0])
+    assert out.shape == POINTS.shape and out.dtype == jnp.float32
+
+
+def test_every_number_of_an_image_meets_every_other_and_no_other_image(params):
+    jacobian = jax.jit(jax.jacobian(lambda u: NETWORK.apply(params, u, LEVELS)))(POINTS).reshape(4, 3, 4, 3)
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                np.testing.assert_array_equal(jacobian[i, :, j], 0.0)
+    assert np.all(jacobian[2, :, 2] != 0.0)
+
+
+def test_the_level_reaches_the_blocks(params):
+    """The module itself, since the preconditioning alone would change with the level."""
+    module = jax.jit(lambda x, c: NETWORK.module.apply({"params": params}, x, c))
+    x = jnp.broadcast_to(POINTS[:1], POINTS.shape)
+    out = np.asarray(module(x, jnp.asarray([-2.0, -1.0, 0.0, 1.0])))
+    assert np.all(np.std(out, axis=0) > 1e-3)
+    shared = module(POINTS, jnp.asarray([-1.0]))
+    np.testing.assert_allclose(shared, module(POINTS, jnp.full(4, -1.0)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 1, 1)])
+def test_a_point_of_any_shape_is_an_image(params, shape):
+    net = ProxNet(params, NETWORK)
+    prior = Flattened(net)
+    out = prior.prox(POINTS[1].reshape(shape), 0.3)
+    assert isinstance(prior, Prior) and out.shape == shape
+    np.testing.assert_array_equal(out.reshape(SHAPE), net.prox(POINTS[1], 0.3))
+
+
+def test_a_number_is_an_image_of_one_pixel():
+    network = Preconditioned(MLP(width=8, blocks=1, embedding=4), (1, 1, 1), std=0.5)
+    prior = Flattened(ProxNet(network.init(jax.random.key(0)), network))
+    out = jax.jit(jax.vmap(prior.prox, (0, None)))(jnp.asarray([-1.0, 2.0]), 0.25)
+    np.testing.assert_allclose(out, [-0.5, 1.0], rtol=1e-5)
+
+
+def test_weights_behind_the_adapter_are_arguments(params):
+    traces = 0
+
+    @jax.jit
+    def counted(prior, v):
+        nonlocal traces
+        traces += 1
+        return prior.prox(v, 0.3)
+
+    one = counted(Flattened(ProxNet(params, NETWORK)), POINTS[0].ravel())
+    other = counted(Flattened(ProxNet(jax.tree.map(lambda p: 1.1 * p, params), NETWORK)), POINTS[0].ravel())
+    assert traces == 1 and not np.allclose(one, other)
