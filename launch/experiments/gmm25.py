@@ -173,9 +173,10 @@ def table_of(d: int, tried: dict[str, Method], found: Found, config: Any) -> Tab
         f"Sliced W1 along {config.directions} directions between {config.samples} samples and as many exact ones, mean "
         f"± 1.96 standard errors over {' to '.join(map(str, counts))} problems. Calls: proxes of the prior, or "
         "denoisers, for one sample; seconds: for all of them, on one core. Quoted rows were not run here: they were "
-        "measured with an earlier implementation in float64, on problems of the same law but other seeds; (∇): it differentiates the denoiser. "
-        "Joint Langevin has its gradient step capped at 1 / L and partial Langevin a step of 1 / (L + λ + 1/λ), since "
-        "both are explicit and L is up to 1/σ²; the λ|x|²/2 of the partial form draws to the origin.",
+        "measured with an earlier implementation in float64, on problems of the same law but other seeds; (∇): it "
+        "differentiates the denoiser. Joint Langevin has its gradient step capped at 1 / L and partial Langevin a step "
+        "of 1 / (L + λ + 1/λ), since both are explicit and L is up to 1/σ²; the λ|x|²/2 of the partial form draws to "
+        "the origin. The rows of PGM were chosen on other seeds than these.",
     )
 
 

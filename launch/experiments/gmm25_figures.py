@@ -28,7 +28,7 @@ def samples_figure(drawn: dict[Place, dict[str, np.ndarray]]) -> Figure:
 
 
 def distances_figure(names: Sequence[str], distances: dict[Place, list[np.ndarray]]) -> Figure:
-    """The sliced W1 of each sampler, a panel a dimension: small dots for columns, a large one for their geometric mean."""
+    """The sliced W1 of each sampler, a panel a dimension: small dots for columns, a large one: their geometric mean."""
     dimensions = list(dict.fromkeys(place.d for place in distances))
     figure = Figure(figsize=(1.5 + 5.2 * len(dimensions), 6.4), facecolor="white", layout="constrained")
     axes = figure.subplots(1, len(dimensions), squeeze=False, sharey=True)[0]

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
+from launch.experiments.panels import COLOURS
 from launch.experiments.theory_laws import Law
-from launch.experiments.theory_panels import COLOURS, FAINT, Line, Part
+from launch.experiments.theory_panels import FAINT, Line, Part
 from pgm_jax.types import Scalar
 
 LAPLACE = Law(left=1.0, right=1.0)

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from launch.experiments.findings import Claim, Table
 
-COLOURS = ("#1f5fa8", "#c4501b", "#3a8a4d", "#7a4fa3", "#9a7b16", "#5c5c5c")
 FAINT = "#8a8a8a"
 
 

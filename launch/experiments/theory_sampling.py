@@ -14,8 +14,9 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
+from launch.experiments.panels import COLOURS
 from launch.experiments.theory_laws import Law
-from launch.experiments.theory_panels import COLOURS, FAINT, Line, Part, slope
+from launch.experiments.theory_panels import FAINT, Line, Part, slope
 from pgm_jax.samplers import Rows, bridge, run, with_corrector
 from pgm_jax.samplers.rows import follow
 from pgm_jax.schedules import geometric_levels, log_linear

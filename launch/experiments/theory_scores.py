@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
+from launch.experiments.panels import COLOURS
 from launch.experiments.theory_laws import Law
-from launch.experiments.theory_panels import COLOURS, FAINT, Line, Part, slope
+from launch.experiments.theory_panels import FAINT, Line, Part, slope
 from pgm_jax.potentials import Mixture
 from pgm_jax.proximal import moreau_score
 from pgm_jax.schedules import linear_vp, ve

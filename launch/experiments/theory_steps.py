@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
+from launch.experiments.panels import COLOURS
 from launch.experiments.theory_laws import folded
-from launch.experiments.theory_panels import COLOURS, FAINT, Line, Part, slope
+from launch.experiments.theory_panels import FAINT, Line, Part, slope
 from pgm_jax.samplers import Rows, bridge
 from pgm_jax.schedules import Levels, geometric_levels, linear_vp, log_linear, uniform_levels
 

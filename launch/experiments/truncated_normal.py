@@ -46,11 +46,11 @@ BOX, LIKELIHOOD, TARGET = Box(-1.0, 1.0), Gaussian(0.0, 1.0), TruncatedNormal(-1
 PAPER = "98.45 %, peak at -0.02"
 
 
-def corrected(calls: int, lam_max: float, lam_min: float, levels: int, rate: float) -> Rows:
-    """Rows of the integrator with correctors, more of them at small levels, `calls` in all."""
+def corrected(calls: int, lam_max: float, lam_min: float, levels: int, rate: float, power: float) -> Rows:
+    """Rows of the integrator with correctors, in proportion to lam^-power at each level; `calls` in all."""
     levels = min(levels, calls // 2)
     grid = geometric_levels(ve(0.5 * lam_min**0.5, 2.0 * lam_max**0.5), levels, lam_max, lam_min)
-    return with_corrector(bridge(grid), apportion(calls - levels, np.asarray(grid.lam[:-1]) ** -0.5), rate)
+    return with_corrector(bridge(grid), apportion(calls - levels, np.asarray(grid.lam[:-1]) ** -power), rate)
 
 
 def paper_rows(calls: int) -> Rows:

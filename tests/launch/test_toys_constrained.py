@@ -75,7 +75,7 @@ def test_optimality_is_none_without_a_feasible_sample():
 
 def test_corrected_rows_are_as_many_as_the_calls():
     for calls in (24, 100):
-        rows = truncated_normal.corrected(calls, lam_max=1.0, lam_min=1e-3, levels=10, rate=1.0)
+        rows = truncated_normal.corrected(calls, lam_max=1.0, lam_min=1e-3, levels=10, rate=1.0, power=0.5)
         assert rows.lam.shape == (calls,)
     method = Method(pgm, rows, Box(-1.0, 1.0), Gaussian(0.0, 1.0), calls=2)
     assert method.total == 200
