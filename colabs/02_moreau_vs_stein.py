@@ -39,7 +39,6 @@ import matplotlib.pyplot as plt
 from pgm_jax.metrics import bootstrap_bands, interval_coverage, wasserstein_1d
 from pgm_jax.posteriors import LaplacePosterior
 from pgm_jax.potentials import Gaussian, Laplace
-from pgm_jax.proximal import data_first
 from pgm_jax.samplers import apportion, bridge, diffusion, pgm, run, with_corrector
 from pgm_jax.schedules import geometric_levels, ve
 
@@ -127,31 +126,23 @@ truths = jax.random.laplace(jax.random.key(2), (REPEATS,))
 ys = truths + 0.5 * jax.random.normal(jax.random.key(3), (REPEATS,))
 
 
-def posterior_samples(rows, split):
+def posterior_samples(rows):
     def chains(y, key):
-        sampler = pgm(Laplace(1.0), Gaussian(y, 0.5), split(y))
+        sampler = pgm(Laplace(1.0), Gaussian(y, 0.5))
         return jax.vmap(lambda k: run(sampler, k, jnp.zeros(()), rows)[0].x)(jax.random.split(key, CHAINS))
 
     return jax.jit(jax.vmap(chains))(ys, jax.random.split(jax.random.key(4), REPEATS))
-
-
-def mode_of(y):
-    return lambda prior, likelihood, beta: LaplacePosterior(1.0, y, 0.5).prox
-
-
-def split_of(y):
-    return data_first
 
 
 asked = jnp.linspace(0.05, 0.95, 19)
 figure, axis = plt.subplots(figsize=(4.2, 4.2), constrained_layout=True)
 axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
 cases = {
-    "integrator alone": (rows_of(50, 50), mode_of, RED),
-    "corrected": (rows_of(12, LONG), split_of, GREEN),
+    "integrator alone": (rows_of(50, 50), RED),
+    "corrected": (rows_of(12, LONG), GREEN),
 }
-for name, (rows, split, color) in cases.items():
-    coverage = interval_coverage(posterior_samples(rows, split), truths, asked)
+for name, (rows, color) in cases.items():
+    coverage = interval_coverage(posterior_samples(rows), truths, asked)
     bands = bootstrap_bands(jax.random.key(5), coverage)
     axis.plot(coverage.nominal, coverage.empirical, color=color, label=name)
     axis.fill_between(coverage.nominal, bands.simultaneous.low, bands.simultaneous.high, color=color, alpha=0.2)

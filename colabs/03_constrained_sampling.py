@@ -139,7 +139,7 @@ rows = with_corrector(bridge(grid), apportion(CALLS // 4, grid.lam[:-1] ** -0.5)
 samples = draw(pgm(learned, likelihood), rows)
 inside = jnp.mean(jnp.linalg.norm(samples, axis=1) <= 1)
 ratio = sliced_wasserstein(key, samples, exact, 200) / floor
-plt.figure(figsize=(3.6, 3.6), constrained_layout=True)
+plt.figure(figsize=(4.2, 4.4), constrained_layout=True)
 plt.scatter(*samples[:4000].T, s=2, alpha=0.25, color=RED, linewidths=0)
 plt.plot(jnp.cos(angle), jnp.sin(angle), color="black", linewidth=0.8)
 plt.gca().set(title=f"learned prox: {100 * inside:.1f} % inside, {ratio:.1f} floors", aspect="equal")

@@ -25,8 +25,8 @@ SIZE = 4  # measurements to which all problems are filled up, so that their numb
 LAM_MIN = 1e-3  # far below the narrowest variance of the posteriors, sigma^2 / (sigma^2 + 1) or more
 ROUNDS, RELAXATION = 10, 1.8
 
-FLOOR, PRIOR, DDPM = "exact samples (floor)", "exact samples of the prior", "DDPM, denoiser of the posterior"
-SPLIT, BY_ROUNDS, EXACT = "PGM corrected, data first", "PGM corrected, prox by rounds", "PGM corrected, exact prox of U"
+FLOOR, PRIOR, DDPM = "exact samples", "samples of the prior", "DDPM, posterior's denoiser"
+SPLIT, BY_ROUNDS, EXACT = "PGM corrected, data first", "PGM corrected, prox by rounds", "PGM corrected, exact prox"
 
 
 class Problem(NamedTuple):
@@ -174,16 +174,16 @@ def methods(d: int) -> dict[str, Method]:
     return {
         FLOOR: Method(lambda problem, key: problem.posterior.sample(key, 1)[0]),
         PRIOR: Method(lambda problem, key: problem.law.sample(key, 1)[0]),
-        "DDPM, denoiser of the prior": driven(levels, lambda problem: diffusion(problem.law.denoise)),
+        "DDPM, prior's denoiser": driven(levels, lambda problem: diffusion(problem.law.denoise)),
         DDPM: driven(levels, lambda problem: diffusion(problem.posterior.denoise)),
         "PGM alone, data first": driven(few, split_by(data_first)),
-        "PGM alone, exact prox of U": driven(few, with_exact_prox),
+        "PGM alone, exact prox": driven(few, with_exact_prox),
         SPLIT: driven(full, split_by(data_first)),
         BY_ROUNDS: driven(corrected(d, 16, 12, 1), split_by(by_rounds), ROUNDS),
         EXACT: driven(full, with_exact_prox),
-        "joint Langevin, capped": driven(joint, capped_joint),
-        "partial Langevin, short steps": partial_process(d, lam, counts),
-        "proximal MALA from the prior": mala(50),
+        "PGM joint Langevin": driven(joint, capped_joint),
+        "PGM partial Langevin": partial_process(d, lam, counts),
+        "MALA from the prior": mala(50),
     }
 
 
@@ -201,7 +201,7 @@ QUOTED_CELLS = ((1.0, 1), (1.0, 2), (1.0, 4), (0.1, 1), (0.1, 2), (0.1, 4))
 
 # fmt: off
 QUOTED = {
-    "DPS, ζ = 0.1": Quoted(1000, True, {
+    "DPS ζ 0.1": Quoted(1000, True, {
         8: ((2.76, 0.91), (3.79, 1.10), (1.71, 0.45), (2.64, 0.95), (0.96, 0.48), (0.54, 0.50)),
         80: ((1.77, 0.67), (2.79, 1.54), (0.34, 0.13), (2.08, 1.17), (1.04, 1.31), (0.06, 0.02))}),
     "ΠGDM": Quoted(1000, True, {
@@ -210,10 +210,10 @@ QUOTED = {
     "TMPD": Quoted(1000, True, {
         8: ((1.22, 0.50), (1.13, 0.36), (0.90, 0.28), (2.57, 0.80), (1.16, 0.44), (0.25, 0.13)),
         80: ((0.91, 0.52), (0.93, 0.37), (0.80, 0.62), (1.81, 0.99), (1.37, 1.42), (0.23, 0.15))}),
-    "DiffPIR, λ = 8, ζ = 0.3": Quoted(1000, False, {
+    "DiffPIR λ 8, ζ 0.3": Quoted(1000, False, {
         8: ((3.44, 0.72), (3.73, 0.72), (2.88, 0.67), (3.71, 0.84), (3.79, 1.13), (1.01, 0.38)),
         80: ((4.43, 1.17), (6.49, 1.46), (6.86, 1.51), (5.15, 1.13), (7.77, 1.36), (6.16, 1.75))}),
-    "DiffPIR, λ = 1, ζ = 1": Quoted(1000, False, {
+    "DiffPIR λ 1, ζ 1": Quoted(1000, False, {
         8: ((1.40, 0.41), (1.57, 0.46), (0.94, 0.35), (2.94, 0.78), (2.77, 1.00), (0.35, 0.14)),
         80: ((3.14, 0.73), (4.04, 1.19), (4.30, 1.61), (4.33, 1.14), (6.02, 1.34), (4.10, 1.75))}),
     "DDRM": Quoted(100, False, {

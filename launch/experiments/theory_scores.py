@@ -193,7 +193,7 @@ def proposition_2_2(betas: tuple[float, ...], levels: int) -> Part:
 
     columns = ("law", "β m", "over √(2d/λ)", "over √(2d/(βmλ²+λ))", "at λ")
     caption = (
-        f"Largest |Moreau - Stein| over its bound, d = 1: {levels} levels, λ from {lams[0]:g} to {lams[-1]:g}, at each "
+        f"Largest |Moreau - Stein| over its bound, d = 1: {levels} levels, λ from {lams[0]:g} to {lams[-1]:g}, and "
         f"every x where p(x₀|x) is centred within 8 of its widths of a kink or an end. 1/√π = {HALF_NORMAL:.4f}."
     )
     tight = "yes; in 1-D never above 1/√π = 0.564 of the bound, which a half-normal p(x₀|x) attains"
