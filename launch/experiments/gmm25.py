@@ -175,8 +175,8 @@ def table_of(d: int, tried: dict[str, Method], found: Found, config: Any) -> Tab
         rows,
         f"Sliced W1 along {config.directions} directions between {config.samples} samples and as many exact ones, mean "
         f"± 1.96 standard errors over {' to '.join(map(str, counts))} problems. Calls: proxes of the prior, or "
-        "denoisers, for one sample. Quoted rows were not run here: they were measured with an earlier implementation in "
-        "float64, on problems of the same law but other seeds; (∇): it differentiates the denoiser.",
+        "denoisers, for one sample. Quoted rows were not run here: they were measured with an earlier implementation "
+        "in float64, on problems of the same law but other seeds; (∇): it differentiates the denoiser.",
     )
 
 
@@ -193,9 +193,9 @@ def costs(tried: dict[int, dict[str, Method]], found: Found) -> Table:
         ("sampler", *(column for d in tried for column in (f"calls, d = {d}", f"seconds, d = {d}"))),
         rows,
         f"Calls for one sample, seconds for all, with as many runs at a time as there are cores ({os.cpu_count()}). "
-        "Joint Langevin has its gradient step capped at 1 / L and partial Langevin a step of 1 / (L + λ + 1/λ): both are "
-        "explicit, and L is up to 1/σ². The λ|x|²/2 of the partial form draws to the origin. What PGM does at which "
-        "level was chosen on other problems than these.",
+        "Joint Langevin has its gradient step capped at 1 / L and partial Langevin a step of 1 / (L + λ + 1/λ): both "
+        "are explicit, and L is up to 1/σ². The λ|x|²/2 of the partial form draws to the origin. What PGM does at "
+        "which level was chosen on other problems than these.",
     )
 
 
@@ -239,9 +239,7 @@ def where_pgm_stands(names: Sequence[str], found: Found) -> tuple[Table, list[Cl
     claims = [
         Claim("DDPM with the exact denoiser, in floors", floors(DDPM), "≤ 1.5", floors(DDPM) <= 1.5),
         Claim("PGM corrected with the exact prox of U, in floors", floors(EXACT), "≤ 1.5", floors(EXACT) <= 1.5),
-        Claim(
-            "PGM corrected, data first for the exact prox: how many times as far", biased, "≥ 2, a bias", biased >= 2
-        ),
+        Claim("PGM corrected, data first over exact prox", biased, "≥ 2, a bias", biased >= 2),
     ]
     for name, (others, words), share in (
         (EXACT, VERSUS[1], 0.75),

@@ -74,8 +74,8 @@ def by_rounds(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
 
         x = Prox_{beta f}^{lam/2}((v + z - w) / 2),   x' = a x + (1 - a) z,   z = Prox_g^lam(x' + w),   w += x' - z
 
-    The first z is that of `data_first` with lam / 2 for the data, less a. The price w adds up by how much the data are
-    missed, until the prior gives another mode; a single prox of the prior at lam sees the data through noise of lam.
+    A single prox of the prior at lam sees the data through noise of variance lam, and so takes a mode that they refuse.
+    The price w adds up by how much they are missed, until the prior gives another.
     """
 
     def prox(v: Array, lam: Scalar) -> Array:

@@ -102,14 +102,17 @@ def test_samplers_of_each_kind_run():
 def test_gmm25_at_toy_size(monkeypatch):
     monkeypatch.setattr(gmm25, "methods", exact_methods)
     found = gmm25.run(settings(), KEY)
-    table, standing, precision = found.tables
+    table, cost, standing, precision = found.tables
     rows = {row[0]: row for row in table.rows}
     assert len(table.rows) == 6 + len(QUOTED) and all(len(row) == len(table.columns) for row in table.rows)
     assert rows[PRIOR][1][0] > rows[EXACT][1][0] and rows["quoted: TMPD (∇)"][1] == (2.57, 0.80)
-    assert [row[0] for row in standing.rows] == [DDPM, SPLIT, BY_ROUNDS, EXACT] and len(precision.rows) == 6
+    assert [row[0] for row in standing.rows] == [DDPM, SPLIT, BY_ROUNDS, EXACT] and len(precision.rows) == len(
+        cost.rows
+    ) == 6
     holds = {claim.text: claim.holds for claim in found.claims}
-    assert holds[f"{EXACT}: columns below the best quoted"]
-    assert not holds[f"{SPLIT}: columns below the best quoted that does not differentiate"]
+    assert holds[f"{EXACT}: columns below all quoted with ∇"]
+    assert holds["PGM corrected, data first over exact prox"]
+    assert f"{SPLIT}: 0 of 2 below all quoted without ∇, 0 of 2 below all quoted with ∇" in standing.caption
     assert set(found.figures) == {"gmm25", "gmm25_samples"}
 
 
@@ -126,7 +129,7 @@ def test_an_interrupted_run_hands_back_what_it_has(monkeypatch):
     monkeypatch.setattr(gmm25.os, "cpu_count", lambda: 1)
     monkeypatch.setattr(gmm25.Bench, "measure", interrupted)
     found = gmm25.run(settings(), KEY)
-    assert len(found.tables) == 2 and "over 1 problems" in found.tables[0].caption
+    assert len(found.tables) == 3 and "over 1 problems" in found.tables[0].caption
     with pytest.raises(KeyboardInterrupt):
         gmm25.run(settings(), KEY)
 
