@@ -4,8 +4,8 @@
     myula                   x <- x - delta beta grad f(x) - (delta / lam) (x - Prox_g^lam(x)) + sqrt(2 delta) xi
     subgradient_langevin    x <- x - delta (beta grad f(x) + dg(x)) + sqrt(2 delta) xi
 
-All three are biased, by the step and MYULA by lam as well. Sources: Pereyra, Stat. Comput. 26 (2016), eq. 8 (P-ULA);
-Durmus, Moulines and Pereyra, SIAM J. Imaging Sci. 11 (2018), eq. 10 (MYULA); Durmus, Majewski and Miasojedow,
+All three are biased, by the step and MYULA by lam as well. Sources: Pereyra, Stat. Comput. 26 (2016) (P-ULA);
+Durmus, Moulines and Pereyra, SIAM J. Imaging Sci. 11 (2018) (MYULA); Durmus, Majewski and Miasojedow,
 JMLR 20 (2019) (subgradient Langevin).
 """
 

@@ -4,7 +4,7 @@
     accept with min(1, exp(U(x) - U(x')) q(x | x') / q(x' | x)),   q(x' | x) = N(x'; keep x + pull P(x), noise^2 I)
 
 It needs the value of U = beta f + g and is exact at every step size, for a hard constraint too. On `proximal_rows` it
-is the algorithm of Pereyra, Stat. Comput. 26 (2016), section 3.2.
+is the algorithm of Pereyra, Stat. Comput. 26 (2016).
 """
 
 from typing import NamedTuple

@@ -19,11 +19,11 @@ needed, and a hard constraint in the prior holds exactly.
 The Langevin process at a level. `du = (-kappa u + F) dtau + sqrt(2) dB` with F frozen over the time delta, for the
 linear rate kappa and F = P / lam:
 
-    scheme              keep                 force                  noise                              probe
-    euler_maruyama      1 - kappa delta      delta                  sqrt(2 delta)                      0
-    exponential         e = e^{-kappa delta} (1 - e) / kappa        sqrt((1 - e^2) / kappa)            0
-    imex                1 / (1+kappa delta)  delta / (1+kappa delta) sqrt(2 delta) / (1+kappa delta)   0
-    leimkuhler_matthews 1 - kappa delta      delta                  (2 - kappa delta) sqrt(delta / 2)  sqrt(delta / 2)
+    scheme                keep              force            noise                    probe          with
+    euler_maruyama        1 - c             delta            sqrt(2 delta)            0              c = kappa delta
+    exponential           e                 (1 - e) / kappa  sqrt((1 - e^2) / kappa)  0              e = e^{-c}
+    imex                  1 / (1 + c)       delta / (1 + c)  sqrt(2 delta) / (1 + c)  0
+    leimkuhler_matthews   1 - c             delta            (2 - c) sqrt(delta / 2)  sqrt(delta / 2)
 
 The last looks at F where half of the step's noise has been added. It is of second order in delta for the law that it
 samples, at the price of the first-order ones, and exact for a Gaussian whatever the step.
@@ -159,7 +159,7 @@ def leimkuhler_matthews(kappa: Scalars, delta: Scalars) -> Coefficients:
     `u + probe xi` has the law of the process up to the second order of the step, u itself lacks the variance
     `probe^2 = d / 2` of it; for a Gaussian both hold exactly at every step with `kappa delta < 2`.
 
-    Source: Leimkuhler and Matthews, AMRX 2013, eq. 8, in the form of Vilmart, SIAM J. Sci. Comput. 37 (2015), eq. 4.4.
+    Source: Leimkuhler and Matthews, AMRX 2013; with a postprocessor, as here, Vilmart, SIAM J. Sci. Comput. 37, 2015.
 
     Args:
         kappa: linear rate k, in units of 1 / lam.
