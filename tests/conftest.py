@@ -20,9 +20,17 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("pgm_jax", "shape_checks.checked")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Let go of the compiled programs of a file after it: a process may map only so many into its memory."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
