@@ -26,8 +26,10 @@ demo: $(VENV)/library.stamp  ## restore images with the prior that the package s
 train: $(VENV)/library.stamp  ## train a prior (CONFIG=configs/...)
 	$(TRAIN)
 
+# A process for each folder of tests, since one cannot hold the compiled programs of all.
 test: lint types  ## ruff, pyright and pytest
-	$(BIN)/python -m pytest
+	$(foreach part,$(sort $(dir $(wildcard tests/*/test_*.py))),$(BIN)/python -m pytest $(part) &&) \
+		$(BIN)/python -m pytest $(wildcard tests/test_*.py)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
