@@ -111,7 +111,7 @@ from pgm_jax.training.losses import l2, matching_objective
 key_angle, key_radius, key_fit = jax.random.split(jax.random.key(3), 3)
 turn = 2 * jnp.pi * jax.random.uniform(key_angle, (20_000,))
 radius = jnp.sqrt(jax.random.uniform(key_radius, (20_000,)))
-examples = (radius * jnp.stack([jnp.cos(turn), jnp.sin(turn)])).T.reshape(-1, 1, 1, 2)
+examples = jnp.stack([radius * jnp.cos(turn), radius * jnp.sin(turn)], axis=1).reshape(-1, 1, 1, 2)
 
 steps = 50 if TOY else 3000
 network = Preconditioned(MLP(), (1, 1, 2), mean=0.0, std=0.5)
