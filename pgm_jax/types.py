@@ -3,7 +3,7 @@
 The library has six words; four of them are shapes that anything may take on:
 
     prox       (v, lam) -> argmin_u g(u) + |u - v|^2 / (2 lam)
-    operator   A: an image x of `image_shape` (H, W, C) to a measurement y
+    operator   A: an image x of `image_shape` (H, W, C) to a measurement y, linear or not
     potential  value, grad and prox of f or g, where pi(x) ~ exp(-[beta f(x) + g(x)])
     schedule   mu(t), sigma(t) and lam(t) = sigma^2 / mu^2
 
@@ -11,7 +11,7 @@ Whatever holds arrays is a frozen dataclass that is registered as a pytree, so t
 `jit`, `vmap` and a sharding. Mathematics is written for one example (H, W, C); batches come from `vmap`.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -49,7 +49,7 @@ class Potential(Prior, Protocol):
 
 @runtime_checkable
 class Operator(Protocol):
-    """A linear measurement `y = A x` of an image of `image_shape`, with exact adjoint and regularised inverse."""
+    """A measurement `y = A(x)` of an image of `image_shape`, with its derivative's adjoint and its data step."""
 
     @property
     def image_shape(self) -> Shape: ...
@@ -59,9 +59,13 @@ class Operator(Protocol):
 
     def forward(self, x: jax.Array, /) -> jax.Array: ...
 
-    def adjoint(self, r: jax.Array, /) -> jax.Array: ...
+    def vjp(self, x: jax.Array, r: jax.Array, /) -> jax.Array: ...
 
-    def solve(self, v: jax.Array, y: jax.Array, rho: Scalar, /) -> jax.Array: ...
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, /, start: jax.Array | None = None, stop: Any = ...
+    ) -> jax.Array: ...
+
+    def norm(self) -> jax.Array: ...
 
 
 @runtime_checkable

@@ -1,32 +1,52 @@
-"""What every linear measurement `y = A x` of one image has in common.
+"""What every measurement of one image has in common, linear or not.
 
 A new operator states `forward`; everything else follows from it:
 
-    adjoint   A^T r, by transposing the program of `forward`
-    solve     argmin_x 1/2 |A x - y|^2 + rho/2 |x - v|^2, by conjugate gradients
-    norm      |A|, by power iteration
+    y = A x       derive from `LinearOperator`       adjoint by transposing the program of `forward`, solve by
+                                                     conjugate gradients, norm by power iteration
+    y = A(x)      derive from `NonlinearOperator`    linearize and vjp by differentiating it, solve by the method of
+                                                     Levenberg and Marquardt
+    y = A x, with a regularised inverse in closed form: derive from `ClosedForm` and state that as `invert`
 
-Where A = U S V^T is known, `solve` is a closed form, and the same one for every basis:
+The data step of every one is solve(v, y, rho) = argmin_x 1/2 |A(x) - y|^2 + rho/2 |x - v|^2. Where A = U S V^T is
+known it is a closed form, and the same one for every basis:
 
     x = v + V W U^T (y - A v),   W = S / (S^2 + rho)
 
-A mask is diagonal in pixels, a circular blur in frequencies, a separable map in two small singular bases.
-At rho = 0 this is the limit v + A^+ (y - A v): the consistent image that is nearest to v.
+A mask is diagonal in pixels, a circular blur in frequencies, a separable map in two small singular bases. At rho = 0
+this is the limit v + A^+ (y - A v): the consistent image that is nearest to v.
+
+Images are real. A measurement may be complex, and then <a, b> = Re sum conj(a) b: the adjoint is Re A^H r.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Inexact
 
+from pgm_jax.operators.solvers import ACCURATE, SolveInfo, Stop, conjugate_gradients, levenberg_marquardt, squares
 from pgm_jax.types import Image, Key, Operator, Scalar, Shape
 
-# The worst case at rho = 2e-4 |A|^2 in float32, by sqrt(|A|^2 / rho) / 2 * ln(2 / tolerance); it bounds the cost below.
-MAX_SOLVE_ITERATIONS = 500
 POWER_ITERATIONS = 100
 
 
-class LinearOperator:
-    """A linear map from an image of `image_shape` (H, W, C) to a measurement of any shape; see the module's docstring.
+class SVD(NamedTuple):
+    """A thin singular value decomposition A = U S V^T by its four maps; c are coefficients of the shape of s.
+
+    s: singular values, at least 0. v_t, v: x -> V^T x, c -> V c. u_t, u: y -> U^T y, c -> U c.
+    """
+
+    s: jax.Array
+    v_t: Callable[[jax.Array], jax.Array]
+    v: Callable[[jax.Array], jax.Array]
+    u_t: Callable[[jax.Array], jax.Array]
+    u: Callable[[jax.Array], jax.Array]
+
+
+class _Measurement:
+    """A map from an image of `image_shape` (H, W, C) to a measurement of any shape, real or complex.
 
     A subclass is a registered frozen dataclass whose arrays are its numbers and whose `image_shape` is static. It is
     written for one image; operators stacked by `vmap` carry a leading axis on their arrays and are used under `vmap`.
@@ -36,8 +56,8 @@ class LinearOperator:
 
     @property
     def measurement_shape(self) -> Shape:
-        """The shape of y = A x."""
-        return jax.eval_shape(self.forward, jax.ShapeDtypeStruct(self.image_shape, jnp.result_type(float))).shape
+        """The shape of y = A(x)."""
+        return self._measurement(jnp.result_type(float)).shape
 
     @property
     def observed(self) -> jax.Array:
@@ -45,51 +65,175 @@ class LinearOperator:
         return jnp.asarray(1.0)
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A x."""
+        """A(x)."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(x), the measurement of an image")
 
-    def adjoint(self, r: jax.Array) -> jax.Array:
-        """A^T r, an image."""
-        image = jax.ShapeDtypeStruct(self.image_shape, r.dtype)
-        measurement = jax.eval_shape(self.forward, image)
-        (x,) = jax.linear_transpose(self.forward, image)(r.astype(measurement.dtype))
-        return x
+    def _measurement(self, dtype) -> jax.ShapeDtypeStruct:
+        return jax.eval_shape(self.forward, jax.ShapeDtypeStruct(self.image_shape, dtype))
 
-    def solve(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+
+class LinearOperator(_Measurement):
+    """A linear map y = A x of an image; see the module's docstring."""
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T r, an image; Re A^H r for a complex measurement."""
+        image = jax.ShapeDtypeStruct(self.image_shape, r.real.dtype)
+        return transpose(self.forward, image)(r.astype(self._measurement(image.dtype).dtype))
+
+    def vjp(self, x: jax.Array, r: jax.Array) -> jax.Array:
+        """A^T r, the derivative's adjoint, which is the same at every image x."""
+        return self.adjoint(r)
+
+    def linearize(self, x: jax.Array) -> tuple[jax.Array, "LinearOperator"]:
+        """A x, and the derivative there: the operator itself."""
+        return self.forward(x), self
+
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """An approximation of (A^T A + rho)^{-1} r, symmetric and positive, that speeds `solve` up; by default r."""
+        return r
+
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> jax.Array:
         """argmin_x 1/2 |A x - y|^2 + rho/2 |x - v|^2, which is (A^T A + rho)^{-1} (A^T y + rho v).
 
         v: image. y: measurement. rho: at least 0, in the units of |A|^2; sigma^2 / lam for noise of deviation sigma.
+        start: image at which iterations start, v by default. stop: when they end; a closed form ignores both.
         At rho = 0, for measurements without noise, A has to be well conditioned on the entries that it observes.
+        """
+        return self.solve_with_info(v, y, rho, start, stop)[0]
+
+    def solve_with_info(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> tuple[jax.Array, SolveInfo]:
+        """`solve`, with the residual of its normal equation |A^T (y - A x) + rho (v - x)| / |A^T (y - A v)|.
+
+        v, y, rho, start, stop: as for `solve`.
         """
 
         def normal(d):
             return self.adjoint(self.forward(d)) + rho * d
 
-        # Solving for the step from v is the warm start at v, with a tolerance that is relative to the step.
-        step, _ = jax.scipy.sparse.linalg.cg(
+        # Solving for the step from v makes the tolerance relative to the step.
+        step, info = conjugate_gradients(
             normal,
             self.adjoint(y - self.forward(v)),
-            tol=10 * float(jnp.finfo(v.dtype).eps),
-            maxiter=MAX_SOLVE_ITERATIONS,
+            None if start is None else start - v,
+            lambda r: self.precondition(r, rho),
+            stop,
         )
-        return v + step
+        return v + step, info
 
     def norm(self) -> jax.Array:
         """max |A x| / |x|, approached from below."""
-
-        def iterate(_, x):
-            x = self.adjoint(self.forward(x))
-            return x / jnp.linalg.norm(x)
-
-        x = jax.random.normal(jax.random.key(0), self.image_shape)
-        x = jax.lax.fori_loop(0, POWER_ITERATIONS, iterate, x)
-        return jnp.linalg.norm(self.forward(x))
+        return power_iteration(self.forward, self.adjoint, self.image_shape)
 
 
-def measure(key: Key, operator: Operator, x: Image, sigma: Scalar) -> Float[Array, "..."]:
-    """A noisy measurement y = A x + sigma * observed * n with n ~ N(0, I): hidden entries hold no noise.
+class ClosedForm(LinearOperator):
+    """A linear operator that knows its regularised inverse."""
 
-    x: one image (H, W, C) in [-1, 1]; batches by `vmap`, one key an image. sigma: noise deviation in those units.
+    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+        """(A^T A + rho)^{-1} (A^T y + rho v), and its limit v + A^+ (y - A v) at rho = 0."""
+        raise NotImplementedError(f"{type(self).__name__} must define invert(v, y, rho), see ClosedForm")
+
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> jax.Array:
+        """As for every linear operator, by `invert`."""
+        return self.invert(v, y, rho)
+
+    def solve_with_info(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> tuple[jax.Array, SolveInfo]:
+        """As for every linear operator, by `invert`."""
+        x = self.invert(v, y, rho)
+        slope, first = (self.adjoint(y - self.forward(u)) + rho * (v - u) for u in (x, v))
+        size = jnp.sqrt(squares(first))
+        residual = jnp.sqrt(squares(slope)) / jnp.where(size > 0, size, 1)
+        return x, SolveInfo(residual, jnp.zeros((), jnp.int32))
+
+
+class NonlinearOperator(_Measurement):
+    """A map y = A(x) of an image, with derivatives almost everywhere; see the module's docstring."""
+
+    def vjp(self, x: jax.Array, r: jax.Array) -> jax.Array:
+        """J(x)^T r, an image, J the derivative of A; Re J^H r for a complex measurement."""
+        return self.linearize(x)[1].adjoint(r)
+
+    def linearize(self, x: jax.Array) -> tuple[jax.Array, LinearOperator]:
+        """A(x), and the derivative there as a linear operator, to be used in the program that made it."""
+        y, derivative = jax.linearize(self.forward, x)
+        return y, _Derivative(derivative, self.image_shape)
+
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> jax.Array:
+        """A stationary point of 1/2 |A(x) - y|^2 + rho/2 |x - v|^2, by linearising A again and again.
+
+        v: image. y: measurement. rho: at least 0; sigma^2 / lam for noise of deviation sigma.
+        start: image at which A is linearised first, v by default. stop: when the iterations end.
+        """
+        return self.solve_with_info(v, y, rho, start, stop)[0]
+
+    def solve_with_info(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> tuple[jax.Array, SolveInfo]:
+        """`solve`, with the slope |J^T (y - A(x)) + rho (v - x)| that is left, over that at v.
+
+        v, y, rho, start, stop: as for `solve`.
+        """
+        return levenberg_marquardt(self, y, v, rho, v if start is None else start, stop)
+
+    def norm(self) -> jax.Array:
+        """max |J(0) d| / |d|, the steepness at the mid-grey image x = 0; elsewhere A may be steeper."""
+        _, derivative = self.linearize(jnp.zeros(self.image_shape))
+        return derivative.norm()
+
+
+class _Derivative(LinearOperator):
+    """The derivative of a nonlinear operator at one image."""
+
+    def __init__(self, derivative: Callable[[jax.Array], jax.Array], image_shape: Shape):
+        self.forward = derivative
+        self.image_shape = image_shape
+
+
+def transpose(
+    forward: Callable[[jax.Array], jax.Array], image: jax.ShapeDtypeStruct
+) -> Callable[[jax.Array], jax.Array]:
+    """r -> Re A^H r for the linear program x -> A x of a real image.
+
+    forward: A. image: shape and type of x.
+    """
+    transposed = jax.linear_transpose(forward, image)
+    # jax transposes without conjugation, and keeps the real part where the image is real.
+    return lambda r: transposed(jnp.conj(r))[0]
+
+
+def power_iteration(
+    forward: Callable[[jax.Array], jax.Array], adjoint: Callable[[jax.Array], jax.Array], image_shape: Shape
+) -> jax.Array:
+    """max |A x| / |x| by the iteration x <- A^T A x / |A^T A x|, approached from below.
+
+    forward, adjoint: A and A^T. image_shape: shape of x.
+    """
+
+    def iterate(_, x):
+        x = adjoint(forward(x))
+        size = jnp.sqrt(squares(x))
+        return x / jnp.where(size > 0, size, 1)
+
+    # Any start that is not orthogonal to the answer gives the same number: this one is no choice of the user's.
+    x = jax.random.normal(jax.random.key(0), image_shape)
+    x = jax.lax.fori_loop(0, POWER_ITERATIONS, iterate, x)
+    return jnp.sqrt(squares(forward(x)))
+
+
+def measure(key: Key, operator: Operator, x: Image, sigma: Scalar) -> Inexact[Array, "..."]:
+    """A noisy measurement y = A(x) + sigma * observed * n with n ~ N(0, I): hidden entries hold no noise.
+
+    Of a complex measurement the real and the imaginary part have noise of deviation sigma each.
+    x: one image (H, W, C) in [-1, 1]; batches by `vmap`, one key an image. sigma: noise deviation in the units of y.
     Raises ValueError where x has not the operator's image_shape.
     """
     if x.shape != operator.image_shape:
@@ -98,7 +242,9 @@ def measure(key: Key, operator: Operator, x: Image, sigma: Scalar) -> Float[Arra
             "build the operator for the shape of x, and measure a batch with jax.vmap"
         )
     y = operator.forward(x)
-    return y + sigma * operator.observed * jax.random.normal(key, y.shape, y.dtype)
+    # A complex normal of jax has the variance 1 in all, half of it in each part.
+    scale = jnp.sqrt(2.0) * sigma if jnp.iscomplexobj(y) else sigma
+    return y + scale * operator.observed * jax.random.normal(key, y.shape, y.dtype)
 
 
 def wiener(gain: Inexact[Array, "*shape"], rho: Scalar) -> Inexact[Array, "*shape"]:

@@ -2,7 +2,7 @@
 
 With a circular boundary A is diagonal in the discrete Fourier basis, A = F^-1 K F, hence
 
-    solve(v, y, rho) = v + F^-1 [ conj(K) / (|K|^2 + rho) * F (y - A v) ]
+    invert(v, y, rho) = v + F^-1 [ conj(K) / (|K|^2 + rho) * F (y - A v) ]
 
 A Gaussian kernel is an outer product, so that at a reflecting boundary its blur is a `Separable` map.
 """
@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from pgm_jax.operators.base import LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.base import ClosedForm, check_image_shape, wiener
 from pgm_jax.operators.separable import Separable, filter_matrix, separable_map
 from pgm_jax.types import Scalar, Shape
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class CircularBlur(LinearOperator):
+class CircularBlur(ClosedForm):
     """y_c = kernel * x_c on the torus, for every channel c; build it with `circular_blur` or `gaussian_blur`.
 
     kernel: (k, l), odd sides, its middle at (k // 2, l // 2). image_shape: (H, W, C).
@@ -44,7 +44,7 @@ class CircularBlur(LinearOperator):
         """A^T r = F^-1 [ conj(K) F r ]."""
         return self._filter(jnp.conj(self.transfer), r)
 
-    def solve(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
         """v + F^-1 [ conj(K) / (|K|^2 + rho) * F (y - A v) ]."""
         transfer = self.transfer
         return v + self._filter(wiener(transfer, rho), y - self._filter(transfer, v))

@@ -2,7 +2,7 @@
 
 y = m * x with m = 1 where seen and 0 where hidden, so y has the shape of x and is 0 where hidden. A is diagonal, hence
 
-    solve(v, y, rho) = v + m (y - m v) / (m^2 + rho)
+    invert(v, y, rho) = v + m (y - m v) / (m^2 + rho)
 """
 
 import dataclasses
@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from pgm_jax.operators.base import LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.base import ClosedForm, check_image_shape, wiener
 from pgm_jax.types import Key, Scalar, Shape
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Mask(LinearOperator):
+class Mask(ClosedForm):
     """y = mask * x; build it with `mask`, `random_mask` or `box_mask`.
 
     mask: (H, W, 1), shared by the channels, or (H, W, C); 1 where seen, 0 where hidden. image_shape: (H, W, C).
@@ -39,7 +39,7 @@ class Mask(LinearOperator):
         """A^T r = m * r, since A is symmetric."""
         return self.mask * r
 
-    def solve(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
         """v + m (y - m v) / (m^2 + rho), which is v where hidden even at rho = 0."""
         return v + wiener(self.mask, rho) * (y - self.mask * v)
 

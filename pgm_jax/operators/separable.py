@@ -3,7 +3,7 @@
 Down-sampling and every blur whose kernel is an outer product are of this form at any boundary. With the two small
 singular value decompositions R = U_R s V_R^T and C = U_C t V_C^T, and the gains S_ij = s_i t_j,
 
-    solve(v, y, rho) = v + V_R [ S / (S^2 + rho) * U_R^T (y - A v) U_C ] V_C^T
+    invert(v, y, rho) = v + V_R [ S / (S^2 + rho) * U_R^T (y - A v) U_C ] V_C^T
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from pgm_jax.operators.base import LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.base import ClosedForm, check_image_shape, wiener
 from pgm_jax.types import Scalar, Shape
 
 
@@ -30,7 +30,7 @@ class Factors(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Separable(LinearOperator):
+class Separable(ClosedForm):
     """y_c = rows x_c cols^T for every channel c; build it with `separable_map`.
 
     rows: (m, H), cols: (n, W); y is (m, n, C). row_factors, col_factors: their thin decompositions.
@@ -56,7 +56,7 @@ class Separable(LinearOperator):
         """A^T r, r_c -> R^T r_c C."""
         return sandwich(self.rows.T, r, self.cols.T)
 
-    def solve(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
         """v + V_R [ S / (S^2 + rho) * U_R^T (y - A v) U_C ] V_C^T."""
         coefficients = sandwich(self.row_factors.u.T, y - self.forward(v), self.col_factors.u.T)
         weights = wiener(self.gains, rho)[..., None]

@@ -1,0 +1,197 @@
+"""Data steps without a closed form: conjugate gradients, and Gauss-Newton steps damped by Levenberg and Marquardt.
+
+    argmin_x D(A(x)) + rho/2 |x - v|^2          D(z) = 1/2 |z - y|^2, or another misfit that is convex in z
+
+Linear A and quadratic D: one symmetric system, by preconditioned conjugate gradients. Otherwise A is linearised at the
+present image, A(x + d) = A(x) + J d, and D is replaced by its second-order model with the curvatures W:
+
+    [J^T W J + rho + m] d = -J^T D' - rho (x - v)
+
+m >= 0 falls after a step that lowers the objective, and rises, without a step, after one that would not.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from pgm_jax.types import Scalar
+
+
+class Stop(NamedTuple):
+    """When an iterative data step ends; plain numbers, so that changing them does not compile again.
+
+    tolerance: of the residual, relative to that at v; 0 for what the floating type can give.
+    iterations: most iterations of conjugate gradients, in each linearisation.
+    rounds: most linearisations of a nonlinear operator; 1 is a single implicit Gauss-Newton step.
+    """
+
+    tolerance: Scalar = 0.0
+    iterations: int | jax.Array = 500
+    rounds: int | jax.Array = 20
+
+
+# The worst case at rho = 2e-4 |A|^2 in float32 takes 500 iterations, by sqrt(|A|^2 / rho) / 2 * ln(2 / tolerance).
+ACCURATE = Stop()
+# Inside a sampler the noise of the next step hides what is left.
+QUICK = Stop(tolerance=1e-3, iterations=50, rounds=5)
+
+
+class SolveInfo(NamedTuple):
+    """How an iterative data step ended.
+
+    residual: what is left of the equation that it solves, relative to what there was at v; 0 for an exact solution.
+    iterations: iterations of conjugate gradients in all; 0 for a closed form.
+    """
+
+    residual: jax.Array
+    iterations: jax.Array
+
+
+class Misfit(NamedTuple):
+    """A data term D(z), z = A(x), with its derivatives; all take z and, but for `value`, give its shape.
+
+    value: z -> D(z). slope: z -> D'(z). curvature: z -> W, the diagonal of D'' or a bound of it, at least 0.
+    """
+
+    value: Callable[[jax.Array], jax.Array]
+    slope: Callable[[jax.Array], jax.Array]
+    curvature: Callable[[jax.Array], jax.Array]
+
+
+def conjugate_gradients(
+    matrix: Callable[[jax.Array], jax.Array],
+    b: jax.Array,
+    start: jax.Array | None = None,
+    precondition: Callable[[jax.Array], jax.Array] = lambda r: r,
+    stop: Stop = ACCURATE,
+) -> tuple[jax.Array, SolveInfo]:
+    """M^{-1} b for a symmetric positive M, by preconditioned conjugate gradients (Hestenes and Stiefel, 1952).
+
+    It ends where |b - M x| <= tolerance |b|. Gradients pass through it by solving with M once more.
+    matrix: x -> M x. b: right side. start: first guess, 0 by default. precondition: r -> about M^{-1} r, symmetric and
+    positive. stop: tolerance and most iterations.
+    """
+    tolerance = jnp.maximum(stop.tolerance, 10 * jnp.finfo(b.dtype).eps)
+
+    def solve(matrix: Callable, b: jax.Array) -> tuple[jax.Array, SolveInfo]:
+        size = squares(b)
+        bound = tolerance**2 * size
+
+        def unfinished(state: _Iterate) -> jax.Array:
+            return (squares(state.r) > bound) & (state.count < stop.iterations)
+
+        def iterate(state: _Iterate) -> _Iterate:
+            image = matrix(state.p)
+            curvature = jnp.vdot(state.p, image)
+            alpha = state.rz / jnp.where(curvature > 0, curvature, 1)
+            # A direction without curvature, or rounded to one below 0, has nothing to offer.
+            alpha = jnp.where(curvature > 0, alpha, 0)
+            x, r = state.x + alpha * state.p, state.r - alpha * image
+            z = precondition(r)
+            rz = jnp.vdot(r, z)
+            p = z + rz / jnp.where(state.rz > 0, state.rz, 1) * state.p
+            return _Iterate(x, r, p, rz, state.count + 1)
+
+        x = jnp.zeros_like(b) if start is None else start
+        r = b if start is None else b - matrix(start)
+        z = precondition(r)
+        first = _Iterate(x, r, z, jnp.vdot(r, z), jnp.zeros((), jnp.int32))
+        last = jax.lax.while_loop(unfinished, iterate, first)
+        # The recursion for r drifts away from what it stands for.
+        left = squares(b - matrix(last.x)) / jnp.where(size > 0, size, 1)
+        return last.x, SolveInfo(jnp.sqrt(left), last.count)
+
+    return jax.lax.custom_linear_solve(matrix, b, solve, symmetric=True, has_aux=True)
+
+
+class _Iterate(NamedTuple):
+    x: jax.Array
+    r: jax.Array
+    p: jax.Array
+    rz: jax.Array
+    count: jax.Array
+
+
+def levenberg_marquardt(
+    operator: Any, y: jax.Array, v: jax.Array, rho: Scalar, start: jax.Array, stop: Stop, misfit: Misfit | None = None
+) -> tuple[jax.Array, SolveInfo]:
+    """A stationary point of D(A(x)) + rho/2 |x - v|^2, see the head of this file.
+
+    operator: A, by its `linearize` and `forward`. y: measurement. v: image. rho: at least 0. start: first image.
+    stop: tolerance of the slope, relative to that at v; most iterations and rounds. misfit: D; 1/2 |z - y|^2 if None.
+    """
+    misfit = squared_error(y) if misfit is None else misfit
+    tolerance = jnp.maximum(stop.tolerance, 10 * jnp.finfo(v.dtype).eps)
+
+    def value(x: jax.Array, z: jax.Array) -> jax.Array:
+        return misfit.value(z) + 0.5 * rho * squares(x - v)
+
+    def slope_at(x: jax.Array) -> jax.Array:
+        z, derivative = operator.linearize(x)
+        return derivative.adjoint(misfit.slope(z)) + rho * (x - v)
+
+    scale = jnp.sqrt(squares(slope_at(v)))
+    scale = jnp.where(scale > 0, scale, 1)
+
+    def unfinished(state: _Round) -> jax.Array:
+        return (state.residual > tolerance) & (state.round < stop.rounds)
+
+    def iterate(state: _Round) -> _Round:
+        z, derivative = operator.linearize(state.x)
+        weights = misfit.curvature(z)
+        damping = rho + state.damping
+
+        def model(d: jax.Array) -> jax.Array:
+            return derivative.adjoint(weights * derivative.forward(d)) + damping * d
+
+        slope = derivative.adjoint(misfit.slope(z)) + rho * (state.x - v)
+        # Steps far from the end need not be exact: the tolerance follows the slope down.
+        inner = jnp.maximum(jnp.minimum(0.1, 0.1 * state.residual), tolerance)
+        step, info = conjugate_gradients(model, -slope, stop=Stop(inner, stop.iterations))
+        x = state.x + step
+        # Near the end values are equal to all digits, and the slope tells what is better.
+        new, old = value(x, operator.forward(x)), value(state.x, z)
+        better = new <= old + 10 * jnp.finfo(v.dtype).eps * jnp.abs(old)
+        x = jnp.where(better, x, state.x)
+        left = jnp.sqrt(squares(slope_at(x))) / scale
+        raised = jnp.maximum(4 * state.damping, 1e-2 * mean_curvature(derivative, weights, v))
+        damping = jnp.where(better, state.damping / 4, raised)
+        return _Round(x, damping, left, state.iterations + info.iterations, state.round + 1)
+
+    zero = jnp.zeros((), jnp.int32)
+    first = jnp.sqrt(squares(slope_at(start))) / scale
+    last = jax.lax.while_loop(unfinished, iterate, _Round(start, jnp.zeros((), v.dtype), first, zero, zero))
+    return last.x, SolveInfo(last.residual, last.iterations)
+
+
+class _Round(NamedTuple):
+    x: jax.Array
+    damping: jax.Array
+    residual: jax.Array
+    iterations: jax.Array
+    round: jax.Array
+
+
+def squared_error(y: jax.Array) -> Misfit:
+    """D(z) = 1/2 |z - y|^2, the misfit of Gaussian noise.
+
+    y: measurement, real or complex.
+    """
+    return Misfit(lambda z: 0.5 * squares(z - y), lambda z: z - y, lambda z: jnp.ones((), z.real.dtype))
+
+
+def mean_curvature(derivative: Any, weights: jax.Array, like: jax.Array) -> jax.Array:
+    """d^T J^T W J d / |d|^2 for one random direction d: the scale of the damping.
+
+    derivative: J. weights: W, broadcastable to y. like: an image.
+    """
+    direction = jax.random.rademacher(jax.random.key(0), like.shape, like.dtype)
+    z = derivative.forward(direction)
+    return jnp.sum(weights * jnp.abs(z) ** 2) / direction.size
+
+
+def squares(a: jax.Array) -> jax.Array:
+    """|a|^2, of a real or complex array."""
+    return jnp.sum(jnp.real(a) ** 2 + jnp.imag(a) ** 2) if jnp.iscomplexobj(a) else jnp.sum(a**2)

@@ -1,0 +1,29 @@
+"""Rows of the masks."""
+
+import jax
+import numpy as np
+
+from operator_rows.row import SHAPE, Row
+from pgm_jax import operators
+
+BOX = (1, 3, 4, 2)
+
+
+def boxed(_, x):
+    top, left, height, width = BOX
+    x = x.copy()
+    x[top : top + height, left : left + width] = 0
+    return x
+
+
+ROWS = {
+    "mask": Row(
+        lambda key: operators.mask(SHAPE, jax.random.bernoulli(key, 0.4, SHAPE)),
+        lambda operator, x: np.asarray(operator.mask) * x,
+    ),
+    "random_mask": Row(
+        lambda key: operators.random_mask(key, SHAPE),
+        lambda operator, x: np.where(np.asarray(operator.observed) == 1, x, 0),
+    ),
+    "box_mask": Row(lambda key: operators.box_mask(SHAPE, BOX), boxed),
+}

@@ -1,0 +1,54 @@
+"""Rows of the resizers and of separable maps."""
+
+import jax
+import numpy as np
+
+from operator_rows.row import SHAPE, Row, channel_by_channel, normal
+from pgm_jax import operators
+
+
+def averaged(plane, factor):
+    height, width = plane.shape
+    return plane.reshape(height // factor, factor, width // factor, factor).mean((1, 3))
+
+
+def bicubic(plane, factor):
+    """The definition: Keys' kernel around the middle of every output, weights of sum 1, mirrored pixels outside."""
+
+    def keys(s):
+        s = abs(s)
+        return ((1.5 * s - 2.5) * s * s + 1) * (s <= 1) + (((-0.5 * s + 2.5) * s - 4) * s + 2) * ((1 < s) & (s < 2))
+
+    def along_rows(x):
+        size = len(x)
+        j = np.arange(-4 * factor, size + 4 * factor)
+        x = x[np.minimum(j % (2 * size), -(j + 1) % (2 * size))]
+        weights = keys((j - factor * np.arange(size // factor)[:, None] - (factor - 1) / 2) / factor)
+        return weights / weights.sum(1, keepdims=True) @ x
+
+    return along_rows(along_rows(plane).T).T
+
+
+def separable(key):
+    scale = jax.random.uniform(key, minval=0.5)
+    return operators.separable_map(SHAPE, scale * normal(4, 6), normal(9, 8))
+
+
+ROWS = {
+    "separable_map": Row(
+        separable,
+        channel_by_channel(lambda operator, plane: np.asarray(operator.rows) @ plane @ np.asarray(operator.cols).T),
+    ),
+    "average_downsampling": Row(
+        lambda key: operators.average_downsampling(SHAPE, 2),
+        channel_by_channel(lambda _, plane: averaged(plane, 2)),
+    ),
+    "bicubic_downsampling": Row(
+        lambda key: operators.bicubic_downsampling(SHAPE, 2),
+        channel_by_channel(lambda _, plane: bicubic(plane, 2)),
+    ),
+    "bicubic_downsampling by an odd factor": Row(
+        lambda key: operators.bicubic_downsampling((6, 9, 3), 3),
+        channel_by_channel(lambda _, plane: bicubic(plane, 3)),
+    ),
+}
