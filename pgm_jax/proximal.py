@@ -83,18 +83,20 @@ def prior_first(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox
     return lambda v, lam: likelihood.prox(prior.prox(v, lam), beta * lam)
 
 
-def forward_backward(prior: Prior, likelihood: Potential, beta: Scalar = 1.0, max_step: Scalar = jnp.inf) -> Prox:
+def forward_backward(prior: Prior, likelihood: Potential, beta: Scalar = 1.0, max_step: Scalar | None = None) -> Prox:
     """A gradient step on the data, then the prior: `P(v) = Prox_g^lam(v - min(beta lam, h) grad f(v))`.
 
-    This is the splitting of PGM, stable only while `beta lam L < 2`, L the Lipschitz constant of grad f.
+    This is the splitting of PGM, stable only while the step is below 2 / L, L the Lipschitz constant of grad f.
 
     Args:
         prior: g, by its prox.
         likelihood: f, by its gradient.
         beta: inverse temperature of the likelihood.
-        max_step: cap h of the gradient step, 1 / L for stability at every level; infinite in the paper.
+        max_step: cap h of the gradient step; by default the `step_limit` of a likelihood that has one, 1 / L for an
+            operator's, and infinite, as in the paper, for any other.
     """
-    return lambda v, lam: prior.prox(v - jnp.minimum(beta * lam, max_step) * likelihood.grad(v), lam)
+    cap = getattr(likelihood, "step_limit", jnp.inf) if max_step is None else max_step
+    return lambda v, lam: prior.prox(v - jnp.minimum(beta * lam, cap) * likelihood.grad(v), lam)
 
 
 def parallel(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:

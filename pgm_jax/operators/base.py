@@ -98,7 +98,8 @@ class LinearOperator(_Measurement):
         """argmin_x 1/2 |A x - y|^2 + rho/2 |x - v|^2, which is (A^T A + rho)^{-1} (A^T y + rho v).
 
         v: image. y: measurement. rho: at least 0, in the units of |A|^2; sigma^2 / lam for noise of deviation sigma.
-        start: image at which iterations start, v by default. stop: when they end; a closed form ignores both.
+        start: first guess, v by default; conjugate gradients keep of it what A does not see, so give one that is v
+        there, as v is. stop: when the iterations end. A closed form ignores both.
         At rho = 0, for measurements without noise, A has to be well conditioned on the entries that it observes.
         """
         return self.solve_with_info(v, y, rho, start, stop)[0]
@@ -194,8 +195,12 @@ class _Derivative(LinearOperator):
     """The derivative of a nonlinear operator at one image."""
 
     def __init__(self, derivative: Callable[[jax.Array], jax.Array], image_shape: Shape):
-        self.forward = derivative
+        self.derivative = derivative
         self.image_shape = image_shape
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """J x."""
+        return self.derivative(x)
 
 
 def transpose(

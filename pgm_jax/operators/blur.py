@@ -1,8 +1,16 @@
-"""Blur: the convolution of every channel with one kernel.
+"""Blur: the convolution of every channel with one kernel, (A x)_c[p] = sum_q kernel[q] x_c[p - q].
 
 With a circular boundary A is diagonal in the discrete Fourier basis, A = F^-1 K F, hence
 
     invert(v, y, rho) = v + F^-1 [ conj(K) / (|K|^2 + rho) * F (y - A v) ]
+
+Its decomposition has to be real. |K| is the same at k and -k, and so it is diagonal in the Hartley basis too:
+
+    A = U |K| V^T,   V = V^T = Re F - Im F,   U = (F^-1 K / |K| F) V
+
+With a reflecting boundary A mirrors the image, convolves and cuts the middle out. Conjugate gradients solve with it,
+preconditioned in the basis of cosines, of which A^T A is roughly the diagonal P: the mean of |K|^2 over the signs of
+a frequency, and at least a tenth of its maximum.
 
 A Gaussian kernel is an outer product, so that at a reflecting boundary its blur is a `Separable` map.
 """
@@ -11,11 +19,13 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
-from pgm_jax.operators.base import ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.kernels import gaussian_taps, motion_kernel
 from pgm_jax.operators.separable import Separable, filter_matrix, separable_map
-from pgm_jax.types import Scalar, Shape
+from pgm_jax.types import Key, Scalar, Shape
 
 
 @jax.tree_util.register_dataclass
@@ -32,9 +42,15 @@ class CircularBlur(ClosedForm):
     @property
     def transfer(self) -> jax.Array:
         """K, the gain of every frequency: (H, W // 2 + 1), complex."""
-        (height, width, _), (rows, cols) = self.image_shape, self.kernel.shape
-        padded = jnp.pad(self.kernel, ((0, height - rows), (0, width - cols)))
-        return jnp.fft.rfft2(jnp.roll(padded, (-(rows // 2), -(cols // 2)), axis=(0, 1)))
+        return self._zeros_kept(jnp.fft.rfft2(spread(self.kernel, self.image_shape[:2])))
+
+    @property
+    def spectrum(self) -> jax.Array:
+        """K of all frequencies, also those that follow from the others by symmetry: (H, W), complex."""
+        spectrum = jnp.fft.fft2(spread(self.kernel, self.image_shape[:2]))
+        # Bases are orthonormal where K(-k) is conj(K(k)) to the last digit.
+        mirrored = jnp.roll(spectrum[::-1, ::-1], (1, 1), axis=(0, 1))
+        return self._zeros_kept((spectrum + jnp.conj(mirrored)) / 2)
 
     def forward(self, x: jax.Array) -> jax.Array:
         """A x = F^-1 [ K F x ]."""
@@ -53,26 +69,96 @@ class CircularBlur(ClosedForm):
         """max |K|."""
         return jnp.max(jnp.abs(self.transfer))
 
+    def svd(self) -> SVD:
+        """U |K| V^T in the Hartley basis; s is |K| for every channel, (H, W, C)."""
+        spectrum = self.spectrum
+        gain = jnp.abs(spectrum)
+        phase = jnp.where(gain > 0, spectrum / jnp.where(gain > 0, gain, 1), 1)[:, : self.transfer.shape[1]]
+        return SVD(
+            jnp.broadcast_to(gain[..., None], self.image_shape),
+            v_t=hartley,
+            v=hartley,
+            u_t=lambda y: hartley(self._filter(jnp.conj(phase), y)),
+            u=lambda c: self._filter(phase, hartley(c)),
+        )
+
+    def _zeros_kept(self, spectrum: jax.Array) -> jax.Array:
+        # Rounding turns a zero of K into a small number, by which data without noise (rho = 0) would be divided.
+        rounding = 4 * jnp.finfo(self.kernel.dtype).eps * jnp.sum(jnp.abs(self.kernel))
+        return jnp.where(jnp.abs(spectrum) > rounding, spectrum, 0)
+
     def _filter(self, gain: jax.Array, x: jax.Array) -> jax.Array:
         spectrum = gain[..., None] * jnp.fft.rfft2(x, axes=(0, 1))
         return jnp.fft.irfft2(spectrum, s=self.image_shape[:2], axes=(0, 1))
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ReflectingBlur(LinearOperator):
+    """y_c = kernel * x_c, the image mirrored at the middle of its edge pixels; build it with `reflecting_blur`.
+
+    kernel: (k, l), odd sides, its middle at (k // 2, l // 2). image_shape: (H, W, C).
+    """
+
+    kernel: jax.Array
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A x: mirror, convolve, cut out."""
+        (height, width, _), (rows, cols) = self.image_shape, self.kernel.shape
+        mirrored = jnp.pad(x, ((rows // 2,) * 2, (cols // 2,) * 2, (0, 0)), mode="reflect")
+        shape = mirrored.shape[:2]
+        # On the torus of the mirrored image the convolution is wrong only where it is cut off.
+        spectrum = jnp.fft.rfft2(self.kernel, s=shape)[..., None] * jnp.fft.rfft2(mirrored, axes=(0, 1))
+        blurred = jnp.fft.irfft2(spectrum, s=shape, axes=(0, 1))
+        return blurred[rows - 1 : rows - 1 + height, cols - 1 : cols - 1 + width]
+
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """C^T [ 1 / (P + rho) * C r ], C the cosine transform and P about |K|^2, see the head of this file."""
+        height, width, _ = self.image_shape
+        power = jnp.abs(jnp.fft.fft2(self.kernel, s=(2 * height, 2 * width))) ** 2
+        power = (power + jnp.roll(power[:, ::-1], 1, axis=1))[:height, :width] / 2
+        # A tenth is what brought the fewest iterations: weak frequencies are not those of the cosines.
+        power = jnp.maximum(power, 0.1 * jnp.max(power))
+        coefficients = jax.scipy.fft.dctn(r, axes=(0, 1), norm="ortho") / (power + rho)[..., None]
+        return jax.scipy.fft.idctn(coefficients, axes=(0, 1), norm="ortho")
+
+
 def circular_blur(image_shape: Shape, kernel: ArrayLike) -> CircularBlur:
     """Convolve every channel with `kernel`, the image going on periodically: y[p] = sum_q kernel[q] x[p - q].
 
-    image_shape: (H, W, C). kernel: (k, l), odd sides, q = 0 at its middle; used as it is, not normalised.
+    image_shape: (H, W, C). kernel: (k, l), odd sides, q = 0 at its middle; used as it is, not normalised. Zeros
+    around a kernel that is larger than the image are left out, unless it is traced.
     Raises ValueError where the kernel is not a matrix of odd sides or is larger than the image.
     """
     image_shape = check_image_shape(image_shape)
-    kernel = jnp.asarray(kernel, float)
-    if kernel.ndim != 2 or not all(side % 2 for side in kernel.shape):
-        raise ValueError(
-            f"the kernel has shape {kernel.shape}; a blur kernel is a matrix (k, l) with odd sides, so that it has a "
-            "middle: pad an even side by one row of zeros"
-        )
-    _check_fits(kernel.shape, image_shape)
-    return CircularBlur(kernel, image_shape)
+    return CircularBlur(fitting_kernel(kernel, image_shape), image_shape)
+
+
+def reflecting_blur(image_shape: Shape, kernel: ArrayLike) -> ReflectingBlur:
+    """Convolve every channel with `kernel`, the image going on mirrored at the middle of its edge pixels.
+
+    image_shape: (H, W, C). kernel: (k, l), odd sides, as for `circular_blur`.
+    Raises ValueError where the kernel is not a matrix of odd sides or is larger than the image.
+    """
+    image_shape = check_image_shape(image_shape)
+    return ReflectingBlur(fitting_kernel(kernel, image_shape), image_shape)
+
+
+def motion_blur(
+    key: Key, image_shape: Shape, size: int = 61, intensity: Scalar = 0.5, boundary: str = "circular"
+) -> CircularBlur | ReflectingBlur:
+    """Blur with the kernel of a random motion, see `motion_kernel`.
+
+    image_shape: (H, W, C). size: side of the kernel in pixels, odd. intensity: how much the motion turns, in [0, 1].
+    boundary: how the image goes on outside, "circular" (periodically) or "reflect" (mirrored at the middle of the
+    edge pixel).
+    Raises ValueError where the boundary is unknown, the size not odd or larger than the image, or the intensity
+    outside [0, 1].
+    """
+    _check_boundary(boundary)
+    build = circular_blur if boundary == "circular" else reflecting_blur
+    return build(image_shape, motion_kernel(key, size, intensity))
 
 
 def gaussian_blur(
@@ -92,8 +178,7 @@ def gaussian_blur(
     the image.
     """
     height, width, _ = image_shape = check_image_shape(image_shape)
-    if boundary not in ("circular", "reflect"):
-        raise ValueError(f'the boundary of a blur is "circular" or "reflect", not {boundary!r}')
+    _check_boundary(boundary)
     if isinstance(sigma, int | float) and sigma <= 0:
         raise ValueError(f"sigma is the blur's deviation in pixels, above 0, and is {sigma}")
     if radius is None:
@@ -101,12 +186,58 @@ def gaussian_blur(
     if radius < 0:
         raise ValueError(f"the radius of the kernel, in pixels, must be at least 0, and is {radius}")
     _check_fits((2 * radius + 1, 2 * radius + 1), image_shape)
-    taps = jnp.exp(-0.5 * (jnp.arange(-radius, radius + 1) / sigma) ** 2)
-    taps = taps / jnp.sum(taps)
+    taps = gaussian_taps(sigma, 2 * radius + 1, radius)
     if boundary == "circular":
         return circular_blur(image_shape, jnp.outer(taps, taps))
     rows, cols = (filter_matrix(taps, size, before=radius, boundary="reflect") for size in (height, width))
     return separable_map(image_shape, rows, cols)
+
+
+def hartley(x: jax.Array) -> jax.Array:
+    """Re F x - Im F x along rows and columns, F unitary: real, symmetric and its own inverse.
+
+    x: (H, W, C).
+    """
+    spectrum = jnp.fft.fft2(x, axes=(0, 1), norm="ortho")
+    return spectrum.real - spectrum.imag
+
+
+def spread(kernel: jax.Array, shape: Shape) -> jax.Array:
+    """The kernel on a torus of `shape`, its middle at the origin.
+
+    kernel: (k, l), odd sides. shape: (H, W), at least (k, l).
+    """
+    (height, width), (rows, cols) = shape, kernel.shape
+    padded = jnp.pad(kernel, ((0, height - rows), (0, width - cols)))
+    return jnp.roll(padded, (-(rows // 2), -(cols // 2)), axis=(0, 1))
+
+
+def fitting_kernel(kernel: ArrayLike, image_shape: Shape) -> jax.Array:
+    """`kernel` as an array, after the checks of `circular_blur`.
+
+    kernel: (k, l), odd sides. image_shape: (H, W, C).
+    Raises ValueError where the kernel is not a matrix of odd sides or is larger than the image.
+    """
+    if jnp.ndim(kernel) != 2 or not all(side % 2 for side in jnp.shape(kernel)):
+        raise ValueError(
+            f"the kernel has shape {jnp.shape(kernel)}; a blur kernel is a matrix (k, l) with odd sides, so that it "
+            "has a middle: pad an even side by one row of zeros"
+        )
+    if np.any(np.greater(jnp.shape(kernel), image_shape[:2])) and not isinstance(kernel, jax.core.Tracer):
+        kernel = _without_border(np.asarray(kernel))
+    _check_fits(jnp.shape(kernel), image_shape)
+    return jnp.asarray(kernel, float)
+
+
+def _without_border(kernel: np.ndarray) -> np.ndarray:
+    middle = np.array(kernel.shape) // 2
+    reach = np.max(np.abs(np.argwhere(kernel) - middle), axis=0, initial=0)
+    return kernel[tuple(slice(m - r, m + r + 1) for m, r in zip(middle, reach, strict=True))]
+
+
+def _check_boundary(boundary: str) -> None:
+    if boundary not in ("circular", "reflect"):
+        raise ValueError(f'the boundary of a blur is "circular" or "reflect", not {boundary!r}')
 
 
 def _check_fits(kernel_shape: Shape, image_shape: Shape) -> None:
@@ -114,5 +245,5 @@ def _check_fits(kernel_shape: Shape, image_shape: Shape) -> None:
     if rows > height or cols > width:
         raise ValueError(
             f"a blur kernel of {rows} x {cols} pixels does not fit an image of {height} x {width}: "
-            "take a smaller sigma, radius or kernel, or a larger image"
+            "take a smaller sigma, radius, size or kernel, or a larger image"
         )

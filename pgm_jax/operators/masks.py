@@ -3,6 +3,9 @@
 y = m * x with m = 1 where seen and 0 where hidden, so y has the shape of x and is 0 where hidden. A is diagonal, hence
 
     invert(v, y, rho) = v + m (y - m v) / (m^2 + rho)
+
+The seen pixels are chosen by their number (`random_mask`), one by one (`bernoulli_mask`), or outside a rectangle at a
+given or a random place (`box_mask`, `random_box_mask`).
 """
 
 import dataclasses
@@ -11,14 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from pgm_jax.operators.base import ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
 from pgm_jax.types import Key, Scalar, Shape
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Mask(ClosedForm):
-    """y = mask * x; build it with `mask`, `random_mask` or `box_mask`.
+    """y = mask * x; build it with `mask`, `random_mask`, `bernoulli_mask`, `box_mask` or `random_box_mask`.
 
     mask: (H, W, 1), shared by the channels, or (H, W, C); 1 where seen, 0 where hidden. image_shape: (H, W, C).
     """
@@ -47,6 +50,10 @@ class Mask(ClosedForm):
         """max |m|."""
         return jnp.max(jnp.abs(self.mask))
 
+    def svd(self) -> SVD:
+        """U = V = I and s = m, of the shape (H, W, C)."""
+        return SVD(jnp.broadcast_to(self.mask, self.image_shape), *4 * (lambda a: a,))
+
 
 def mask(image_shape: Shape, seen: ArrayLike) -> Mask:
     """The pixels where `seen` is not 0 are measured, y = m * x.
@@ -64,19 +71,32 @@ def mask(image_shape: Shape, seen: ArrayLike) -> Mask:
     return Mask((seen != 0).astype(float), (height, width, channels))
 
 
-def random_mask(key: Key, image_shape: Shape, hidden: float = 0.7) -> Mask:
-    """Hide floor(hidden H W) pixels, drawn without replacement and the same in every channel.
+def random_mask(key: Key, image_shape: Shape, hidden: float = 0.7, shared: bool = True) -> Mask:
+    """Hide floor(hidden H W) pixels, drawn without replacement.
 
     image_shape: (H, W, C). hidden: share of the pixels, in [0, 1), so that at least one is seen.
+    shared: whether every channel hides the same pixels; otherwise every one hides as many of its own.
     Raises ValueError where `hidden` lies outside [0, 1).
     """
-    height, width, _ = check_image_shape(image_shape)
-    if not 0 <= hidden < 1:
-        raise ValueError(
-            f"hidden is the share of pixels to hide, at least 0 and below 1, and is {hidden}; seventy per cent are 0.7"
-        )
-    order = jax.random.permutation(key, height * width).reshape(height, width, 1)
-    return mask(image_shape, order >= int(hidden * height * width))
+    height, width, channels = check_image_shape(image_shape)
+    _check_share(hidden)
+    keys = key[None] if shared else jax.random.split(key, channels)
+    order = jax.vmap(lambda key: jax.random.permutation(key, height * width), out_axes=1)(keys)
+    return mask(image_shape, order.reshape(height, width, -1) >= int(hidden * height * width))
+
+
+def bernoulli_mask(key: Key, image_shape: Shape, hidden: Scalar = 0.7, shared: bool = True) -> Mask:
+    """Hide every pixel with the probability `hidden`, apart from all others, so that their number is random.
+
+    image_shape: (H, W, C). hidden: probability, in [0, 1); it may be traced.
+    shared: whether every channel hides the same pixels; otherwise every one draws its own.
+    Raises ValueError where `hidden` is a plain number outside [0, 1).
+    """
+    height, width, channels = check_image_shape(image_shape)
+    if not isinstance(hidden, jax.Array):
+        _check_share(hidden)
+    seen = jax.random.bernoulli(key, 1 - hidden, (height, width, 1 if shared else channels))
+    return mask(image_shape, seen)
 
 
 def box_mask(image_shape: Shape, box: tuple[int, int, int, int]) -> Mask:
@@ -96,3 +116,33 @@ def box_mask(image_shape: Shape, box: tuple[int, int, int, int]) -> Mask:
         )
     seen = jnp.ones((height, width, 1)).at[top : top + box_height, left : left + box_width].set(0)
     return mask(image_shape, seen)
+
+
+def random_box_mask(key: Key, image_shape: Shape, size: tuple[int, int], margin: int = 0) -> Mask:
+    """Hide one rectangle, the same in every channel, at a place drawn uniformly from all that keep the margin.
+
+    image_shape: (H, W, C). size: (height, width) of the hidden rectangle, in pixels.
+    margin: pixels that are seen, at least, between the rectangle and every border.
+    Raises ValueError where the rectangle is empty, the margin negative, or the image too small for both.
+    """
+    height, width, _ = check_image_shape(image_shape)
+    box_height, box_width = size
+    free_height, free_width = height - 2 * margin - box_height, width - 2 * margin - box_width
+    if min(box_height, box_width) < 1 or margin < 0 or min(free_height, free_width) < 0:
+        raise ValueError(
+            f"a box of (height, width) = {tuple(size)} with a margin of {margin} does not fit the image of "
+            f"{height} x {width} pixels: both sides are at least 1, the margin at least 0, and a side with two "
+            "margins is at most that of the image"
+        )
+    for_top, for_left = jax.random.split(key)
+    rows = jnp.arange(height) - margin - jax.random.randint(for_top, (), 0, free_height + 1)
+    cols = jnp.arange(width) - margin - jax.random.randint(for_left, (), 0, free_width + 1)
+    box = jnp.outer((0 <= rows) & (rows < box_height), (0 <= cols) & (cols < box_width))
+    return mask(image_shape, ~box[..., None])
+
+
+def _check_share(hidden: Scalar) -> None:
+    if not 0 <= hidden < 1:
+        raise ValueError(
+            f"hidden is the share of pixels to hide, at least 0 and below 1, and is {hidden}; seventy per cent are 0.7"
+        )

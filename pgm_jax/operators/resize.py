@@ -37,13 +37,22 @@ def bicubic_downsampling(image_shape: Shape, factor: int) -> Separable:
     return _downsampling(image_shape, factor, _keys, width=4)
 
 
-def _downsampling(image_shape: Shape, factor: int, kernel: Callable, width: int) -> Separable:
-    rows, cols, _ = check_image_shape(image_shape)
+def check_factor(image_shape: Shape, factor: int) -> None:
+    """ValueError unless `factor` is positive and divides the height and the width of `image_shape`.
+
+    image_shape: (H, W, C). factor: of down-sampling.
+    """
+    rows, cols, _ = image_shape
     if factor < 1 or rows % factor or cols % factor:
         raise ValueError(
             f"factor {factor} does not divide an image of {rows} x {cols} pixels: "
             "take a positive common divisor of height and width, or crop the image to a multiple of the factor"
         )
+
+
+def _downsampling(image_shape: Shape, factor: int, kernel: Callable, width: int) -> Separable:
+    rows, cols, _ = check_image_shape(image_shape)
+    check_factor(image_shape, factor)
     before = (width - 1) * factor // 2
     taps = kernel((np.arange(width * factor) - before - (factor - 1) / 2) / factor)
     taps = jnp.asarray(taps / taps.sum(), float)

@@ -16,7 +16,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from pgm_jax.operators.base import ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
 from pgm_jax.types import Scalar, Shape
 
 
@@ -65,6 +65,18 @@ class Separable(ClosedForm):
     def norm(self) -> jax.Array:
         """max S."""
         return jnp.max(self.gains)
+
+    def svd(self) -> SVD:
+        """The decomposition in the two small bases; s is S for every channel, (min(m, H), min(n, W), C)."""
+        rows, cols = self.row_factors, self.col_factors
+        gains = self.gains[..., None]
+        return SVD(
+            jnp.broadcast_to(gains, (*gains.shape[:2], self.image_shape[2])),
+            v_t=lambda x: sandwich(rows.v.T, x, cols.v.T),
+            v=lambda c: sandwich(rows.v, c, cols.v),
+            u_t=lambda y: sandwich(rows.u.T, y, cols.u.T),
+            u=lambda c: sandwich(rows.u, c, cols.u),
+        )
 
 
 def separable_map(image_shape: Shape, rows: ArrayLike, cols: ArrayLike) -> Separable:

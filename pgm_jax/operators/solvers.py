@@ -3,11 +3,13 @@
     argmin_x D(A(x)) + rho/2 |x - v|^2          D(z) = 1/2 |z - y|^2, or another misfit that is convex in z
 
 Linear A and quadratic D: one symmetric system, by preconditioned conjugate gradients. Otherwise A is linearised at the
-present image, A(x + d) = A(x) + J d, and D is replaced by its second-order model with the curvatures W:
+present image s, A(x) = A(s) + J (x - s), and D is replaced by its second-order model, of slope D' and curvatures W:
 
-    [J^T W J + rho + m] d = -J^T D' - rho (x - v)
+    x = c + e,   [J^T W J + rho + m] e = -J^T (D' + W J (c - s)),   c = (rho v + m s) / (rho + m)
 
-m >= 0 falls after a step that lowers the objective, and rises, without a step, after one that would not.
+m >= 0 falls after a step that lowers the objective, and rises, without a step, after one that would not. Both systems
+are for the step from v (or c), not from the first guess: it lies in the range of the adjoint, so that what A does not
+see is that of v exactly, however small rho is and wherever the iterations stop.
 """
 
 from collections.abc import Callable
@@ -24,7 +26,7 @@ class Stop(NamedTuple):
 
     tolerance: of the residual, relative to that at v; 0 for what the floating type can give.
     iterations: most iterations of conjugate gradients, in each linearisation.
-    rounds: most linearisations of a nonlinear operator; 1 is a single implicit Gauss-Newton step.
+    rounds: most linearisations of a nonlinear operator.
     """
 
     tolerance: Scalar = 0.0
@@ -136,22 +138,24 @@ def levenberg_marquardt(
     scale = jnp.where(scale > 0, scale, 1)
 
     def unfinished(state: _Round) -> jax.Array:
-        return (state.residual > tolerance) & (state.round < stop.rounds)
+        # The slope says little of what A does not see: one round at least.
+        return ((state.residual > tolerance) | (state.round == 0)) & (state.round < stop.rounds)
 
     def iterate(state: _Round) -> _Round:
         z, derivative = operator.linearize(state.x)
         weights = misfit.curvature(z)
-        damping = rho + state.damping
+        stiffness = rho + state.damping
+        centre = state.x + rho / jnp.where(stiffness > 0, stiffness, 1) * (v - state.x)
 
         def model(d: jax.Array) -> jax.Array:
-            return derivative.adjoint(weights * derivative.forward(d)) + damping * d
+            return derivative.adjoint(weights * derivative.forward(d)) + stiffness * d
 
-        slope = derivative.adjoint(misfit.slope(z)) + rho * (state.x - v)
+        pull = misfit.slope(z) + weights * derivative.forward(centre - state.x)
         # Steps far from the end need not be exact: the tolerance follows the slope down.
-        inner = jnp.maximum(jnp.minimum(0.1, 0.1 * state.residual), tolerance)
-        step, info = conjugate_gradients(model, -slope, stop=Stop(inner, stop.iterations))
-        x = state.x + step
-        # Near the end values are equal to all digits, and the slope tells what is better.
+        inner = jnp.maximum(jnp.minimum(1e-2, 1e-2 * state.residual), tolerance)
+        step, info = conjugate_gradients(model, -derivative.adjoint(pull), stop=Stop(inner, stop.iterations))
+        x = centre + step
+        # Near the end values are equal to all digits: a step that does not raise them is good.
         new, old = value(x, operator.forward(x)), value(state.x, z)
         better = new <= old + 10 * jnp.finfo(v.dtype).eps * jnp.abs(old)
         x = jnp.where(better, x, state.x)
@@ -160,10 +164,19 @@ def levenberg_marquardt(
         damping = jnp.where(better, state.damping / 4, raised)
         return _Round(x, damping, left, state.iterations + info.iterations, state.round + 1)
 
-    zero = jnp.zeros((), jnp.int32)
-    first = jnp.sqrt(squares(slope_at(start))) / scale
-    last = jax.lax.while_loop(unfinished, iterate, _Round(start, jnp.zeros((), v.dtype), first, zero, zero))
-    return last.x, SolveInfo(last.residual, last.iterations)
+    def solve(_: Callable, start: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        zero = jnp.zeros((), jnp.int32)
+        first = jnp.sqrt(squares(slope_at(start))) / scale
+        last = jax.lax.while_loop(unfinished, iterate, _Round(start, jnp.zeros((), v.dtype), first, zero, zero))
+        # Whole numbers have no tangents, and custom_root asks for some.
+        return last.x, (last.residual, last.iterations.astype(v.dtype))
+
+    def solve_tangent(hessian: Callable, b: jax.Array) -> jax.Array:
+        return conjugate_gradients(hessian, b, stop=Stop(stop.tolerance, stop.iterations))[0]
+
+    # Gradients are those of the stationary point, whatever way led to it.
+    x, (residual, iterations) = jax.lax.custom_root(slope_at, start, solve, solve_tangent, has_aux=True)
+    return x, SolveInfo(residual, iterations.astype(jnp.int32))
 
 
 class _Round(NamedTuple):

@@ -2,9 +2,11 @@
 
 import jax
 import numpy as np
+from scipy import ndimage
 
 from operator_rows.row import SHAPE, Row, channel_by_channel, normal
 from pgm_jax import operators
+from pgm_jax.operators.decimation import blur_downsampling
 
 
 def averaged(plane, factor):
@@ -29,6 +31,11 @@ def bicubic(plane, factor):
     return along_rows(along_rows(plane).T).T
 
 
+def decimated(operator, plane):
+    factor = operator.factor
+    return ndimage.convolve(plane, np.asarray(operator.blur.kernel), mode="wrap")[::factor, ::factor]
+
+
 def separable(key):
     scale = jax.random.uniform(key, minval=0.5)
     return operators.separable_map(SHAPE, scale * normal(4, 6), normal(9, 8))
@@ -50,5 +57,17 @@ ROWS = {
     "bicubic_downsampling by an odd factor": Row(
         lambda key: operators.bicubic_downsampling((6, 9, 3), 3),
         channel_by_channel(lambda _, plane: bicubic(plane, 3)),
+    ),
+    "blur_downsampling": Row(
+        lambda key: blur_downsampling((6, 8, 3), normal(5, 3) + jax.random.uniform(key), 2),
+        channel_by_channel(decimated),
+    ),
+    "blur_downsampling by an odd factor": Row(
+        lambda key: blur_downsampling((9, 6, 2), normal(3, 5) + jax.random.uniform(key), 3),
+        channel_by_channel(decimated),
+    ),
+    "blur_downsampling that takes frequencies away": Row(
+        lambda key: blur_downsampling((6, 12, 1), np.ones((3, 3)) / 9, 2),
+        channel_by_channel(decimated),
     ),
 }

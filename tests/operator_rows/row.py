@@ -16,6 +16,7 @@ class Row(NamedTuple):
     build: Callable[[jax.Array], object]  # the key is for operators with random numbers
     image: Callable[[object, np.ndarray], np.ndarray]  # (operator, x) -> A(x)
     well_conditioned: bool = True  # conjugate gradients reach A^+ y in float64
+    straight_through: bool = False  # its derivative is a stand-in, not that of finite differences
 
 
 def channel_by_channel(plane):

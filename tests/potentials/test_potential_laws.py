@@ -18,6 +18,7 @@ from pgm_jax.potentials import (
     GaussianLikelihood,
     Laplace,
     Mixture,
+    PoissonLikelihood,
     TotalVariation,
     dense_gaussian_likelihood,
     quadratic,
@@ -30,6 +31,7 @@ MEANS = np.array([[-1.0, 0.0], [1.2, 0.4], [0.3, -1.5]])
 WEIGHTS = np.array([0.5, 0.3, 0.2])
 SINGULAR, SLOPE = np.array([[2.0, -1.0], [-1.0, 0.5]]), np.array([0.3, -0.4])
 DENSE, SEEN_BY_DENSE = np.array([[1.0, -2.0, 0.5], [0.3, 0.4, 1.0]]), np.array([0.7, -0.4])
+COUNTS, SPECTRUM = (3.0, 0.0), np.array([0.3 + 1j, -0.4]).reshape(1, 2, 1)
 MEAN, STD, LOW = np.array([0.3, -1.0]), np.array([0.5, 2.0]), np.array([-1.0, 0.2])
 
 
@@ -51,6 +53,10 @@ def measured(operator, factor):
     return GaussianLikelihood(operator, jnp.asarray(y, float), 0.5 * factor)
 
 
+def spectrum(x):
+    return jnp.fft.fft(x, axis=1)
+
+
 def misfit_of_a_mask(x):
     y = 0.3 + np.arange(6).reshape(2, 3, 1)
     return sum((y[i] - x[i]) ** 2 for i in np.ndindex(x.shape) if SEEN[i]) / (2 * 0.5**2)
@@ -65,7 +71,35 @@ def misfit_of_averages(x):
     return sum((0.3 + j - x[:, 2 * j : 2 * j + 2].mean()) ** 2 for j in (0, 1)) / (2 * 0.5**2)
 
 
+def counted(operator, factor):
+    counts = jnp.asarray(COUNTS[: operator.measurement_shape[1]], float).reshape(operator.measurement_shape)
+    return PoissonLikelihood(operator, counts, 4.0 * factor, 0.5)
+
+
+def poisson(light, counts):
+    """sum I - y log I at I = 4 light + 1/2, and below 1/2 its second-order expansion there."""
+    total = 0.0
+    for intensity, y in zip(4 * np.ravel(light) + 0.5, counts, strict=True):
+        i, below = max(intensity, 0.5), min(intensity - 0.5, 0)
+        total += i - y * np.log(i) + (1 - y / i) * below + y * below**2 / (2 * i**2)
+    return total
+
+
 ROWS = {
+    "PoissonLikelihood of averages": Row(
+        lambda factor: counted(operators.average_downsampling((2, 4, 1), 2), factor),
+        lambda x: poisson([(x[:, 2 * j : 2 * j + 2].mean() + 1) / 2 for j in (0, 1)], COUNTS[:2]),
+        shape=(2, 4, 1),
+        minimise="descent",
+        prior=False,
+    ),
+    "GaussianLikelihood of a complex spectrum": Row(
+        lambda factor: GaussianLikelihood(operators.from_function(spectrum, (1, 2, 1)), SPECTRUM, 0.5 * factor),
+        lambda x: np.sum(np.abs(SPECTRUM - np.fft.fft(x, axis=1)) ** 2) / (2 * 0.5**2),
+        shape=(1, 2, 1),
+        minimise="descent",
+        prior=False,
+    ),
     "GaussianLikelihood of a mask": Row(
         lambda factor: measured(operators.mask((2, 3, 1), SEEN), factor),
         misfit_of_a_mask,

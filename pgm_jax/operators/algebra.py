@@ -1,0 +1,309 @@
+"""Operators of operators, and operators from a function.
+
+    compose(B, A)     x -> B(A(x))              A measures an image: its y has three axes
+    stack(A, B, ...)  x -> (A(x), B(x), ...)    one after another, as a vector
+    scale(c, A)       x -> c A(x)               solve(v, y, rho) of A at (v, y / c, rho / c^2)
+
+The result is linear where all parts are. `from_function` makes an operator of what is written as a plain function.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from pgm_jax.operators.base import LinearOperator, NonlinearOperator, check_image_shape
+from pgm_jax.operators.solvers import ACCURATE, SolveInfo, Stop
+from pgm_jax.types import Scalar, Shape
+
+register = jax.tree_util.register_dataclass
+
+
+class _Composition:
+    outer: Any
+    inner: Any
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """B(A(x))."""
+        return self.outer.forward(self.inner.forward(x))
+
+    @property
+    def observed(self) -> jax.Array:
+        """What B observes of A(x)."""
+        return self.outer.observed
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Composition(_Composition, LinearOperator):
+    """y = B A x for linear A and B; build it with `compose`.
+
+    outer: B. inner: A. image_shape: (H, W, C) of x.
+    """
+
+    outer: LinearOperator
+    inner: LinearOperator
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T B^T r."""
+        return self.inner.adjoint(self.outer.adjoint(r))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class NonlinearComposition(_Composition, NonlinearOperator):
+    """y = B(A(x)); build it with `compose`.
+
+    outer: B. inner: A. image_shape: (H, W, C) of x.
+    """
+
+    outer: LinearOperator | NonlinearOperator
+    inner: LinearOperator | NonlinearOperator
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+
+def compose(
+    outer: LinearOperator | NonlinearOperator, inner: LinearOperator | NonlinearOperator
+) -> Composition | NonlinearComposition:
+    """First A, then B: y = B(A(x)), linear where both are.
+
+    outer: B, of images of A's measurement_shape. inner: A. Raises ValueError where they do not fit.
+    """
+    if inner.measurement_shape != tuple(outer.image_shape):
+        raise ValueError(
+            f"the inner operator measures {inner.measurement_shape} and the outer one takes images of shape "
+            f"{tuple(outer.image_shape)}: build the outer one for images of the inner one's measurement_shape"
+        )
+    kind: Any = Composition if _linear(outer, inner) else NonlinearComposition
+    return kind(outer, inner, inner.image_shape)
+
+
+class _Stack:
+    parts: tuple[Any, ...]
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """The measurements of all parts, each flattened, one after another."""
+        return jnp.concatenate([part.forward(x).reshape(-1) for part in self.parts])
+
+    @property
+    def observed(self) -> jax.Array:
+        """What each part observes."""
+        return jnp.concatenate(
+            [jnp.broadcast_to(part.observed, part.measurement_shape).reshape(-1) for part in self.parts]
+        )
+
+    def split(self, y: jax.Array) -> list[jax.Array]:
+        """The measurement of each part, in its own shape.
+
+        y: the stacked measurement.
+        """
+        image = jax.ShapeDtypeStruct(self.parts[0].image_shape, y.real.dtype)
+        wanted = [jax.eval_shape(part.forward, image) for part in self.parts]
+        ends = list(itertools.accumulate(math.prod(piece.shape) for piece in wanted))
+        pieces = jnp.split(y, ends[:-1])
+        return [
+            (piece if jnp.iscomplexobj(like) else piece.real).reshape(like.shape)
+            for piece, like in zip(pieces, wanted, strict=True)
+        ]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Stack(_Stack, LinearOperator):
+    """y = (A_1 x, A_2 x, ...) as one vector, for linear parts; build it with `stack`.
+
+    parts: the operators. image_shape: (H, W, C) of x.
+    """
+
+    parts: tuple[LinearOperator, ...]
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """The sum of A_i^T r_i."""
+        images = [part.adjoint(piece) for part, piece in zip(self.parts, self.split(r), strict=True)]
+        return functools.reduce(jnp.add, images)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class NonlinearStack(_Stack, NonlinearOperator):
+    """y = (A_1(x), A_2(x), ...) as one vector; build it with `stack`.
+
+    parts: the operators. image_shape: (H, W, C) of x.
+    """
+
+    parts: tuple[LinearOperator | NonlinearOperator, ...]
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+
+def stack(*parts: LinearOperator | NonlinearOperator) -> Stack | NonlinearStack:
+    """Several measurements of one image as one vector y; linear where all parts are.
+
+    The noise of all parts has one deviation: bring them to it by `scale`. `split(y)` gives each part's measurement.
+    parts: the operators, at least one. Raises ValueError where there is none or they take images of other shapes.
+    """
+    shapes = {tuple(part.image_shape) for part in parts}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"the stacked operators take images of {sorted(shapes)}: give at least one, and all of one shape"
+        )
+    kind: Any = Stack if _linear(*parts) else NonlinearStack
+    return kind(parts, shapes.pop())
+
+
+class _Scaled:
+    factor: jax.Array
+    operator: Any
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """c A(x)."""
+        return self.factor * self.operator.forward(x)
+
+    @property
+    def observed(self) -> jax.Array:
+        """What A observes."""
+        return self.operator.observed
+
+    def solve_with_info(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> tuple[jax.Array, SolveInfo]:
+        """That of A at (v, y / c, rho / c^2)."""
+        return self.operator.solve_with_info(v, y / self.factor, rho / self.factor**2, start, stop)
+
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+    ) -> jax.Array:
+        """That of A at (v, y / c, rho / c^2)."""
+        return self.operator.solve(v, y / self.factor, rho / self.factor**2, start, stop)
+
+    def norm(self) -> jax.Array:
+        """|c| |A|."""
+        return jnp.abs(self.factor) * self.operator.norm()
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Scaled(_Scaled, LinearOperator):
+    """y = c A x for a linear A; build it with `scale`.
+
+    factor: c. operator: A. image_shape: (H, W, C) of x.
+    """
+
+    factor: jax.Array
+    operator: LinearOperator
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """c A^T r."""
+        return self.factor * self.operator.adjoint(r)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class NonlinearScaled(_Scaled, NonlinearOperator):
+    """y = c A(x); build it with `scale`.
+
+    factor: c. operator: A. image_shape: (H, W, C) of x.
+    """
+
+    factor: jax.Array
+    operator: NonlinearOperator
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+
+def scale(factor: Scalar, operator: LinearOperator | NonlinearOperator) -> Scaled | NonlinearScaled:
+    """A measurement times a number: y = c A(x).
+
+    factor: c, not 0. operator: A. Raises ValueError where c is 0.
+    """
+    if isinstance(factor, int | float) and factor == 0:
+        raise ValueError("the factor is 0, which measures nothing: give another number")
+    kind: Any = Scaled if _linear(operator) else NonlinearScaled
+    return kind(jnp.asarray(factor, float), operator, tuple(operator.image_shape))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LinearFunction(LinearOperator):
+    """y = f(x) for a linear f; build it with `from_function`.
+
+    function: f. image_shape: (H, W, C) of x.
+    """
+
+    function: Partial
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """f(x)."""
+        return self.function(x)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Function(NonlinearOperator):
+    """y = f(x); build it with `from_function`.
+
+    function: f. image_shape: (H, W, C) of x.
+    """
+
+    function: Partial
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """f(x)."""
+        return self.function(x)
+
+
+def from_function(
+    function: Callable[[jax.Array], jax.Array], image_shape: Shape, linear: bool | None = None
+) -> LinearFunction | Function:
+    """The operator y = f(x) of a function of one image, written with jax: its adjoint or derivative comes by itself.
+
+    function: f, (H, W, C) -> an array of floats, real or complex. Arrays of numbers that you want to sweep without
+    compiling anew, or to `vmap` over, go in by `jax.tree_util.Partial(f, numbers)`.
+    image_shape: (H, W, C). linear: whether f is linear; by default it is tried out on two random images.
+    Raises ValueError where `linear` is true and f is not, or f does not take such an image; TypeError where f does not
+    return one array of floats.
+    """
+    image_shape = check_image_shape(image_shape)
+    try:
+        y = jax.eval_shape(function, jax.ShapeDtypeStruct(image_shape, jnp.result_type(float)))
+    except Exception as error:
+        raise ValueError(
+            f"the function does not take an image of shape {image_shape}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(y, jax.ShapeDtypeStruct) or not jnp.issubdtype(y.dtype, jnp.inexact):
+        raise TypeError(f"the function returns {y}; an operator returns one array of real or complex floats")
+    partial = function if isinstance(function, Partial) else Partial(function)
+    breach = None if linear is False else _breach(partial, image_shape)
+    if linear and breach:
+        raise ValueError(f"the function is not linear: {breach}; leave `linear` out, and it is linearised where needed")
+    return (LinearFunction if linear is not False and not breach else Function)(partial, image_shape)
+
+
+def _breach(function: Callable[[jax.Array], jax.Array], image_shape: Shape) -> str | None:
+    """Why a function is not linear; None where it is, to rounding."""
+    try:
+        image = jax.ShapeDtypeStruct(image_shape, jnp.result_type(float))
+        jax.eval_shape(jax.linear_transpose(function, image), jax.eval_shape(function, image))
+    except (NotImplementedError, TypeError, AssertionError, ValueError) as error:
+        return f"jax cannot transpose it ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    a, b = (jax.random.normal(jax.random.key(i), image_shape) for i in range(2))
+    left, right = function(2 * a - 3 * b), 2 * function(a) - 3 * function(b)
+    error, size = (float(jnp.linalg.norm(jnp.ravel(z))) for z in (left - right, right))
+    tolerance = 1e3 * float(jnp.finfo(a.dtype).eps)
+    # The size of the parts, since the sum of what an affine map adds may vanish.
+    if error > tolerance * max(size, float(jnp.linalg.norm(jnp.ravel(function(a)))), float(jnp.finfo(a.dtype).tiny)):
+        return f"f(2 a - 3 b) and 2 f(a) - 3 f(b) differ by {error:.3g} at a size of {size:.3g}"
+    return None
+
+
+def _linear(*operators: LinearOperator | NonlinearOperator) -> bool:
+    return all(isinstance(operator, LinearOperator) for operator in operators)

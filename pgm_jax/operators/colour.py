@@ -1,0 +1,69 @@
+"""Colourisation: of every pixel one number is seen, a weighted mean of its channels.
+
+y = sum_c w_c x_c, of the shape (H, W, 1). A A^T = |w|^2 I, hence
+
+    invert(v, y, rho) = v + w (y - A v) / (|w|^2 + rho)
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape
+from pgm_jax.types import Scalar, Shape
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Colourisation(ClosedForm):
+    """y = sum_c weights_c x_c; build it with `colourisation`.
+
+    weights: (C,), not all 0. image_shape: (H, W, C).
+    """
+
+    weights: jax.Array
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A x = sum_c w_c x_c, (H, W, 1)."""
+        return jnp.sum(self.weights[None, None] * x, axis=-1, keepdims=True)
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T r, w_c r in channel c."""
+        return self.weights[None, None] * r
+
+    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+        """v + w (y - A v) / (|w|^2 + rho)."""
+        return v + self.adjoint(y - self.forward(v)) / (jnp.sum(self.weights**2) + rho)
+
+    def norm(self) -> jax.Array:
+        """|w|."""
+        return jnp.linalg.norm(self.weights)
+
+    def svd(self) -> SVD:
+        """s = |w| at every pixel, V the direction of w in its channels, U = I."""
+        size = self.norm()
+        direction = Colourisation(self.weights / size, self.image_shape)
+        s = jnp.broadcast_to(size, (*self.image_shape[:2], 1))
+        return SVD(s, direction.forward, direction.adjoint, lambda y: y, lambda c: c)
+
+
+def colourisation(image_shape: Shape, weights: ArrayLike | Sequence[float] | None = None) -> Colourisation:
+    """See a colour image in grey, y = sum_c weights_c x_c; to restore it is to colour it.
+
+    image_shape: (H, W, C). weights: (C,), not all 0, used as they are and not normalised; by default 1 / C each, the
+    mean of the channels. The luma of ITU-R BT.601 has (0.299, 0.587, 0.114) for red, green and blue.
+    Raises ValueError where there is not one weight for every channel.
+    """
+    image_shape = check_image_shape(image_shape)
+    channels = image_shape[-1]
+    weights = jnp.full(channels, 1 / channels) if weights is None else jnp.asarray(weights, float)
+    if weights.shape != (channels,):
+        raise ValueError(
+            f"the weights have shape {weights.shape} and the image {channels} channels: give one weight for every "
+            f"channel, an array of shape {(channels,)}"
+        )
+    return Colourisation(weights, image_shape)

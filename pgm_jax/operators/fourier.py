@@ -1,0 +1,372 @@
+"""Sampled Fourier transforms, the measurements of magnetic resonance imaging.
+
+F is the unitary 2-D Fourier transform with the frequency 0 in the middle: pixel and frequency i of an axis of n stand
+for the coordinate i - n // 2, and
+
+    F = fftshift fft2 ifftshift / sqrt(H W)        F^-1 = F^H = fftshift ifft2 ifftshift * sqrt(H W)
+
+A mask M is 1 at the frequencies that are sampled and 0 at the others, where y is 0. Images are real, hence k and -k
+say the same, and with the mean gain S^2(k) = (M^2(k) + M^2(-k)) / 2 of the two
+
+    y = M F x              Re F^H M^2 F = F^H S^2 F        invert = v + Re F^H [ M (y - M F v) / (S^2 + rho) ]
+
+A complex image is one of two channels, x = x_0 + i x_1, and every frequency stands alone:
+
+    y = M F x              F^H M^2 F                       invert = v + F^H [ M (y - M F v) / (M^2 + rho) ]
+
+Behind receive coils with the sensitivities s_k, y_k = M F (s_k x), A^H A is diagonal nowhere. `solve` then iterates,
+preconditioned by its diagonal in the Fourier basis,
+
+    T(k) = sum_l M^2(l) e(l - k)           e = sum_k |F s_k|^2 / (H W)
+
+which is the circulant that is nearest to A^H A (T. F. Chan, SIAM J. Sci. Stat. Comput. 9 (1988) 766).
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
+from pgm_jax.types import Key, Scalar, Shape
+
+FLOOR = 1e-2
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FourierSampling(ClosedForm):
+    """y_c = M F x_c for every channel c, real images of their own; build it with `fourier_sampling`.
+
+    mask: M, (H, W, 1), real; y is (H, W, C), complex. image_shape: (H, W, C).
+    """
+
+    mask: jax.Array
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def observed(self) -> jax.Array:
+        """The mask."""
+        return self.mask
+
+    @property
+    def gains(self) -> jax.Array:
+        """The singular values S of every frequency, (H, W, 1)."""
+        return jnp.sqrt((self.mask**2 + mirrored(self.mask) ** 2) / 2)
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A x = M F x."""
+        return self.mask * centred_fft(x)
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T r = Re F^H M r."""
+        return centred_ifft(self.mask * r).real
+
+    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+        """v + Re F^H [ M (y - M F v) / (S^2 + rho) ]."""
+        gains = self.gains
+        weights = self.mask / jnp.where(gains > 0, gains**2 + rho, 1.0)
+        return v + centred_ifft(weights * (y - self.forward(v))).real
+
+    def norm(self) -> jax.Array:
+        """max S."""
+        return jnp.max(self.gains)
+
+    def svd(self) -> SVD:
+        """V^T is the Hartley transform Re F - Im F, its own inverse, and U = F V with the gain M / S."""
+        gains = self.gains
+        # A frequency without samples has the singular value 0, and F V completes the basis.
+        unit = jnp.where(gains > 0, self.mask / jnp.where(gains > 0, gains, 1.0), 1.0)
+        return SVD(
+            jnp.broadcast_to(gains, self.image_shape),
+            hartley,
+            hartley,
+            lambda y: hartley(centred_ifft(unit * y).real),
+            lambda c: unit * centred_fft(hartley(c)),
+        )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ComplexFourierSampling(ClosedForm):
+    """y = M F (x_0 + i x_1), one complex image; build it with `complex_fourier_sampling`.
+
+    mask: M, (H, W), real; y is (H, W), complex. image_shape: (H, W, 2), the real and the imaginary part.
+    """
+
+    mask: jax.Array
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def observed(self) -> jax.Array:
+        """The mask."""
+        return self.mask
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A x = M F x."""
+        return self.mask * centred_fft(as_complex(x))
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T r = F^H M r."""
+        return as_channels(centred_ifft(self.mask * r))
+
+    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+        """v + F^H [ M (y - M F v) / (M^2 + rho) ]."""
+        return v + as_channels(centred_ifft(wiener(self.mask, rho) * (y - self.forward(v))))
+
+    def norm(self) -> jax.Array:
+        """max |M|."""
+        return jnp.max(jnp.abs(self.mask))
+
+    def svd(self) -> SVD:
+        """V^T is F, in real and imaginary parts, S is |M| and U the sign of M."""
+        sign = jnp.where(self.mask < 0, -1.0, 1.0)
+        return SVD(
+            jnp.broadcast_to(jnp.abs(self.mask)[..., None], self.image_shape),
+            lambda x: as_channels(centred_fft(as_complex(x))),
+            lambda c: as_channels(centred_ifft(as_complex(c))),
+            lambda y: as_channels(sign * y),
+            lambda c: sign * as_complex(c),
+        )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MRI(LinearOperator):
+    """y_kc = M F (s_k x_c) for every coil k and channel c, real images of their own; build it with `mri`.
+
+    mask: M, (H, W, 1), real. coils: s, (K, H, W), complex; y is (K, H, W, C), complex. density: (H, W, 1), the mean
+    (T(k) + T(-k)) / 2 of the diagonal of F A^H A F^H. image_shape: (H, W, C).
+    """
+
+    mask: jax.Array
+    coils: jax.Array
+    density: jax.Array
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def observed(self) -> jax.Array:
+        """The mask, the same for every coil: (1, H, W, 1)."""
+        return self.mask[None]
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A x, y_k = M F (s_k x)."""
+        return self.mask[None] * centred_fft(self.coils[..., None] * x[None], (1, 2))
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T r = Re sum_k conj(s_k) F^H M r_k."""
+        return jnp.sum(jnp.conj(self.coils)[..., None] * centred_ifft(self.mask[None] * r, (1, 2)), axis=0).real
+
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density; r at rho = 0."""
+        return centred_ifft(centred_fft(r) / _stiffness(self.density, rho)).real
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ComplexMRI(LinearOperator):
+    """y_k = M F (s_k (x_0 + i x_1)) for every coil k, one complex image; build it with `complex_mri`.
+
+    mask: M, (H, W), real. coils: s, (K, H, W), complex; y is (K, H, W), complex. density: T, (H, W), the diagonal of
+    F A^H A F^H. image_shape: (H, W, 2), the real and the imaginary part.
+    """
+
+    mask: jax.Array
+    coils: jax.Array
+    density: jax.Array
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def observed(self) -> jax.Array:
+        """The mask, the same for every coil: (1, H, W)."""
+        return self.mask[None]
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A x, y_k = M F (s_k x)."""
+        return self.mask[None] * centred_fft(self.coils * as_complex(x)[None], (1, 2))
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A^T r = sum_k conj(s_k) F^H M r_k."""
+        return as_channels(jnp.sum(jnp.conj(self.coils) * centred_ifft(self.mask[None] * r, (1, 2)), axis=0))
+
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density; r at rho = 0."""
+        return as_channels(centred_ifft(centred_fft(as_complex(r)) / _stiffness(self.density, rho)))
+
+
+def fourier_sampling(image_shape: Shape, mask: ArrayLike) -> FourierSampling:
+    """Measure the frequencies where `mask` is not 0, y = M F x, every channel a real image of its own.
+
+    image_shape: (H, W, C). mask: (H, W) or (H, W, 1), real, of any type, with the frequency 0 at (H // 2, W // 2).
+    Raises ValueError where the mask has another shape or is complex.
+    """
+    height, width, channels = check_image_shape(image_shape)
+    return FourierSampling(_sampled(mask, height, width)[..., None], (height, width, channels))
+
+
+def complex_fourier_sampling(image_shape: Shape, mask: ArrayLike) -> ComplexFourierSampling:
+    """Measure the frequencies of a complex image x_0 + i x_1 where `mask` is not 0, y = M F x of shape (H, W).
+
+    image_shape: (H, W, 2). mask: (H, W) or (H, W, 1), real, of any type, with the frequency 0 at (H // 2, W // 2).
+    Raises ValueError where the image has not two channels, or the mask has another shape or is complex.
+    """
+    height, width = _complex_image(image_shape)
+    return ComplexFourierSampling(_sampled(mask, height, width), (height, width, 2))
+
+
+def mri(image_shape: Shape, mask: ArrayLike, coils: ArrayLike) -> MRI:
+    """Measure a real image behind coils, y_k = M F (s_k x) of shape (K, H, W, C).
+
+    image_shape: (H, W, C). mask: as for `fourier_sampling`, the same for every coil. coils: sensitivities s,
+    (K, H, W), complex, without units; with sum_k |s_k|^2 = 1 the norm of A is at most 1.
+    Raises ValueError where the mask or the coils do not fit the image.
+    """
+    height, width, channels = check_image_shape(image_shape)
+    sampled, maps = _sampled(mask, height, width), _sensitivities(coils, height, width)
+    density = _fourier_diagonal(sampled, maps)[..., None]
+    # The image is real, and so k and -k share what is measured at either.
+    density = (density + mirrored(density)) / 2
+    return MRI(sampled[..., None], maps, density, (height, width, channels))
+
+
+def complex_mri(image_shape: Shape, mask: ArrayLike, coils: ArrayLike) -> ComplexMRI:
+    """Measure a complex image x_0 + i x_1 behind coils, y_k = M F (s_k x) of shape (K, H, W).
+
+    image_shape: (H, W, 2). mask: as for `fourier_sampling`, the same for every coil. coils: sensitivities s,
+    (K, H, W), complex, without units; with sum_k |s_k|^2 = 1 the norm of A is at most 1.
+    Raises ValueError where the image has not two channels, or the mask or the coils do not fit it.
+    """
+    height, width = _complex_image(image_shape)
+    sampled, maps = _sampled(mask, height, width), _sensitivities(coils, height, width)
+    return ComplexMRI(sampled, maps, _fourier_diagonal(sampled, maps), (height, width, 2))
+
+
+def cartesian_mask(key: Key, image_shape: Shape, acceleration: float = 4.0, centre: float = 0.08) -> jax.Array:
+    """A mask (H, W, 1) of round(W / acceleration) whole columns, round(centre W) of them a band around frequency 0.
+
+    The columns outside the band, phase-encoding lines, are drawn without replacement.
+    image_shape: (H, W, C). acceleration: at least 1, columns for one that is sampled. centre: share of all columns
+    that the band takes, in [0, 1].
+    Raises ValueError where these lie outside their ranges, no column is sampled or the band alone has too many.
+    """
+    height, width, _ = check_image_shape(image_shape)
+    if not (acceleration >= 1 and 0 <= centre <= 1):
+        raise ValueError(
+            f"the acceleration is at least 1, and is {acceleration}; the centre is a share of the columns, in [0, 1], "
+            f"and is {centre}: a quarter of the columns and a band of eight per cent are 4 and 0.08"
+        )
+    lines, band = round(width / acceleration), round(centre * width)
+    if not band <= lines or lines == 0:
+        raise ValueError(
+            f"an acceleration of {acceleration} samples {lines} of {width} columns and the centre {centre} takes "
+            f"{band} of them: lower the acceleration" + (" or the centre" if band > lines else "")
+        )
+    first = width // 2 - band // 2
+    inside = np.arange(first, first + band)
+    others = jax.random.permutation(key, np.setdiff1d(np.arange(width), inside))[: lines - band]
+    columns = jnp.zeros(width).at[inside].set(1).at[others].set(1)
+    return jnp.broadcast_to(columns[None, :, None], (height, width, 1))
+
+
+def centred_fft(x: jax.Array, axes: tuple[int, int] = (0, 1)) -> jax.Array:
+    """F x, see the module's docstring.
+
+    x: of any shape, real or complex. axes: height and width.
+    """
+    return jnp.fft.fftshift(jnp.fft.fft2(jnp.fft.ifftshift(x, axes), axes=axes, norm="ortho"), axes)
+
+
+def centred_ifft(y: jax.Array, axes: tuple[int, int] = (0, 1)) -> jax.Array:
+    """F^-1 y = F^H y, see the module's docstring.
+
+    y: of any shape, real or complex. axes: height and width.
+    """
+    return jnp.fft.fftshift(jnp.fft.ifft2(jnp.fft.ifftshift(y, axes), axes=axes, norm="ortho"), axes)
+
+
+def hartley(x: jax.Array) -> jax.Array:
+    """Re F x - Im F x, a real orthonormal transform that is its own inverse, diagonal where gains are even in k.
+
+    x: (H, W, C), real.
+    """
+    spectrum = centred_fft(x)
+    return spectrum.real - spectrum.imag
+
+
+def mirrored(gain: jax.Array) -> jax.Array:
+    """gain(-k).
+
+    gain: (H, W, 1), the frequency 0 in the middle.
+    """
+    # An even axis begins with its Nyquist frequency, which is its own mirror image.
+    shift = tuple(1 - side % 2 for side in gain.shape[:2])
+    return jnp.roll(jnp.flip(gain, (0, 1)), shift, (0, 1))
+
+
+def as_complex(x: jax.Array) -> jax.Array:
+    """x_0 + i x_1, (H, W).
+
+    x: (H, W, 2).
+    """
+    return jax.lax.complex(x[..., 0], x[..., 1])
+
+
+def as_channels(z: jax.Array) -> jax.Array:
+    """The real and the imaginary part, (H, W, 2).
+
+    z: (H, W), complex.
+    """
+    return jnp.stack([z.real, z.imag], axis=-1)
+
+
+def _fourier_diagonal(mask: jax.Array, coils: jax.Array) -> jax.Array:
+    """T, (H, W): the correlation of M^2 with e, by Fourier transforms."""
+    energy = jnp.sum(jnp.abs(centred_fft(coils, (1, 2))) ** 2, axis=0) / mask.size
+    correlation = centred_ifft(centred_fft(mask**2) * jnp.conj(centred_fft(energy))).real * math.sqrt(mask.size)
+    # Rounding may leave less than nothing where there is nothing.
+    return jnp.maximum(correlation, 0.0)
+
+
+def _stiffness(density: jax.Array, rho: Scalar) -> jax.Array:
+    # A small rho would make much of what rounding leaves where nothing is sampled. At rho = 0 any preconditioner but
+    # the identity would change which of the consistent images is found.
+    return jnp.where(rho > 0, density + jnp.maximum(rho, FLOOR * jnp.max(density)), 1.0)
+
+
+def _complex_image(image_shape: Shape) -> tuple[int, int]:
+    height, width, channels = check_image_shape(image_shape)
+    if channels != 2:
+        raise ValueError(
+            f"a complex image has two channels, the real and the imaginary part: image_shape is {tuple(image_shape)} "
+            f"and should be {(height, width, 2)}; for real images take fourier_sampling or mri"
+        )
+    return height, width
+
+
+def _sampled(mask: ArrayLike, height: int, width: int) -> jax.Array:
+    """The mask as (H, W), 1 or 0."""
+    mask = jnp.asarray(mask)
+    if jnp.iscomplexobj(mask):
+        raise ValueError(
+            f"the mask is of the complex type {mask.dtype}; it says which frequencies are sampled: give 1 and 0, and "
+            "coil sensitivities to mri"
+        )
+    if mask.shape not in ((height, width), (height, width, 1)):
+        raise ValueError(
+            f"the mask has shape {mask.shape} and the image {height} x {width} pixels: give the mask as "
+            f"{(height, width)} or {(height, width, 1)}, with the frequency 0 at {(height // 2, width // 2)}"
+        )
+    return (mask != 0).astype(float).reshape(height, width)
+
+
+def _sensitivities(coils: ArrayLike, height: int, width: int) -> jax.Array:
+    coils = jnp.asarray(coils, complex)
+    if coils.ndim != 3 or coils.shape[1:] != (height, width) or coils.shape[0] < 1:
+        raise ValueError(
+            f"the coil sensitivities have shape {coils.shape}; an image of {height} x {width} pixels takes "
+            f"{('K', height, width)}, one map for each of at least one coil: add the first axis to a single map"
+        )
+    return coils

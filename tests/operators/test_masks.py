@@ -1,0 +1,110 @@
+"""Random masks hide what they are asked to, evenly, and are the same for the same key."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pgm_jax.operators.masks import bernoulli_mask, random_box_mask, random_mask
+
+SHAPE = (7, 10, 3)
+KEY = jax.random.key(0)
+KEYS = jax.random.split(KEY, 2000)
+BOX = functools.partial(random_box_mask, image_shape=SHAPE, size=(2, 3), margin=1)
+DRAWS = {
+    "random": functools.partial(random_mask, image_shape=SHAPE, hidden=0.4),
+    "random of every channel": functools.partial(random_mask, image_shape=SHAPE, hidden=0.4, shared=False),
+    "bernoulli": functools.partial(bernoulli_mask, image_shape=SHAPE, hidden=0.4),
+    "bernoulli of every channel": functools.partial(bernoulli_mask, image_shape=SHAPE, hidden=0.4, shared=False),
+    "box": BOX,
+}
+
+
+@functools.cache
+def masks(name):
+    """One mask for every key, (key, H, W, 1 or C)."""
+    return np.asarray(jax.jit(jax.vmap(DRAWS[name]))(KEYS).mask)
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_key_says_which_mask(name):
+    many = masks(name)
+    assert many.shape == (2000, 7, 10, 3 if "every channel" in name else 1)
+    assert set(np.unique(many)) == {0, 1}
+    np.testing.assert_array_equal(DRAWS[name](KEYS[7]).mask, many[7])
+    assert len({mask.tobytes() for mask in many}) > 20
+
+
+@pytest.mark.parametrize("name", ["random of every channel", "bernoulli", "bernoulli of every channel"])
+def test_every_entry_is_hidden_as_often_as_asked_for(name):
+    hidden = 1 - masks(name)
+    z = (hidden.mean(0) - 0.4) / np.sqrt(0.4 * 0.6 / len(KEYS))
+    assert abs(z).max() < 4.5
+    # Two entries are hidden together as often as if they had nothing to do with each other.
+    pairs = hidden.reshape(2000, 7, 10, -1)
+    together = (pairs[:, 0, 0, 0] * pairs[:, -1, -1, -1]).mean()
+    assert abs(together - 0.16) < 4 * np.sqrt(0.16 * 0.84 / len(KEYS))
+
+
+def test_channels_hide_their_own_pixels():
+    random, bernoulli = masks("random of every channel"), masks("bernoulli of every channel")
+    np.testing.assert_array_equal(random.sum((1, 2)), 70 - 28)
+    # The number of hidden entries of a Bernoulli mask varies as that of independent ones.
+    numbers = (1 - bernoulli).sum((1, 2, 3))
+    assert abs(numbers.mean() - 84) < 4 * np.sqrt(84 * 0.6 / len(KEYS))
+    assert abs(numbers.var() / (84 * 0.6) - 1) < 4 * np.sqrt(2 / len(KEYS))
+    for many in (random, bernoulli):
+        agree = (many[..., 0] == many[..., 1]).mean()
+        assert abs(agree - (0.16 + 0.36)) < 4 * np.sqrt(0.25 / (len(KEYS) * 70))
+
+
+def test_the_probability_may_be_traced():
+    hidden = jnp.linspace(0, 1, 5)
+    seen = jax.jit(jax.vmap(lambda hidden: bernoulli_mask(KEY, (64, 64, 1), hidden)))(hidden).mask
+    np.testing.assert_allclose(seen.mean((1, 2, 3)), 1 - hidden, atol=4 * 0.5 / 64)
+    assert jnp.all(seen[1:] <= seen[:-1])
+
+
+def test_a_random_box_is_whole_inside_its_margin_and_uniform():
+    hidden = masks("box")[..., 0] == 0
+    np.testing.assert_array_equal(hidden.sum((1, 2)), 6)
+    rows, cols = hidden.any(2), hidden.any(1)
+    np.testing.assert_array_equal([rows.sum(1), cols.sum(1)], [[2] * len(KEYS), [3] * len(KEYS)])
+    top, left = rows.argmax(1), cols.argmax(1)
+    for i in range(len(KEYS)):
+        assert hidden[i, top[i] : top[i] + 2, left[i] : left[i] + 3].all()
+    counts = np.zeros((7, 10), int)
+    np.add.at(counts, (top, left), 1)
+    places = counts[1:5, 1:7]  # top from 1 to 7 - 1 - 2, left from 1 to 10 - 1 - 3
+    assert places.sum() == len(KEYS)
+    z = (places - 2000 / 24) / np.sqrt(2000 / 24 * (1 - 1 / 24))
+    assert abs(z).max() < 4
+
+
+def test_a_box_that_just_fits_has_one_place():
+    expected = np.ones((7, 10, 1))
+    expected[2:5, 2:8] = 0
+    np.testing.assert_array_equal(random_box_mask(KEY, SHAPE, (3, 6), margin=2).mask, expected)
+
+
+REFUSED = {
+    "a hidden share above 1": (lambda: bernoulli_mask(KEY, SHAPE, 70.0), "is 70.0; seventy per cent are 0.7"),
+    "everything hidden": (lambda: bernoulli_mask(KEY, SHAPE, 1.0), "below 1, and is 1.0"),
+    "less than nothing hidden": (lambda: bernoulli_mask(KEY, SHAPE, -0.1), "at least 0.*is -0.1"),
+    "all hidden in every channel": (lambda: random_mask(KEY, SHAPE, 1.0, shared=False), "below 1, and is 1.0"),
+    "no channel axis": (lambda: bernoulli_mask(KEY, (7, 10)), r"\(7, 10\).*grey image has one channel"),
+    "a high box": (lambda: random_box_mask(KEY, SHAPE, (6, 3), margin=1), r"\(6, 3\) with a margin of 1.*7 x 10"),
+    "a wide box": (lambda: random_box_mask(KEY, SHAPE, (3, 9), margin=1), r"\(3, 9\) .* fit .* 7 x 10"),
+    "an empty box": (lambda: random_box_mask(KEY, SHAPE, (0, 3)), "both sides are at least 1"),
+    "a box of no width": (lambda: random_box_mask(KEY, SHAPE, (3, 0)), "both sides are at least 1"),
+    "a negative margin": (lambda: random_box_mask(KEY, SHAPE, (3, 3), margin=-1), "the margin at least 0"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case):
+    build, words = REFUSED[case]
+    with pytest.raises(ValueError, match=words):
+        build()
