@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Inexact, Int
 
-from pgm_jax.operators import QUICK, Stop
+from pgm_jax.operators import QUICK, NonlinearOperator, Stop
 from pgm_jax.potentials import GaussianLikelihood, estimate_sigma
-from pgm_jax.proximal import Splitting, data_first, explicit, forward_backward, parallel
-from pgm_jax.samplers import Rows, bridge, leimkuhler_matthews, linearized_pgm, run, with_corrector
+from pgm_jax.proximal import Splitting, data_first, explicit, forward_backward, parallel, prior_first
+from pgm_jax.samplers import Rows, bridge, leimkuhler_matthews, pgm, run, with_corrector
 from pgm_jax.samplers.rows import Scheme
 from pgm_jax.schedules import geometric_levels, ve
 from pgm_jax.types import Key, Operator, Prior, Scalar
@@ -85,7 +85,7 @@ def restore(
     likelihood: Callable[[Operator, Array], Any] | None = None,
     samples: int = 8,
     rows: Rows | None = None,
-    split: Splitting = data_first,
+    split: Splitting | None = None,
     step: Scalar | None = None,
     stop: Stop = QUICK,
     beta: Scalar = 1.0,
@@ -108,7 +108,9 @@ def restore(
             `jax.tree_util.Partial(PoissonLikelihood, gain=100.0, background=1.0)`; sigma is of no account then.
         samples: number S of samples of each measurement, at least 1.
         rows: level grid; 100 rows of `default_rows` if None.
-        split: how the prox of the posterior is put together, see `pgm_jax.proximal`.
+        split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first` for a linear
+            operator. A nonlinear one is linearised where its data step starts, which should be an image and not an
+            image with the noise of the level: `prior_first`.
         step: cap of the gradient step of `forward_backward`, below 2 / L with L = |A|^2 / sigma^2; 1 / L if None.
         stop: when the data step of an operator without a closed form ends.
         beta: inverse temperature of the likelihood.
@@ -128,6 +130,7 @@ def restore(
     y = jnp.asarray(y)
     _check(operator, y, sigma, samples, operator_axis, quantiles)
     rows = default_rows(100) if rows is None else rows
+    split = split or (prior_first if isinstance(operator, NonlinearOperator) else data_first)
     indices = jnp.arange(y.shape[0]) if indices is None else indices
     real = y.real.dtype
     if likelihood is None:
@@ -153,7 +156,7 @@ def restore(
 @functools.partial(jax.jit, static_argnames=("samples", "split", "operator_axis"))
 def _restore(prior, operator, y, key, rows, indices, quantiles, likelihood, beta, *, samples, split, operator_axis):
     def chain(f: Any, key: Key) -> Array:
-        sampler = linearized_pgm(prior, f, split, beta)
+        sampler = pgm(prior, f, split, beta)
         state, _ = run(sampler, key, jnp.zeros(operator.image_shape, y.real.dtype), rows)
         return state.x
 

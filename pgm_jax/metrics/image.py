@@ -10,7 +10,7 @@ from collections.abc import Callable
 import dm_pix
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 from pgm_jax.types import Image, Operator, Scalar
 
@@ -41,15 +41,16 @@ def ssim(estimate: Float[Array, "... _ _ _"], truth: Float[Array, "... _ _ _"]) 
     return _compare(dm_pix.ssim, estimate, truth)
 
 
-def data_misfit(operator: Operator, x: Image, y: Float[Array, "..."], sigma: Scalar) -> Float[Array, ""]:
-    """How well an image explains a measurement, |observed (y - A x)| / (sigma sqrt(n)), n the observed entries of y.
+def data_misfit(operator: Operator, x: Image, y: Inexact[Array, "..."], sigma: Scalar) -> Float[Array, ""]:
+    """How well an image explains a measurement, |observed (y - A(x))| / (sigma sqrt(n)), n the observed entries of y.
 
     About 1 where x fits y as well as the truth does; below 1 it fits the noise.
+    The parts of a complex entry count as two.
     operator: A. x: (H, W, C) in [-1, 1]. y: its measurement. sigma: noise deviation, above 0, in the units of y.
     """
     residual = operator.observed * (y - operator.forward(x))
-    count = jnp.sum(jnp.broadcast_to(operator.observed, y.shape))
-    return jnp.sqrt(jnp.sum(residual**2) / count) / sigma
+    count = jnp.sum(jnp.broadcast_to(operator.observed, y.shape)) * (2 if jnp.iscomplexobj(y) else 1)
+    return jnp.sqrt(jnp.sum(jnp.abs(residual) ** 2) / count) / sigma
 
 
 def _compare(metric: Callable, estimate: jax.Array, truth: jax.Array) -> jax.Array:

@@ -19,7 +19,14 @@ from pgm_jax.operators.algebra import (
     stack,
 )
 from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, NonlinearOperator, measure
-from pgm_jax.operators.blur import CircularBlur, circular_blur, gaussian_blur
+from pgm_jax.operators.blur import (
+    CircularBlur,
+    ReflectingBlur,
+    circular_blur,
+    gaussian_blur,
+    motion_blur,
+    reflecting_blur,
+)
 from pgm_jax.operators.colour import Colourisation, colourisation
 from pgm_jax.operators.compressed import (
     CirculantSensing,
@@ -29,6 +36,7 @@ from pgm_jax.operators.compressed import (
     gaussian_sensing,
     hadamard_sensing,
 )
+from pgm_jax.operators.decimation import BlurDownsampling, blur_downsampling
 from pgm_jax.operators.fourier import (
     MRI,
     ComplexFourierSampling,
@@ -63,6 +71,7 @@ __all__ = [
     "MRI",
     "QUICK",
     "SVD",
+    "BlurDownsampling",
     "CirculantSensing",
     "CircularBlur",
     "ClosedForm",
@@ -85,6 +94,7 @@ __all__ = [
     "PhaseRetrieval",
     "Quantisation",
     "Radon",
+    "ReflectingBlur",
     "Saturation",
     "Scaled",
     "Separable",
@@ -95,6 +105,7 @@ __all__ = [
     "average_downsampling",
     "bernoulli_mask",
     "bicubic_downsampling",
+    "blur_downsampling",
     "box_mask",
     "cartesian_mask",
     "circulant_sensing",
@@ -112,12 +123,14 @@ __all__ = [
     "high_dynamic_range",
     "mask",
     "measure",
+    "motion_blur",
     "mri",
     "phase_retrieval",
     "quantisation",
     "radon",
     "random_box_mask",
     "random_mask",
+    "reflecting_blur",
     "saturation",
     "scale",
     "separable_map",

@@ -20,6 +20,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
@@ -118,7 +119,7 @@ class ReflectingBlur(LinearOperator):
         height, width, _ = self.image_shape
         power = jnp.abs(jnp.fft.fft2(self.kernel, s=(2 * height, 2 * width))) ** 2
         power = (power + jnp.roll(power[:, ::-1], 1, axis=1))[:height, :width] / 2
-        # A tenth is what brought the fewest iterations: weak frequencies are not those of the cosines.
+        # Smaller floors take more iterations: where K is weak, the diagonal says little of A^T A.
         power = jnp.maximum(power, 0.1 * jnp.max(power))
         coefficients = jax.scipy.fft.dctn(r, axes=(0, 1), norm="ortho") / (power + rho)[..., None]
         return jax.scipy.fft.idctn(coefficients, axes=(0, 1), norm="ortho")
@@ -223,7 +224,7 @@ def fitting_kernel(kernel: ArrayLike, image_shape: Shape) -> jax.Array:
             f"the kernel has shape {jnp.shape(kernel)}; a blur kernel is a matrix (k, l) with odd sides, so that it "
             "has a middle: pad an even side by one row of zeros"
         )
-    if np.any(np.greater(jnp.shape(kernel), image_shape[:2])) and not isinstance(kernel, jax.core.Tracer):
+    if np.any(np.greater(jnp.shape(kernel), image_shape[:2])) and not isinstance(kernel, Tracer):
         kernel = _without_border(np.asarray(kernel))
     _check_fits(jnp.shape(kernel), image_shape)
     return jnp.asarray(kernel, float)

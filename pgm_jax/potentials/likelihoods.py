@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
-from pgm_jax.operators.base import LinearOperator
 from pgm_jax.operators.solvers import ACCURATE, Misfit, SolveInfo, Stop, levenberg_marquardt, squares
 from pgm_jax.types import Operator, Scalar
 
@@ -67,18 +66,6 @@ class GaussianLikelihood:
             lam: step of the prox, positive.
         """
         return self.operator.solve_with_info(v, self.y, self.sigma**2 / lam, stop=self.stop)  # type: ignore[attr-defined]
-
-    def linearized(self, at: Float[Array, "h w c"]) -> "GaussianLikelihood":
-        """The likelihood of A linearised at an image, `A(s) + J (x - s)`; its prox is one Gauss-Newton step.
-
-        Args:
-            at: image s; of no account where A is linear.
-        """
-        if isinstance(self.operator, LinearOperator):
-            return self
-        z, derivative = self.operator.linearize(at)  # type: ignore[attr-defined]
-        shifted = self.y - z + derivative.forward(at)
-        return dataclasses.replace(self, operator=derivative, y=shifted)
 
     @property
     def step_limit(self) -> Scalar:
@@ -144,14 +131,6 @@ class PoissonLikelihood:
         u = 0.5 * (v + 1)
         u, info = levenberg_marquardt(self.operator, self.y, u, 4.0 / lam, u, self.stop, self._misfit())
         return 2 * u - 1, info
-
-    def linearized(self, at: Float[Array, "h w c"]) -> "PoissonLikelihood":
-        """Itself: its data step linearises A until it ends.
-
-        Args:
-            at: image, of no account.
-        """
-        return self
 
     def _misfit(self) -> Misfit:
         seen, y, gain, dark = self.operator.observed, self.y, self.gain, self.background

@@ -21,7 +21,7 @@ from pgm_jax.samplers.fista import fista
 from pgm_jax.samplers.hqs import hqs
 from pgm_jax.samplers.langevin import constant_rows, myula, p_ula, proximal_rows, subgradient_langevin
 from pgm_jax.samplers.mala import MALAInfo, proximal_mala
-from pgm_jax.samplers.pgm import linearized_pgm, pgm
+from pgm_jax.samplers.pgm import pgm
 from pgm_jax.samplers.projected import ProjectedState, project_each, project_last
 from pgm_jax.samplers.rows import (
     ChainInfo,
@@ -72,7 +72,6 @@ __all__ = [
     "p_ula",
     "partial_langevin",
     "partial_rate",
-    "linearized_pgm",
     "pgm",
     "project_each",
     "project_last",

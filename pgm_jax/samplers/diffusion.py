@@ -24,7 +24,7 @@ def diffusion(denoise: Prox) -> Sampler:
         denoise: (u, lam) -> D, the posterior mean of the clean image given u; a prior that was trained by `l2` has
             it as its `prox`.
     """
-    return follow(lambda u, row, _: denoise(u, row.lam))
+    return follow(lambda u, row: denoise(u, row.lam))
 
 
 def tweedie(score: Callable[[Array, Scalar], Array]) -> Prox:

@@ -54,8 +54,7 @@ def proximal_mala(
 
     def init(key: Key, x: Array, row: Rows) -> ChainState:
         start = x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype)
-        start = split(prior, likelihood, beta * row.weight)(start, row.lam)
-        return ChainState(start, start)
+        return ChainState(split(prior, likelihood, beta * row.weight)(start, row.lam))
 
     def step(key: Key, state: ChainState, row: Rows) -> tuple[ChainState, MALAInfo]:
         key_noise, key_accept = jax.random.split(key)
@@ -68,6 +67,6 @@ def proximal_mala(
         log_ratio = log_target(proposal, row) - log_target(x, row) + log_back - log_forth
         # False for NaN, which is infinity less infinity: from outside a constraint to outside it.
         accepted = jnp.log(jax.random.uniform(key_accept, (), x.dtype)) < log_ratio
-        return ChainState(jnp.where(accepted, proposal, x), estimate), MALAInfo(estimate, row.lam, accepted)
+        return ChainState(jnp.where(accepted, proposal, x)), MALAInfo(estimate, row.lam, accepted)
 
     return Sampler(init, step)

@@ -68,10 +68,9 @@ class Rows:
 
 
 class ChainState(NamedTuple):
-    """What a chain carries: x, one example, at the level of the next row, and the estimate P of the last one."""
+    """What a chain carries: x, one example, at the level of the next row."""
 
     x: Array
-    estimate: Array
 
 
 class ChainInfo(NamedTuple):
@@ -81,26 +80,25 @@ class ChainInfo(NamedTuple):
     lam: Array
 
 
-# (u, row, P of the last row) -> P
-Target = Callable[[Array, Rows, Array], Array]
+# (u, row) -> P
+Target = Callable[[Array, Rows], Array]
 
 
 def follow(target: Target) -> Sampler:
     """The sampler that takes the steps of its rows towards a target; it starts at `mu (x + sqrt(lam) xi)`.
 
     Args:
-        target: (u, row, previous) -> P, at the clean-space point u = (x + probe xi) / mu; previous is the P of the last
-            row, at first the starting image.
+        target: (u, row) -> P, at the clean-space point u = (x + probe xi) / mu.
     """
 
     def init(key: Key, x: Array, row: Rows) -> ChainState:
-        return ChainState(row.mu * (x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype)), x)
+        return ChainState(row.mu * (x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype)))
 
     def step(key: Key, state: ChainState, row: Rows) -> tuple[ChainState, ChainInfo]:
         noise = jax.random.normal(key, state.x.shape, state.x.dtype)
-        estimate = target((state.x + row.probe * noise) / row.mu, row, state.estimate)
+        estimate = target((state.x + row.probe * noise) / row.mu, row)
         x = row.keep * state.x + row.pull * estimate + row.noise * noise
-        return ChainState(x, estimate), ChainInfo(estimate, row.lam)
+        return ChainState(x), ChainInfo(estimate, row.lam)
 
     return Sampler(init, step)
 
