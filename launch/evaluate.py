@@ -6,10 +6,14 @@
     python -m launch.evaluate --prior=runs/mine/prior.npz --dataset=fashion_mnist --split=test --limit=1000
   other tasks of the configuration, noisier, with half the network calls:
     python -m launch.evaluate --tasks=box_inpainting,blur --config.tasks.blur.sigma=0.1 --calls=50 --output=out/half
+  tasks of published benchmarks (configs/tasks), or your own operator, make_operator(image_shape) in my_module.py:
+    python -m launch.evaluate --tasks=dps/gaussian_blur,ddrm/super_resolution
+    python -m launch.evaluate --operator=my_module:make_operator --sigma=0.05
   go on with a run that was stopped:
     python -m launch.evaluate ... --resume
 
-OUTPUT/ gets metrics.csv (a row an image and task), metrics.json (the rows, their mean and deviation) and config.json.
+OUTPUT/ gets metrics.csv (a row an image and task), metrics.json (the rows, their mean and deviation) and config.json,
+OUTPUT/TASK/ the arrays of an operator that all images share, operator.npz.
 The scores do not depend on --batch.
 """
 

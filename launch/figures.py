@@ -1,15 +1,18 @@
 """Restorations as pictures: truth, measurement, samples, mean and standard deviation side by side.
 
 A block is one task; its rows are images. All standard deviations of a figure share one scale. Pixels that were hidden
-are tinted, since black is a value; a measurement of fewer pixels is shown with its own.
+are tinted, since black is a value; a measurement of fewer pixels is shown with its own. One that is no image is shown
+from its least value, black, to its greatest: a sinogram as it is, frequencies by the logarithm of their magnitude, a
+vector in rows, several measurements side by side.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Inexact, UInt8
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -27,6 +30,10 @@ SPREAD = colormaps["magma"]
 SPREAD_SHARE = 0.995  # of all pixels lie inside the colour scale
 INK, FAINT = "#1a1a1a", "#5c5c5c"
 SAMPLES_SHOWN = 3
+IMAGE_TOP = 3.0  # images lie in [-1, 1], and noise of a deviation up to 0.5 does not take them beyond
+PEAKED = 30.0  # of the greatest magnitude over the median: what has such a peak is seen by its logarithm alone
+FLOOR = 1e-4  # of magnitudes whose logarithm is shown, over the greatest
+LETTER = 0.0076  # mean width of one, in inches for each point of size
 GAP, GROUP_GAP = 0.06, 0.2  # between images, and between groups of columns, in widths of an image
 CELL = 0.62  # width of an image; this and what follows in inches
 MARGIN, BLOCK_GAP, HEAD, FOOT = 0.15, 0.36, 1.27, 0.72
@@ -56,11 +63,12 @@ def figure_of(blocks: Sequence[Block], cell: float = CELL) -> Figure:
 
     left = MARGIN
     for block, width in zip(blocks, widths, strict=True):
+        room = across - left - MARGIN if block is blocks[-1] else width
         own = cell * _extent(block)[1]
         _draw(figure.add_axes((left / across, 1 - (HEAD + own) / down, width / across, own / down)), block, top)
         write(left, 0.34, block.title, 18, INK, "bold")
-        write(left, 0.64, block.settings, 12)
-        write(left, 0.86, _score(block.cases), 12)
+        write(left, 0.64, block.settings, _fitting(block.settings, room))
+        write(left, 0.86, _score(block.cases), _fitting(_score(block.cases), room))
         left += width + BLOCK_GAP
 
     left = 2 * MARGIN
@@ -87,10 +95,41 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
 
 
-def seen(y: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+def seen(y: Inexact[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w 3"]:
     """A measurement as RGB, with a tint where it is NaN."""
-    hidden = np.isnan(y).any(axis=-1, keepdims=True)
-    return np.where(hidden, np.array(to_rgba_array(HIDDEN)[0, :3] * 255, np.uint8), rgb(np.nan_to_num(y)))
+    picture = _scaled(_as_picture(y))
+    hidden = np.isnan(picture).any(axis=-1, keepdims=True)
+    return np.where(hidden, np.array(to_rgba_array(HIDDEN)[0, :3] * 255, np.uint8), rgb(np.nan_to_num(picture)))
+
+
+def _as_picture(y: np.ndarray) -> np.ndarray:
+    """A measurement of any shape, of the shape (h, w, 1) or (h, w, 3)."""
+    channels = y.shape[-1] if y.ndim > 1 and y.shape[-1] in (1, 3) else 1
+    if y.ndim == 3 and y.shape[-1] > 4:  # several pictures without channels
+        y = y[..., None]
+    if y.ndim == 4:  # side by side
+        y = np.concatenate(list(y), axis=1)
+    elif y.ndim == 2 and channels == 1 and y.shape[-1] > 1:
+        y = y[..., None]
+    elif y.ndim != 3:
+        numbers = y.reshape(-1, channels)
+        side = math.isqrt(max(len(numbers) - 1, 0)) + 1
+        fill = np.zeros((side * -(-len(numbers) // side) - len(numbers), channels), y.dtype)
+        y = np.concatenate([numbers, fill]).reshape(-1, side, channels)
+    return y if y.shape[-1] in (1, 3) else y.mean(axis=-1, keepdims=True)
+
+
+def _scaled(picture: np.ndarray) -> np.ndarray:
+    """The values as grey ones or colours in [-1, 1]."""
+    size = np.abs(picture[np.isfinite(picture)])
+    top = float(size.max(initial=0.0))
+    if np.iscomplexobj(picture) or (top > IMAGE_TOP and top > PEAKED * np.median(size)):
+        picture = np.log(np.maximum(np.abs(picture), FLOOR * top or 1.0))
+    elif top <= IMAGE_TOP:
+        return picture
+    values = picture[np.isfinite(picture)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    return 2 * (picture - low) / (high - low or 1.0) - 1
 
 
 def rgb(image: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -106,6 +145,11 @@ def coloured(std: Float[np.ndarray, "h w c"], top: float) -> UInt8[np.ndarray, "
 def spread_of(std: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
     """One standard deviation a pixel: the root mean square over the channels."""
     return np.sqrt(np.mean(std**2, axis=-1))
+
+
+def _fitting(text: str, room: float) -> float:
+    """The size in points at which a line has room, in inches; at most 12 and at least 6."""
+    return min(12.0, max(room / (LETTER * max(len(text), 1)), 6.0))
 
 
 def _columns(block: Block) -> list[tuple[str, float]]:

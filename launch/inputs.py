@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -58,12 +58,17 @@ def dataset_inputs(name: str, split: str, image_shape: Shape, limit: int | None,
     return Inputs(count, lambda size: eval_batches(source, size, limit), lambda i: f"{source.name} {i}")
 
 
-def measurement_inputs(path: str, measurement_shape: Shape, masked: bool) -> Inputs:
-    """The measurements in an .npy file, one or a stack of them; of a `masked` one, hidden pixels are and stay NaN.
+def measurement_inputs(
+    path: str, measurement_shape: Shape, dtype: Any, observed: Callable[[int], np.ndarray] | None
+) -> Inputs:
+    """The measurements in an .npy file, one or a stack of them, real or complex as `dtype` is.
+
+    `observed`, for their number, says which entries are measured, 1 or 0: others may be NaN. Without it NaNs say it,
+    and there have to be some.
 
     Raises:
         FileNotFoundError: if there is no file.
-        TypeError, ValueError: if it holds no array of floats of that shape, or NaNs that do not mark hidden pixels.
+        TypeError, ValueError: if it holds no array of numbers of that kind and shape, or NaNs where there may be none.
     """
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(f"There is no measurement at {path}.")
@@ -73,8 +78,10 @@ def measurement_inputs(path: str, measurement_shape: Shape, masked: bool) -> Inp
         raise ValueError(f"{path} is no readable .npy file ({error}); write it by numpy.save.") from error
     if not isinstance(y, np.ndarray):
         raise ValueError(f"{path} holds several arrays; write the measurement alone, by numpy.save.")
-    if not np.issubdtype(y.dtype, np.floating):
-        raise TypeError(f"The measurement in {path} has the type {y.dtype}; give floats on the scale of [-1, 1].")
+    kind = np.inexact if np.issubdtype(dtype, np.complexfloating) else np.floating
+    if not np.issubdtype(y.dtype, kind):
+        expected = "floats, complex ones," if kind is np.inexact else "floats"
+        raise TypeError(f"The measurement in {path} has the type {y.dtype}; give {expected} on the scale of [-1, 1].")
     shape = y.shape
     y = y[None] if y.shape == measurement_shape else y
     if y.shape[1:] != measurement_shape:
@@ -82,13 +89,15 @@ def measurement_inputs(path: str, measurement_shape: Shape, masked: bool) -> Inp
         raise ValueError(
             f"The measurement in {path} has the shape {shape}; this task measures ({expected}), or (B, {expected})."
         )
-    if masked and not np.isnan(y).any():
+    hidden = np.isnan(y)
+    if observed is None and not hidden.any():
         raise ValueError(f"The measurement in {path} hides no pixel: set the hidden ones to NaN.")
-    if np.isinf(y).any() or (np.isnan(y).any() and not masked):
+    if np.isinf(y).any() or (observed is not None and (hidden & (observed(len(y)) > 0)).any()):
         raise ValueError(
-            f"The measurement in {path} holds NaN or infinite values; only a mask's hidden pixels are NaN."
+            f"The measurement in {path} holds NaN or infinite values; only what was not measured, such as a mask's "
+            "hidden pixels, is NaN."
         )
-    y = y.astype(np.float32)
+    y = y.astype(np.complex64 if kind is np.inexact else np.float32)
     return Inputs(len(y), lambda size: array_batches(y, np.arange(len(y)), size), lambda i: f"{path} {i}")
 
 

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pgm_jax
+from launch.tasks import sigma_of
 from pgm_jax.evaluate import Streaming, summarise
 
 Row = dict[str, Any]  # task, index, image, and the metrics of a `Case`
@@ -39,12 +40,12 @@ CAPTION = (
 )
 
 
-def run_record(config: ml_collections.ConfigDict, seed: int) -> dict[str, Any]:
+def run_record(config: ml_collections.ConfigDict | Mapping[str, Any], seed: int) -> dict[str, Any]:
     """What is needed to run it again: resolved configuration, seed, command, versions, device; ready for JSON."""
     device = jax.devices()[0]
     modules = dict(pgm_jax=pgm_jax, jax=jax, flax=flax, numpy=np)
     return dict(
-        config=json.loads(json.dumps(config.to_dict())),
+        config=json.loads(json.dumps(config.to_dict() if isinstance(config, ml_collections.ConfigDict) else config)),
         seed=seed,
         command=shlex.join(sys.argv),
         versions=dict(python=platform.python_version()) | {name: m.__version__ for name, m in modules.items()},
@@ -81,14 +82,33 @@ def open_run(folder: Path, record: Mapping[str, Any], *, resume: bool, overwrite
                 f"{folder} already holds a run of {len(read_rows(folder))} finished images: add --resume to go "
                 "on with it, --overwrite to throw it away, or give another --output."
             )
-        for name in (*old.get("config", {}).get("tasks", {}), "config.json", "metrics.json", "metrics.csv"):
-            part = folder / Path(name).name
-            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        for name in old.get("config", {}).get("tasks", {}):
+            shutil.rmtree(task_folder(folder, name), ignore_errors=True)
+        for name in ("config.json", "metrics.json", "metrics.csv"):
+            (folder / name).unlink(missing_ok=True)
     elif folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"{folder} holds files and no run; give an empty or a new folder as --output.")
     folder.mkdir(parents=True, exist_ok=True)
     _write(path, json.dumps(record, indent=2))
     return []
+
+
+def task_folder(folder: Path, task: str) -> Path:
+    """The folder of a task in that of its run; RECIPE/TASK and module:function are two folders deep."""
+    # A name read from a file that somebody changed is not to lead out of the folder, nor to the folder itself.
+    return folder.joinpath(*(part if part.strip(".") else "_" for part in task.replace(":", "/").split("/")))
+
+
+def spoken(task: str) -> str:
+    """The name of a task as it is printed."""
+    return task if ":" in task else task.replace("_", " ")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an .npz at a stroke."""
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    _write(path, content.getvalue())
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
@@ -147,12 +167,14 @@ def print_table(
         caption_justify="left",
     )
     for header in [*headers, "misfit (2)\nerror / std" if judged else "misfit", "seconds\n/ image"]:
-        table.add_column(header, justify="left" if header == "task" else "right", no_wrap=header != "task")
+        table.add_column(
+            header, justify="left" if header == "task" else "right", no_wrap=header != "task", overflow="fold"
+        )
     for task, metrics in summary.items():
         count = metrics["seconds"].count
         seconds = float(np.median([row["seconds"] for row in rows if row["task"] == task]))
-        images = f"n = {count}, σ = {tasks[task]['sigma']:g}"
-        cells = [f"{task.replace('_', ' ')}\n[dim]{images}[/dim]", str(calls)]
+        images = f"n = {count}, σ = {sigma_of(tasks[task]):g}"
+        cells = [f"{spoken(task)}\n[dim]{images}[/dim]", str(calls)]
         for name in ("sample", "mean") if judged else ():
             cells.append(
                 "\n".join(_plus_minus(metrics, f"{kind}_{name}", digits) for kind, digits in (("psnr", 2), ("ssim", 3)))
@@ -186,8 +208,8 @@ def _read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged ({error}); give another --output.") from error
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     # A file is there whole or not at all, whenever the run is stopped.
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(part, path)

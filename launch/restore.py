@@ -8,11 +8,17 @@ r"""Restores degraded images by drawing posterior samples, and writes them with 
     python -m launch.restore --tasks=inpainting --config.tasks.inpainting.hidden=0.9 --samples=16 --calls=200
   a real measurement, [H, W, C] or a stack of them in [-1, 1], hidden pixels NaN:
     python -m launch.restore --measurement=y.npy --tasks=inpainting --config.tasks.inpainting.sigma=0.1
+  tasks of published benchmarks (configs/tasks), and a setting of theirs that is to be another:
+    python -m launch.restore --tasks=dps/gaussian_blur,pgm/inpainting --setting=hidden=0.9
+  your own operator, made by a function of my_module.py, make_operator(image_shape) or make_operator(key, image_shape):
+    python -m launch.restore --operator=my_module:make_operator --sigma=0.05
   go on with a run that was stopped:
     python -m launch.restore ... --resume
 
 OUTPUT/TASK/NUMBER/ gets truth, measurement, sample_*, mean and std as PNG (std from 0, black, to 0.5), figure.png, and
-arrays.npz with the numbers (hidden pixels are NaN). OUTPUT/ gets sheet.png, metrics.json, metrics.csv and config.json.
+arrays.npz with the numbers (hidden pixels are NaN) and the mask or kernel that was drawn for this image. OUTPUT/TASK/
+gets operator.npz, the arrays of an operator that all images share. OUTPUT/ gets sheet.png, metrics.json, metrics.csv
+and config.json.
 """
 
 from collections.abc import Mapping
@@ -28,11 +34,12 @@ from launch import options
 from launch.config import parse_flags
 from launch.figures import Block, coloured, save_figure, save_png, seen
 from launch.inputs import BUNDLED, Inputs, image_inputs, measurement_inputs
-from launch.output import LABELS, Row, print_table
+from launch.output import LABELS, Row, print_table, spoken, task_folder, write_arrays
 from launch.sweep import Job, sweep
-from launch.tasks import MASKS, describe_task, operators_of
+from launch.tasks import arrays_of, describe_task, hides_pixels, measurement_of, observed_of, operators_of, own_operator
 from pgm_jax.evaluate import Case
 from pgm_jax.training.images import to_uint8
+from pgm_jax.types import Operator
 
 STD_TOP = 0.5  # of std.png, whose colours are comparable between images
 SHEET_ROWS = 8
@@ -57,24 +64,38 @@ def read_inputs(job: Job) -> tuple[Inputs, dict[str, Any]]:
     if len(job.tasks) != 1:
         raise ValueError(f"--measurement is of one task; --tasks names {', '.join(job.tasks)}.")
     (task,) = job.tasks.values()
-    operator, axis = operators_of(task, job.image_shape, job.key, jnp.arange(1))
-    shape = job.image_shape if axis == 0 else operator.measurement_shape  # type: ignore[attr-defined]
+
+    def operators(count: int) -> tuple[Operator, int | None]:
+        return operators_of(task, job.image_shape, job.operator_key, jnp.arange(count))
+
+    expected = measurement_of(*operators(1))
+    observed = None if hides_pixels(task) else lambda count: observed_of(*operators(count))
     chosen = dict(measurement=_MEASUREMENT.value)
-    return measurement_inputs(_MEASUREMENT.value, shape, task["operator"] in MASKS), chosen
+    return measurement_inputs(_MEASUREMENT.value, expected.shape, expected.dtype, observed), chosen
 
 
 def block_of(name: str, task: Mapping[str, Any], cases: list[Case]) -> Block:
     """A task and its cases for a figure."""
-    return Block(name.replace("_", " ").capitalize(), describe_task(task), cases)
+    title = name if ":" in name else spoken(name) if "/" in name else spoken(name).capitalize()
+    return Block(title, describe_task(task), cases)
 
 
-def write_case(folder: Path, block: Block) -> None:
-    """Write the one case of a block: arrays, pictures and a figure."""
+def arrays_of_case(job: Job, task: Mapping[str, Any], case: Case, measured: bool) -> dict[str, np.ndarray]:
+    """The arrays of the operator that this image has for itself, under `operator_...`."""
+    if not own_operator(task, measured):
+        return {}
+    y = case.y[None] if measured else None
+    operator, _ = operators_of(task, job.image_shape, job.operator_key, jnp.array([case.index]), y)
+    return {f"operator_{name}": array[0] for name, array in arrays_of(operator).items()}
+
+
+def write_case(folder: Path, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the one case of a block, and arrays beside it: numbers, pictures and a figure."""
     (case,) = block.cases
     folder.mkdir(parents=True, exist_ok=True)
     truth = {} if case.truth is None else dict(truth=case.truth)
     numbers = truth | dict(measurement=case.y, samples=case.samples, mean=case.mean, std=case.std)
-    np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **numbers)
+    write_arrays(folder / "arrays.npz", {**numbers, **arrays})
     pictures = truth | dict(mean=case.mean) | {f"sample_{i}": sample for i, sample in enumerate(case.samples)}
     for name, image in pictures.items():
         save_png(folder / f"{name}.png", to_uint8(image))
@@ -103,7 +124,7 @@ def write_sheet(folder: Path, tasks: Mapping[str, Mapping[str, Any]], rows: list
 
 def case_folder(folder: Path, task: str, index: int) -> Path:
     """Where a case is written."""
-    return folder / task / f"{index:04d}"
+    return task_folder(folder, task) / f"{index:04d}"
 
 
 def main(argv: list[str]) -> None:
@@ -117,10 +138,13 @@ def main(argv: list[str]) -> None:
     console = Console(highlight=False)
     job, inputs, folder, finished = options.open_door(read_inputs, _OUTPUT.value, console)
 
-    def keep(name: str, case: Case) -> None:
-        write_case(case_folder(folder, name, case.index), block_of(name, job.tasks[name], [case]))
-
     measured = _MEASUREMENT.value is not None
+
+    def keep(name: str, case: Case) -> None:
+        task = job.tasks[name]
+        arrays = arrays_of_case(job, task, case, measured)
+        write_case(case_folder(folder, name, case.index), block_of(name, task, [case]), arrays)
+
     rows = sweep(job, inputs, folder, finished, console, keep=keep, measured=measured)
     sheet = write_sheet(folder, job.tasks, rows)
     print_table(console, rows, job.tasks, job.calls, job.samples)

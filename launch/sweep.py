@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from launch.inputs import Inputs, unfinished
-from launch.output import Row, write_metrics
-from launch.tasks import MASKS, masks_of, operators_of
+from launch.output import Row, spoken, task_folder, write_arrays, write_metrics
+from launch.tasks import arrays_of, operators_of, own_operator, sigma_of
 from pgm_jax.evaluate import Case, evaluate, restore_batch
 from pgm_jax.networks import ProxNet
 from pgm_jax.samplers import Rows
-from pgm_jax.types import Key, Shape
+from pgm_jax.types import Key, Operator, Shape
 
 SAVE_SECONDS = 5.0
 
@@ -33,12 +33,17 @@ class Job(NamedTuple):
     rows: Rows
     key: Key
     batch: int
-    config: ml_collections.ConfigDict  # prior, sampler and tasks, resolved
+    config: Mapping[str, Any]  # prior, sampler and tasks, resolved
 
     @property
     def image_shape(self) -> Shape:
         """(H, W, C) of the images that the prior knows."""
         return self.prior.network.image_shape
+
+    @property
+    def operator_key(self) -> Key:
+        """Root key of what is random in operators, as `evaluate` folds it."""
+        return jax.random.fold_in(self.key, 0)
 
 
 def sweep(
@@ -53,7 +58,8 @@ def sweep(
 ) -> list[Row]:
     """Restore and judge every image for every task, with a progress bar; all rows, the finished ones included.
 
-    `keep` sees each case before its row is written. Interrupted, the rows so far are written.
+    `keep` sees each case before its row is written. Interrupted, the rows so far are written. The arrays of an operator
+    that all images of a task share go into its folder, as operator.npz.
     """
     rows, saved = list(finished), time.monotonic()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
@@ -61,14 +67,16 @@ def sweep(
         with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
             done = {name: {row["index"] for row in rows if row["task"] == name} for name in job.tasks}
             bars = {
-                name: progress.add_task(
-                    name.replace("_", " "), total=inputs.count, completed=len(done[name]), start=False
-                )
+                name: progress.add_task(spoken(name), total=inputs.count, completed=len(done[name]), start=False)
                 for name in job.tasks
             }
             for name, task in job.tasks.items():
                 progress.start_task(bars[name])
-                for case in _cases(job, task, inputs, done[name], measured):
+                shared = shared_operator(job, task, measured)
+                if shared is not None:
+                    task_folder(folder, name).mkdir(parents=True, exist_ok=True)
+                    write_arrays(task_folder(folder, name) / "operator.npz", arrays_of(shared))
+                for case in _cases(job, task, shared, inputs, done[name], measured):
                     keep(name, case)
                     rows.append(dict(task=name, index=case.index, image=inputs.name(case.index), **case.metrics))
                     progress.advance(bars[name])
@@ -87,18 +95,27 @@ def sweep(
     return rows
 
 
-def _cases(job: Job, task: Mapping[str, Any], inputs: Inputs, done: set[int], measured: bool) -> Iterator[Case]:
+def shared_operator(job: Job, task: Mapping[str, Any], measured: bool) -> Operator | None:
+    """The operator that all images of a task share; None where each has its own."""
+    if own_operator(task, measured):
+        return None
+    return operators_of(task, job.image_shape, job.operator_key, jnp.arange(1))[0]
+
+
+def _cases(
+    job: Job, task: Mapping[str, Any], shared: Operator | None, inputs: Inputs, done: set[int], measured: bool
+) -> Iterator[Case]:
     batches = unfinished(inputs.batches(job.batch), done)
-    options = dict(sigma=task["sigma"], samples=job.samples, rows=job.rows)
+    options: dict[str, Any] = dict(sigma=sigma_of(task), samples=job.samples, rows=job.rows)
+
+    def operators(key: Key, indices: jax.Array, y: np.ndarray | None = None) -> tuple[Operator, int | None]:
+        return (shared, None) if shared is not None else operators_of(task, job.image_shape, key, indices, y)
+
     if not measured:
-        operators = lambda key, indices: operators_of(task, job.image_shape, key, indices)  # noqa: E731
         yield from evaluate(job.prior, batches, operators, job.key, **options)
         return
     for y, numbers, valid in batches:
         indices = jnp.asarray(numbers)
-        if task["operator"] in MASKS:
-            operator, axis = masks_of(y, job.image_shape)
-        else:
-            operator, axis = operators_of(task, job.image_shape, job.key, indices)
-        y = jnp.asarray(np.nan_to_num(y) if axis == 0 else y)
+        operator, axis = operators(job.operator_key, indices, y)
+        y = jnp.asarray(np.nan_to_num(y))
         yield from restore_batch(job.prior, operator, y, job.key, indices, valid, operator_axis=axis, **options)

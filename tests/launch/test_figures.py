@@ -55,6 +55,31 @@ def test_hidden_pixels_are_tinted_and_explained():
     assert "hidden pixels" in words(figure_of([Block("x", "y", [a_case()._replace(y=y)])]))
 
 
+@pytest.mark.parametrize(
+    ("y", "shape"),
+    [
+        (np.linspace(-40, 40, 60).reshape(5, 12, 1), (5, 12)),  # a sinogram
+        (np.linspace(-1, 1, 24), (5, 5)),
+        (np.linspace(-1, 1, 24).reshape(8, 3), (3, 3)),
+        (np.ones((2, 4, 6, 1)) * np.exp(1j), (4, 12)),  # coils
+        (np.ones((2, 4, 6)) * np.exp(1j), (4, 12)),
+        (np.zeros((4, 6), complex), (4, 6)),
+    ],
+)
+def test_a_measurement_that_is_no_image_is_a_picture_too(y, shape):
+    assert seen(y).shape == (*shape, 3)
+
+
+def test_measurements_are_shown_from_the_least_to_the_greatest_and_frequencies_by_their_logarithm():
+    sinogram = np.linspace(0, 40, 60).reshape(5, 12, 1)
+    picture = seen(sinogram)
+    assert picture.min() == 0 and picture.max() == 255 and abs(int(picture[2, 5, 0]) - 125) < 10
+    frequencies = np.exp(np.linspace(0, 5, 60) + 1j * np.arange(60)).reshape(5, 12, 1)
+    np.testing.assert_array_equal(seen(frequencies), picture)
+    frequencies[1, 2] = np.nan
+    np.testing.assert_allclose(seen(frequencies)[1, 2] / 255, to_rgb(HIDDEN), atol=1 / 255)
+
+
 def test_deviations_share_one_scale():
     small, large = (a_case()._replace(std=np.full((8, 8, 1), s, np.float32)) for s in (0.1, 0.4))
     (first, second) = panels(figure_of([Block("x", "y", [small]), Block("z", "y", [large])]))

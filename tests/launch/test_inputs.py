@@ -119,24 +119,39 @@ def test_a_data_set(tmp_path):
     assert indices == [0, 1, 2, 3] and (images == 1).all()
 
 
+def everywhere(count):
+    return np.ones(())
+
+
 def test_measurements(tmp_path):
     path = str(tmp_path / "y.npy")
     y = np.zeros((4, 4, 1))
     np.save(path, y)
-    assert gathered(measurement_inputs(path, (4, 4, 1), masked=False))[0].shape == (1, 4, 4, 1)
+    assert gathered(measurement_inputs(path, (4, 4, 1), np.float32, everywhere))[0].shape == (1, 4, 4, 1)
     y[2, 2] = np.nan
     np.save(path, np.stack([y, y]))
-    assert np.isnan(gathered(measurement_inputs(path, (4, 4, 1), masked=True))[0]).sum() == 2
+    assert np.isnan(gathered(measurement_inputs(path, (4, 4, 1), np.float32, None))[0]).sum() == 2
+    seen = ~np.isnan(y)
+    assert np.isnan(gathered(measurement_inputs(path, (4, 4, 1), np.float32, lambda count: seen))[0]).sum() == 2
+
+
+def test_complex_measurements(tmp_path):
+    path = str(tmp_path / "y.npy")
+    for y in (np.full((4, 4, 1), 1 + 2j), np.ones((4, 4, 1))):
+        np.save(path, y)
+        images, _ = gathered(measurement_inputs(path, (4, 4, 1), np.complex64, everywhere))
+        assert images.dtype == np.complex64 and (images[0] == y).all()
 
 
 @pytest.mark.parametrize(
     ("y", "masked", "error", "words"),
     [
         (np.zeros((4, 4, 1)), True, ValueError, "hides no pixel"),
-        (np.full((4, 4, 1), np.nan), False, ValueError, "only a mask's hidden pixels are NaN"),
+        (np.full((4, 4, 1), np.nan), False, ValueError, "only what was not measured"),
         (np.full((4, 4, 1), np.inf), True, ValueError, "hides no pixel|infinite"),
         (np.zeros((5, 4, 1)), False, ValueError, r"shape \(5, 4, 1\); this task measures \(4, 4, 1\)"),
         (np.zeros((4, 4, 1), np.uint8), False, TypeError, "uint8"),
+        (np.zeros((4, 4, 1), complex), False, TypeError, "complex128; give floats on"),
         (b"text", False, ValueError, "no readable .npy"),
         (None, False, FileNotFoundError, "no measurement"),
     ],
@@ -148,4 +163,4 @@ def test_a_measurement_that_does_not_fit_is_refused(y, masked, error, words, tmp
     elif y is not None:
         np.save(path, y)
     with pytest.raises(error, match=words):
-        measurement_inputs(str(path), (4, 4, 1), masked)
+        measurement_inputs(str(path), (4, 4, 1), np.float32, None if masked else everywhere)

@@ -3,10 +3,20 @@ import json
 import math
 
 import ml_collections
+import numpy as np
 import pytest
 from rich.console import Console
 
-from launch.output import differences, open_run, print_table, read_rows, run_record, write_metrics
+from launch.output import (
+    differences,
+    open_run,
+    print_table,
+    read_rows,
+    run_record,
+    task_folder,
+    write_arrays,
+    write_metrics,
+)
 
 CONFIG = ml_collections.ConfigDict(dict(sampler=dict(calls=10), tasks=dict(blur=dict(sigma=0.05, box=(1, 2)))))
 
@@ -107,3 +117,30 @@ def test_the_table_fits_a_terminal_and_states_its_recipe(capsys):
     measured = [{k: v for k, v in line.items() if "psnr" not in k and "ssim" not in k} for line in rows]
     print_table(Console(width=80), measured, dict(super_resolution=dict(sigma=0.05)), 100, 8)
     assert "PSNR / SSIM" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("task", "place"),
+    [
+        ("blur", "blur"),
+        ("dps/blur", "dps/blur"),
+        ("a.b:make", "a.b/make"),
+        ("../x", "_/x"),
+        ("/etc", "_/etc"),
+        ("", "_"),
+    ],
+)
+def test_a_task_has_a_folder_inside_that_of_the_run(task, place, tmp_path):
+    assert task_folder(tmp_path, task) == tmp_path / place
+
+
+def test_overwriting_removes_the_folders_of_recipes(tmp_path):
+    record = run_record(dict(tasks={"dps/blur": dict(sigma=0.05)}), 0)
+    open_run(tmp_path, record, resume=False, overwrite=False)
+    folder = task_folder(tmp_path, "dps/blur")
+    folder.mkdir(parents=True)
+    write_arrays(folder / "operator.npz", dict(kernel=np.ones(3)))
+    assert (np.load(folder / "operator.npz")["kernel"] == 1).all()
+    (tmp_path / "mine.txt").touch()
+    open_run(tmp_path, record, resume=False, overwrite=True)
+    assert not folder.exists() and (tmp_path / "mine.txt").exists()

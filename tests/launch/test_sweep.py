@@ -56,7 +56,7 @@ def test_a_measurement_with_its_hidden_pixels_gives_the_same_samples(job, tmp_pa
     np.save(path, np.stack([case.y for case in cases]))
     from launch.inputs import measurement_inputs
 
-    measured, inputs = [], measurement_inputs(str(path), (32, 32, 1), masked=True)
+    measured, inputs = [], measurement_inputs(str(path), (32, 32, 1), np.float32, None)
     rows = sweep(job, inputs, tmp_path, [], console, keep=lambda _, c: measured.append(c), measured=True)
     for case, other in zip(cases, measured, strict=True):
         np.testing.assert_array_equal(case.samples, other.samples)
