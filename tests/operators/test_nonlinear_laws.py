@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import operator_rows
 import pytest
-from operator_rows.row import normal
+from operator_rows.row import normal, splittings
 
 from pgm_jax.operators import Stop
 
@@ -115,6 +115,20 @@ def one_trace_for_two(row):
     assert traces == 1
 
 
+def every_splitting_takes_it(row):
+    operator, _ = two_of_a_kind(row)
+    x = picture(operator)
+    for point in splittings(operator, x, operator.forward(picture(operator, 3))):
+        assert point.shape == x.shape and np.isfinite(point).all()
+
+
+def drawn_from_its_key_alone(row):
+    operator, _ = two_of_a_kind(row)
+    np.random.seed(5)  # noqa: NPY002 - a global seed is of no account
+    again = row.build(jax.random.split(jax.random.key(1))[0])
+    jax.tree.map(np.testing.assert_array_equal, operator, again)
+
+
 LAWS = (
     is_what_it_says,
     derivative_is_that_of_finite_differences,
@@ -123,6 +137,8 @@ LAWS = (
     batch_is_loop,
     finite_far_outside,
     one_trace_for_two,
+    every_splitting_takes_it,
+    drawn_from_its_key_alone,
 )
 
 

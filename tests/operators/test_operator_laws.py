@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import operator_rows
 import pytest
-from operator_rows.row import SHAPE, normal
+from operator_rows.row import SHAPE, normal, splittings
 
 from pgm_jax import operators
 from pgm_jax.operators import ClosedForm, LinearOperator, Stop
@@ -236,6 +236,28 @@ def hidden_entries_hold_nothing(row):
         assert np.all(noisy[hidden] == 0) and np.all(noisy[~hidden] != y[~hidden])
 
 
+def every_splitting_takes_it(row):
+    operator, x, v, y = example(row)
+    for point in splittings(operator, v, y):
+        assert point.shape == x.shape and np.isfinite(point).all()
+
+
+def stays_on_the_device(row):
+    operator, x, _, y = example(row)
+    rho = jnp.asarray(0.1)
+    results(operator, x, y, rho)
+    with jax.transfer_guard("disallow"):
+        results(operator, x, y, rho)
+    assert "callback" not in str(jax.make_jaxpr(results)(operator, x, y, rho))
+
+
+def drawn_from_its_key_alone(row):
+    operator, _ = two_of_a_kind(row)
+    np.random.seed(5)  # noqa: NPY002 - a global seed is of no account
+    again = row.build(jax.random.split(jax.random.key(1))[0])
+    jax.tree.map(np.testing.assert_array_equal, operator, again)
+
+
 LAWS = (
     is_what_it_says,
     linear,
@@ -254,6 +276,9 @@ LAWS = (
     batch_is_loop,
     one_trace_for_two,
     hidden_entries_hold_nothing,
+    every_splitting_takes_it,
+    stays_on_the_device,
+    drawn_from_its_key_alone,
 )
 
 
