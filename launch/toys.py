@@ -31,7 +31,16 @@ from launch.experiments.findings import Findings, comma_separated, markdown, pri
 from launch.output import run_record
 
 # Each is `launch.experiments.NAME.run`, imported when it is asked for.
-EXPERIMENTS = ("truncated_normal", "constrained_quadratic", "gaussian", "laplace", "gmm25", "theory")
+EXPERIMENTS = (
+    "truncated_normal",
+    "constrained_quadratic",
+    "gaussian",
+    "laplace",
+    "gmm25",
+    "theory",
+    "nonlinear",
+    "tomography",
+)
 WIDTH = 130  # of what is printed into a file
 
 

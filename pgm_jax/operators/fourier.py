@@ -276,7 +276,8 @@ def centred_fft(x: jax.Array, axes: tuple[int, int] = (0, 1)) -> jax.Array:
 
     x: of any shape, real or complex. axes: height and width.
     """
-    return jnp.fft.fftshift(jnp.fft.fft2(jnp.fft.ifftshift(x, axes), axes=axes, norm="ortho"), axes)
+    phase, middle = _modulation(x, axes)
+    return (phase * jnp.conj(middle)) * jnp.fft.fft2(phase * x, axes=axes, norm="ortho")
 
 
 def centred_ifft(y: jax.Array, axes: tuple[int, int] = (0, 1)) -> jax.Array:
@@ -284,7 +285,24 @@ def centred_ifft(y: jax.Array, axes: tuple[int, int] = (0, 1)) -> jax.Array:
 
     y: of any shape, real or complex. axes: height and width.
     """
-    return jnp.fft.fftshift(jnp.fft.ifft2(jnp.fft.ifftshift(y, axes), axes=axes, norm="ortho"), axes)
+    phase, middle = _modulation(y, axes)
+    return (jnp.conj(phase) * middle) * jnp.fft.ifft2(jnp.conj(phase) * y, axes=axes, norm="ortho")
+
+
+def _modulation(x: jax.Array, axes: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    """exp(2 pi i c j / n), c = n // 2, along both axes, and its value at the middle: what turns fft2 into F.
+
+    With indices that count from c, exp(-2 pi i (k - c) (j - c) / n) is exp(-2 pi i k j / n) between two such factors.
+    They are signs where n is even, and cheaper than to shift the arrays.
+    """
+    phase = np.ones((1,) * x.ndim)
+    for axis in axes:
+        n = x.shape[axis]
+        line = np.exp(2j * np.pi * (n // 2 * np.arange(n) % n / n)) if n % 2 else 1 - 2 * (np.arange(n) % 2)
+        phase = phase * line.reshape(*(-1 if a == axis % x.ndim else 1 for a in range(x.ndim)))
+    centre = tuple(x.shape[a] // 2 if a in axes else 0 for a in range(x.ndim))
+    dtype = x.dtype if jnp.iscomplexobj(x) or not np.iscomplexobj(phase) else jnp.result_type(x.dtype, 1j)
+    return jnp.asarray(phase, dtype), jnp.asarray(phase[centre], dtype)
 
 
 def hartley(x: jax.Array) -> jax.Array:

@@ -114,7 +114,9 @@ def filter_matrix(
 def sandwich(left: Float[Array, "m h"], x: Float[Array, "h w c"], right: Float[Array, "n w"]) -> Float[Array, "m n c"]:
     """left x_c right^T for every channel c of x (h, w, c)."""
     # By default accelerators round the factors to fewer bits, and A^T would not be the adjoint of A.
-    return jnp.einsum("mh,hwc,nw->mnc", left, x, right, precision=jax.lax.Precision.HIGHEST)
+    highest = jax.lax.Precision.HIGHEST
+    planes = jnp.matmul(left, jnp.moveaxis(x, -1, 0), precision=highest)
+    return jnp.moveaxis(jnp.matmul(planes, right.T, precision=highest), 0, -1)
 
 
 def _factors(matrix: jax.Array) -> Factors:

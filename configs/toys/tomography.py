@@ -1,0 +1,41 @@
+"""Computed tomography from few views: filtered back projection, the mode under total variation, and samples of it.
+
+the phantom of Shepp and Logan:
+  python -m launch.toys --config=configs/toys/tomography.py
+slices of a scan, `hu` (slices, H, W) in Hounsfield units in a file of numpy:
+  python -m launch.toys --config=configs/toys/tomography.py --config.data=FILE.npz --config.slices="(50, 55, 60)"
+
+Cost: two to three minutes of CPU time for each image at both numbers of views, plus half a minute to compile.
+Expected for the phantom: 2 claims hold. PSNR (dB) at 60 and 30 views: FBP with the ramp 25.6, 19.5; the mode 37.5,
+35.9; the mean of the samples 35.8, 30.5. Expected for three slices of a head of 256 x 256 pixels, at 30 views: 21.5 by
+FBP, 31.2 by the mode, 27.9 by the mean, 2 claims hold; at 60 views 26.4, 34.3 and 31.7.
+The weights were chosen on two other slices of the same head at 30 views, and on no phantom. The chains are short: at
+128 pixels, three times as many rows gave a mean that was better by 0.4 dB.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The configuration: the scan, the weights of the prior, and how far each method goes."""
+    config = ml_collections.ConfigDict()
+    config.experiment = "tomography"
+    # A file of slices, and which of them; without one the phantom, of so many pixels a side.
+    config.data, config.slices, config.size = "", (50, 55, 60), 256
+    # Hounsfield units that become attenuations 0 and 1, beyond which is cut.
+    config.window = (-1000.0, 1500.0)
+    # Parallel views over 180 degrees; noise deviation as a share of the sinogram's largest value; seed of the noise.
+    config.views, config.noise, config.noise_seed = (60, 30), 0.005, 0
+    # The smoother window of filtered back projection, beside the ramp.
+    config.smooth = "hann"
+    # Weights of total variation for the mode and for samples.
+    config.weights = ml_collections.ConfigDict(dict(mode=10.0, samples=25.0))
+    # ADMM: steps and their lam.
+    config.admm = ml_collections.ConfigDict(dict(steps=50, lam=2e-3))
+    # Corrected PGM: samples, levels from lam_max to lam_min, corrector steps at each of them, and their rate.
+    config.samples = 4
+    config.pgm = ml_collections.ConfigDict(dict(lam_max=2e-3, lam_min=2e-5, steps=(6, 6, 8, 12), rate=1.0))
+    # Iterations of conjugate gradients and of the prox of total variation in each step, for ADMM and for PGM.
+    config.solves = ml_collections.ConfigDict(dict(mode=8, samples=5))
+    config.prox_iterations = ml_collections.ConfigDict(dict(mode=15, samples=12))
+    return config

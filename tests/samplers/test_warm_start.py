@@ -1,0 +1,34 @@
+"""Data steps that iterate go on, in an optimiser, from the image of the row before."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pgm_jax.operators import Stop, measure, radon, shepp_logan
+from pgm_jax.potentials import GaussianLikelihood, TotalVariation
+from pgm_jax.samplers import admm, run
+
+TRUTH = shepp_logan(16)
+OPERATOR = radon(TRUTH.shape, jnp.linspace(0.0, 180.0, 8, endpoint=False))
+PRIOR = TotalVariation(3.0, iterations=30)
+EXACT = GaussianLikelihood(OPERATOR, measure(jax.random.key(0), OPERATOR, TRUTH, 0.2), 0.2)
+
+
+def objective_after(likelihood, rows=150, lam=5e-3):
+    state, _ = run(admm(PRIOR, likelihood), jax.random.key(0), jnp.zeros(TRUTH.shape), jnp.full(rows, lam))
+    return EXACT.value(state.x) + PRIOR.value(state.x)
+
+
+def test_two_iterations_a_row_reach_what_all_would():
+    few = dataclasses.replace(EXACT, stop=Stop(iterations=2))
+    np.testing.assert_allclose(jax.jit(objective_after)(few), jax.jit(objective_after)(EXACT), rtol=1e-4)
+
+
+def test_started_at_the_answer_nothing_is_left_to_do():
+    v, lam = jnp.zeros(TRUTH.shape), 0.01
+    answer = EXACT.prox(v, lam)
+    none = dataclasses.replace(EXACT, stop=Stop(iterations=0))
+    np.testing.assert_array_equal(none.prox_from(v, lam, answer), answer)
+    np.testing.assert_array_equal(none.prox(v, lam), v)
