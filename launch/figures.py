@@ -1,6 +1,7 @@
 """Restorations as pictures: truth, measurement, samples, mean and standard deviation side by side.
 
-A block is one task; its rows are images. All standard deviations of a figure share one scale. Pixels that were hidden
+A block is one task; its rows are images. More than three blocks make lines of three, with one sample of each image
+where else there are three. All standard deviations of a figure share one scale. Pixels that were hidden
 are tinted, since black is a value; a measurement of fewer pixels is shown with its own. One that is no image is shown
 from its least value, black, to its greatest: a sinogram as it is, frequencies by the logarithm of their magnitude, a
 vector in rows, several measurements side by side.
@@ -29,14 +30,15 @@ HIDDEN = "#8eb2db"
 SPREAD = colormaps["magma"]
 SPREAD_SHARE = 0.995  # of all pixels lie inside the colour scale
 INK, FAINT = "#1a1a1a", "#5c5c5c"
-SAMPLES_SHOWN = 3
+ACROSS = 3  # blocks beside one another
+SAMPLES_SHOWN, SAMPLES_OF_MANY = 3, 1  # where there is one line of blocks, and where there are more
 IMAGE_TOP = 3.0  # images lie in [-1, 1], and noise of a deviation up to 0.5 does not take them beyond
 PEAKED = 30.0  # of the greatest magnitude over the median: what has such a peak is seen by its logarithm alone
 FLOOR = 1e-4  # of magnitudes whose logarithm is shown, over the greatest
 LETTER = 0.0076  # mean width of one, in inches for each point of size
 GAP, GROUP_GAP = 0.06, 0.2  # between images, and between groups of columns, in widths of an image
-CELL = 0.62  # width of an image; this and what follows in inches
-MARGIN, BLOCK_GAP, HEAD, FOOT = 0.15, 0.36, 1.27, 0.72
+CELL = 0.62  # width of an image, a third more where one sample is shown; this and what follows in inches
+MARGIN, BLOCK_GAP, LINE_GAP, HEAD, FOOT = 0.15, 0.36, 0.22, 1.27, 0.72
 BAR_WIDTH, MIN_WIDTH = 2.6, 8.0
 
 
@@ -52,24 +54,32 @@ def figure_of(blocks: Sequence[Block], cell: float = CELL) -> Figure:
     """Blocks side by side, and one colour bar for all standard deviations; `cell`: width of an image in inches."""
     spread = np.concatenate([spread_of(case.std).ravel() for block in blocks for case in block.cases])
     top = float(np.quantile(spread, SPREAD_SHARE)) or 1.0
-    widths = [cell * _extent(block)[0] for block in blocks]
-    height = cell * max(_extent(block)[1] for block in blocks)
-    across = max(2 * MARGIN + sum(widths) + (len(blocks) - 1) * BLOCK_GAP, MIN_WIDTH)
-    down = HEAD + height + FOOT
+    shown = SAMPLES_SHOWN if len(blocks) <= ACROSS else SAMPLES_OF_MANY
+    cell *= 1 if shown == SAMPLES_SHOWN else 4 / 3
+    lines = [blocks[i : i + ACROSS] for i in range(0, len(blocks), ACROSS)]
+    widths = [cell * max(_extent(b, shown)[0] for b in blocks[i::ACROSS]) for i in range(min(ACROSS, len(blocks)))]
+    heights = [cell * max(_extent(block, shown)[1] for block in line) for line in lines]
+    across = max(2 * MARGIN + sum(widths) + (len(widths) - 1) * BLOCK_GAP, MIN_WIDTH)
+    down = len(lines) * (HEAD + LINE_GAP) - LINE_GAP + sum(heights) + FOOT
     figure = Figure(figsize=(across, down), facecolor="white")
 
     def write(x: float, y: float, text: str, points: float, colour: str = FAINT, weight: str = "normal") -> None:
         figure.text(x / across, 1 - y / down, text, fontsize=points, color=colour, fontweight=weight)
 
-    left = MARGIN
-    for block, width in zip(blocks, widths, strict=True):
-        room = across - left - MARGIN if block is blocks[-1] else width
-        own = cell * _extent(block)[1]
-        _draw(figure.add_axes((left / across, 1 - (HEAD + own) / down, width / across, own / down)), block, top)
-        write(left, 0.34, block.title, 18, INK, "bold")
-        write(left, 0.64, block.settings, _fitting(block.settings, room))
-        write(left, 0.86, _score(block.cases), _fitting(_score(block.cases), room))
-        left += width + BLOCK_GAP
+    above = 0.0
+    for line, height in zip(lines, heights, strict=True):
+        left = MARGIN
+        for i, (block, width) in enumerate(zip(line, widths, strict=False)):
+            room = across - left - MARGIN if i == len(widths) - 1 else width
+            size = [cell * length for length in _extent(block, shown)]
+            place = (left / across, 1 - (above + HEAD + size[1]) / down, size[0] / across, size[1] / down)
+            _draw(figure.add_axes(place), block, top, shown)
+            write(left, above + 0.34, block.title, 18, INK, "bold")
+            write(left, above + 0.64, block.settings, _fitting(block.settings, room))
+            write(left, above + 0.86, _score(block.cases), _fitting(_score(block.cases), room))
+            left += width + BLOCK_GAP
+        above += HEAD + height + LINE_GAP
+    below = above - LINE_GAP + 0.33
 
     left = 2 * MARGIN
     place = figure.add_axes((left / across, (FOOT - 0.33) / down, BAR_WIDTH / across, 0.11 / down))
@@ -77,11 +87,11 @@ def figure_of(blocks: Sequence[Block], cell: float = CELL) -> Figure:
     bar = figure.colorbar(scale, cax=place, orientation="horizontal", extend="max", ticks=MaxNLocator(4))
     bar.ax.tick_params(colors=FAINT, labelsize=11, length=3)
     bar.outline.set_visible(False)
-    write(left + BAR_WIDTH + 0.15, HEAD + height + 0.33, "std over the samples, of images in [-1, 1]", 11)
+    write(left + BAR_WIDTH + 0.15, below, "std over the samples, of images in [-1, 1]", 11)
     if any(np.isnan(case.y).any() for block in blocks for case in block.cases):
         swatch = (across - MARGIN - 1.25, FOOT - 0.35, 0.15, 0.15)
         figure.add_artist(Rectangle(swatch[:2], *swatch[2:], color=HIDDEN, transform=figure.dpi_scale_trans))
-        write(swatch[0] + 0.22, HEAD + height + 0.33, "hidden pixels", 11)
+        write(swatch[0] + 0.22, below, "hidden pixels", 11)
     return figure
 
 
@@ -152,12 +162,12 @@ def _fitting(text: str, room: float) -> float:
     return min(12.0, max(room / (LETTER * max(len(text), 1)), 6.0))
 
 
-def _columns(block: Block) -> list[tuple[str, float]]:
-    """The heads of the columns and where they start, in widths of an image."""
+def _columns(block: Block, shown: int) -> list[tuple[str, float]]:
+    """The heads of the columns and where they start, in widths of an image; `shown`: samples, at most."""
     case = block.cases[0]
     given = ["input"] if case.truth is None else ["truth", "input"]
     columns, x = [], 0.0
-    for group in (given, ["sample"] * min(SAMPLES_SHOWN, len(case.samples)), ["mean", "std"]):
+    for group in (given, ["sample"] * min(shown, len(case.samples)), ["mean", "std"]):
         for head in group:
             columns.append((head, x))
             x += 1 + GAP
@@ -165,9 +175,9 @@ def _columns(block: Block) -> list[tuple[str, float]]:
     return columns
 
 
-def _cells(case: Case, top: float) -> list[Any]:
+def _cells(case: Case, top: float, shown: int) -> list[Any]:
     truth = [] if case.truth is None else [rgb(case.truth)]
-    samples = [rgb(sample) for sample in case.samples[:SAMPLES_SHOWN]]
+    samples = [rgb(sample) for sample in case.samples[:shown]]
     return [*truth, seen(case.y), *samples, rgb(case.mean), coloured(case.std, top)]
 
 
@@ -176,16 +186,16 @@ def _aspect(block: Block) -> float:
     return height / width
 
 
-def _extent(block: Block) -> tuple[float, float]:
+def _extent(block: Block, shown: int) -> tuple[float, float]:
     """Width and height of the images of a block, in widths of an image."""
-    return _columns(block)[-1][1] + 1, len(block.cases) * (_aspect(block) + GAP) - GAP
+    return _columns(block, shown)[-1][1] + 1, len(block.cases) * (_aspect(block) + GAP) - GAP
 
 
-def _draw(ax: Axes, block: Block, top: float) -> None:
-    columns, aspect, (width, height) = _columns(block), _aspect(block), _extent(block)
+def _draw(ax: Axes, block: Block, top: float, shown: int) -> None:
+    columns, aspect, (width, height) = _columns(block, shown), _aspect(block), _extent(block, shown)
     for row, case in enumerate(block.cases):
         up = row * (aspect + GAP)
-        for (_, x), cell in zip(columns, _cells(case, top), strict=True):
+        for (_, x), cell in zip(columns, _cells(case, top, shown), strict=True):
             ax.imshow(cell, extent=(x, x + 1, up + aspect, up), interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, width), ylim=(height, 0), yticks=[])
     starts: dict[str, list[float]] = {}

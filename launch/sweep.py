@@ -105,7 +105,7 @@ def shared_operator(job: Job, task: Mapping[str, Any], measured: bool) -> Operat
 def _cases(
     job: Job, task: Mapping[str, Any], shared: Operator | None, inputs: Inputs, done: set[int], measured: bool
 ) -> Iterator[Case]:
-    batches = unfinished(inputs.batches(job.batch), done)
+    batches = unfinished(inputs.batches(min(job.batch, inputs.count)), done)
     options: dict[str, Any] = dict(sigma=sigma_of(task), samples=job.samples, rows=job.rows)
 
     def operators(key: Key, indices: jax.Array, y: np.ndarray | None = None) -> tuple[Operator, int | None]:

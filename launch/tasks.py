@@ -176,7 +176,13 @@ def describe_task(task: Mapping[str, Any]) -> str:
     sigma = f"σ = {sigma_of(task):g}"
     if "sigma_range" in task:
         sigma += f" in [-1, 1], {sigma_of(task) / UNITS['[0, 1]']:g} in [0, 1]"
-    return ", ".join([name, *(f"{setting} {task[setting]}" for setting in order if setting in task), sigma])
+    return ", ".join([name, *(f"{setting} {_short(task[setting])}" for setting in order if setting in task), sigma])
+
+
+def _short(value: Any) -> str:
+    """A setting in a word: of a matrix, its shape."""
+    shape = np.shape(value) if isinstance(value, list | tuple) else ()
+    return " x ".join(map(str, shape)) if len(shape) > 1 else str(value)
 
 
 def _check(where: str, task: Mapping[str, Any], factory: Factory) -> None:

@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Gradient step in units of 1 / L, L = |J|^2 / sigma^2 at mid-grey.
     config.step = 1.0
     # Of Levenberg and Marquardt in each data step: relative slope, iterations of conjugate gradients, linearisations.
-    config.stop = (1e-2, 20, 5)
+    config.stop = (1e-2, 20, 3)
     # PSNR in dB from which a phase is retrieved, for the image or the same turned by 180 degrees.
     config.success = 22.0
     config.widths = (0.5, 2.0)  # of the blur's kernels, in pixels

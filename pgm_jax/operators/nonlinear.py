@@ -64,18 +64,15 @@ class SyntheticBlur(NonlinearOperator):
 
     def forward(self, x: jax.Array) -> jax.Array:
         """A(x), the image going on mirrored at the middle of its edge pixels."""
-        radius = self.kernels.shape[1] // 2
+        (height, width, _), side = self.image_shape, self.kernels.shape[1]
+        radius = side // 2
         light = jnp.pad(decode(x, self.gamma), ((radius, radius), (radius, radius), (0, 0)), mode="reflect")
-        # The channels are the batch of this convolution, and the kernels its channels.
-        blurred = jax.lax.conv_general_dilated(
-            light[..., None],
-            jnp.moveaxis(self.kernels, 0, 2)[:, :, None, :].astype(x.dtype),
-            window_strides=(1, 1),
-            padding="VALID",
-            dimension_numbers=("HWNC", "HWIO", "HWNC"),
-            precision=jax.lax.Precision.HIGHEST,
-        )
-        return encode(jnp.sum(self.weights[:, :, None, :] * blurred, axis=3), self.gamma)
+        # By frequencies: on a CPU the transposed convolution of so few channels is twenty times as slow.
+        shape = (height + 2 * radius, width + 2 * radius)
+        spectra = jnp.fft.rfft2(self.kernels, shape)[..., None] * jnp.fft.rfft2(light, axes=(0, 1))[None]
+        blurred = jnp.fft.irfft2(spectra, shape, axes=(1, 2))[:, side - 1 :, side - 1 :]
+        mixed = jnp.einsum("hwk,khwc->hwc", self.weights, blurred, precision=jax.lax.Precision.HIGHEST)
+        return encode(mixed, self.gamma)
 
 
 def synthetic_blur(

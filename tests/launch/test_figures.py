@@ -33,6 +33,15 @@ def test_a_sheet_has_a_row_for_each_image_and_its_scores():
     assert "hidden pixels" not in words(figure)
 
 
+def test_many_tasks_make_lines_of_three_with_one_sample():
+    blocks = [Block(f"task {i}", "σ = 0.05", [a_case(samples=2 - i % 2)]) for i in range(5)]
+    figure = figure_of(blocks)
+    assert [len(images) for images in panels(figure)] == [5] * 5
+    places = [tuple(figure.axes[i].get_position().p0.round(3)) for i in range(5)]
+    assert [x for x, _ in places[3:]] == [x for x, _ in places[:2]] and len({y for _, y in places}) == 2
+    assert all(f"task {i}" in words(figure) for i in range(5))
+
+
 def test_without_truth_there_is_no_truth():
     figure = figure_of([Block("Blur", "width 2", [a_case(truth=False, samples=1)])])
     assert len(panels(figure)[0]) == 4
