@@ -191,7 +191,7 @@ scores("leaking sensor, unknown noise", result)
 # %%
 light = jax.vmap(lens.forward)((truth + 1) / 2)
 counts = jax.random.poisson(jax.random.key(2), 30.0 * jnp.maximum(light, 0.0) + 1.0).astype(float)
-photons = Partial(PoissonLikelihood, gain=30.0, background=1.0)
+photons = Partial(PoissonLikelihood, gain=30.0, background=1.0, stop=operators.QUICK)
 result = restore(prior, lens, counts, jax.random.key(1), likelihood=photons, **settings)
 scores("counts", result)
 show(result, limits=(0.0, float(counts.max())), counts=counts)

@@ -143,7 +143,8 @@ def _scaled(picture: np.ndarray) -> np.ndarray:
 
 
 def rgb(image: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """A grey or coloured image in [-1, 1] as RGB."""
+    """An image in [-1, 1] as RGB; the magnitude of one with two channels, which are the parts of a complex image."""
+    image = np.hypot(*np.split(image, 2, axis=-1)) if image.shape[-1] == 2 else image
     return np.broadcast_to(to_uint8(image), (*image.shape[:2], 3))
 
 

@@ -32,7 +32,7 @@ from rich.console import Console
 
 from launch import options
 from launch.config import parse_flags
-from launch.figures import Block, coloured, save_figure, save_png, seen
+from launch.figures import Block, coloured, rgb, save_figure, save_png, seen
 from launch.inputs import BUNDLED, Inputs, image_inputs, measurement_inputs
 from launch.output import LABELS, Row, print_table, spoken, task_folder, write_arrays
 from launch.sweep import Job, sweep
@@ -98,7 +98,7 @@ def write_case(folder: Path, block: Block, arrays: Mapping[str, np.ndarray]) -> 
     write_arrays(folder / "arrays.npz", {**numbers, **arrays})
     pictures = truth | dict(mean=case.mean) | {f"sample_{i}": sample for i, sample in enumerate(case.samples)}
     for name, image in pictures.items():
-        save_png(folder / f"{name}.png", to_uint8(image))
+        save_png(folder / f"{name}.png", to_uint8(image) if image.shape[-1] in (1, 3) else rgb(image))
     save_png(folder / "measurement.png", seen(case.y))
     save_png(folder / "std.png", coloured(case.std, STD_TOP))
     save_figure(folder / "figure.png", [block], FIGURE_CELL)

@@ -156,7 +156,11 @@ def measurement_of(operator: Operator, axis: int | None) -> jax.ShapeDtypeStruct
 
 def observed_of(operator: Operator, axis: int | None) -> np.ndarray:
     """Which entries of measurements were measured, `[B, ...]` where each image has its own operator, or `[...]`."""
-    return np.asarray(operator.observed if axis is None else jax.vmap(lambda a: a.observed)(operator))
+
+    def seen(a: Any) -> jax.Array:
+        return jnp.broadcast_to(a.observed, a.measurement_shape)
+
+    return np.asarray(seen(operator) if axis is None else jax.vmap(seen)(operator))
 
 
 def arrays_of(operator: Operator) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Runs an experiment with a known answer, and says which of its claims hold.
+"""Runs an experiment, most with a known answer, and says which of its claims hold.
 
   one of configs/toys/, into out/toys/truncated_normal:
     python -m launch.toys --config=configs/toys/truncated_normal.py

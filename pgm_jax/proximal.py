@@ -86,7 +86,8 @@ def prior_first(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox
 def forward_backward(prior: Prior, likelihood: Potential, beta: Scalar = 1.0, max_step: Scalar | None = None) -> Prox:
     """A gradient step on the data, then the prior: `P(v) = Prox_g^lam(v - min(beta lam, h) grad f(v))`.
 
-    This is the splitting of PGM, stable only while the step is below 2 / L, L the Lipschitz constant of grad f.
+    With h infinite it is the splitting of PGM, stable only while the step is below 2 / L, L the Lipschitz constant of
+    grad f.
 
     Args:
         prior: g, by its prox.

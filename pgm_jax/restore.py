@@ -103,9 +103,11 @@ def restore(
         y: measurements `[B, ...]`, in the units of the images ([-1, 1]).
         key: root key; chain s of measurement i draws from `fold_in(fold_in(key, indices[i]), s)`.
         sigma: standard deviation of the noise of y, positive. If None it is estimated from y, one for all, with a
-            warning that says the number; see `pgm_jax.potentials.estimate_sigma`.
+            warning that says the number; see `pgm_jax.potentials.estimate_sigma`. Only for measurements that are
+            pictures: not for magnitudes of frequencies, say.
         likelihood: another noise than Gaussian: (operator, one measurement) -> f, for instance
-            `jax.tree_util.Partial(PoissonLikelihood, gain=100.0, background=1.0)`; sigma is of no account then.
+            `jax.tree_util.Partial(PoissonLikelihood, gain=100.0, background=1.0, stop=QUICK)`; sigma, step and stop
+            are of no account then.
         samples: number S of samples of each measurement, at least 1.
         rows: level grid; 100 rows of `default_rows` if None.
         split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first` for a linear
@@ -125,7 +127,7 @@ def restore(
     Raises:
         ValueError: if y does not fit the operator or holds NaNs, if sigma is not positive or cannot be estimated, if no
             sample is asked for, or if an explicit step lies beyond its limit 2 / L.
-        TypeError: if y is not of a floating type.
+        TypeError: if y is not of a floating type, or complex where the operator's measurements are not.
     """
     y = jnp.asarray(y)
     _check(operator, y, sigma, samples, operator_axis, quantiles)
@@ -174,8 +176,15 @@ def _restore(prior, operator, y, key, rows, indices, quantiles, likelihood, beta
 
 
 def _estimated(operator, y, operator_axis) -> Array:
+    if jnp.iscomplexobj(y) or y.ndim != 4 or y.shape[-1] != operator.image_shape[-1]:
+        raise ValueError(
+            f"sigma was not given, and measurements of the type {y.dtype} and shape {y.shape} are no images "
+            "(B, H, W, C), whose noise could be told from them: give sigma."
+        )
     observed = jax.vmap(lambda a, y: jnp.where(a.observed > 0, y, jnp.nan), (operator_axis, 0))(operator, y)
     sigma = estimate_sigma(observed)
+    if not float(sigma) > 0:
+        raise ValueError("sigma was not given, and its estimate is 0, as for clipped or rounded values: give sigma.")
     warnings.warn(
         f"sigma was not given; its estimate from the measurements is {float(sigma):.4g}, in their units.", stacklevel=3
     )
@@ -185,7 +194,9 @@ def _estimated(operator, y, operator_axis) -> Array:
 def _check_step(operator, rows, split, step, sigma, beta, operator_axis) -> None:
     """Refuse explicit steps that diverge; what they are is known for the splittings of `pgm_jax.proximal`."""
     if split in (parallel, explicit):
-        taken = beta * float(jnp.max(rows.pull * rows.lam * rows.weight / rows.mu))
+        # Of a row: x <- (keep - pull beta lam L / mu) x + ..., in the steepest direction and where the prior has a say.
+        steps = 2 * beta * rows.pull * rows.lam * rows.weight / (rows.mu * (1 + rows.keep))
+        taken = float(jnp.max(steps if split is parallel else steps * (1 + rows.keep) / 2))
         mend = "take rows with smaller steps, or a splitting with a prox of the data: data_first, prior_first"
     elif step is not None and split is forward_backward:
         taken, mend = float(step), ""
@@ -214,6 +225,8 @@ def _check(operator, y, sigma, samples, operator_axis, quantiles) -> None:
     try:
         measured = jax.eval_shape(forward, operator, x)
     except ValueError as error:
+        if operator_axis is None:
+            raise
         raise ValueError(
             f"The operator's arrays do not have a leading axis of {y.shape[0]}, one for each measurement, as "
             "operator_axis=0 says; stack one operator for each, or leave operator_axis out to share one."
@@ -227,6 +240,9 @@ def _check(operator, y, sigma, samples, operator_axis, quantiles) -> None:
     if not bool(jnp.all(jnp.isfinite(y))):
         raise ValueError(f"The measurements hold {int(jnp.sum(~jnp.isfinite(y)))} values that are NaN or infinite.")
     if jnp.iscomplexobj(y) != jnp.issubdtype(measured.dtype, jnp.complexfloating):
-        raise TypeError(f"The measurements are of the type {y.dtype}, and the operator measures {measured.dtype}.")
+        raise TypeError(
+            f"The measurements are of the type {y.dtype}, and the operator measures {measured.dtype}: give them "
+            "as such, or take the operator that made them."
+        )
     if sigma is not None and not float(sigma) > 0:
         raise ValueError(f"The noise level sigma is {float(sigma)}; it must be positive.")

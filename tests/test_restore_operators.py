@@ -99,10 +99,18 @@ def test_a_noise_level_that_is_not_known_is_estimated_and_said():
         restore(prior, operator, y, KEY, samples=1, rows=ROWS)
 
 
-def test_a_noise_level_that_cannot_be_told_is_asked_for():
-    operator = operators.stack(operators.gaussian_blur(SHAPE, 0.6))
-    with pytest.raises(ValueError, match="give sigma"):
-        restore(PRIOR, operator, operator.forward(TRUTH)[None], KEY, samples=1, rows=ROWS)
+@pytest.mark.parametrize(
+    ("operator", "words"),
+    [
+        (operators.stack(operators.gaussian_blur(SHAPE, 0.6)), r"\(1, 64\) are no images"),
+        (LINEAR["a complex spectrum"], "complex64.*are no images"),
+        (operators.hadamard_sensing(KEY, SHAPE, 32), r"\(1, 32, 1\) are no images"),
+        (operators.scale(1e-30, operators.gaussian_blur(SHAPE, 0.6)), "its estimate is 0"),
+    ],
+)
+def test_a_noise_level_that_cannot_be_told_is_asked_for(operator, words):
+    with pytest.raises(ValueError, match=words + ".*give sigma"):
+        restore(PRIOR, operator, 0 * operator.forward(TRUTH)[None], KEY, samples=1, rows=ROWS)
 
 
 def test_types_of_complex_measurements_must_agree():

@@ -31,11 +31,11 @@ def get_config() -> ml_collections.ConfigDict:
     # Weights of total variation for the mode and for samples.
     config.weights = ml_collections.ConfigDict(dict(mode=10.0, samples=25.0))
     # ADMM: steps and their lam.
-    config.admm = ml_collections.ConfigDict(dict(steps=50, lam=2e-3))
+    config.admm = ml_collections.ConfigDict(dict(steps=80, lam=2e-3))
     # Corrected PGM: samples, levels from lam_max to lam_min, corrector steps at each of them, and their rate.
     config.samples = 4
     config.pgm = ml_collections.ConfigDict(dict(lam_max=2e-3, lam_min=2e-5, steps=(6, 6, 8, 12), rate=1.0))
     # Iterations of conjugate gradients and of the prox of total variation in each step, for ADMM and for PGM.
-    config.solves = ml_collections.ConfigDict(dict(mode=8, samples=5))
+    config.solves = ml_collections.ConfigDict(dict(mode=4, samples=5))
     config.prox_iterations = ml_collections.ConfigDict(dict(mode=15, samples=12))
     return config

@@ -80,7 +80,7 @@ def attenuations(config: ConfigDict) -> Array:
     try:
         with np.load(config.data) as file:
             volume = file["hu"]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
         raise ValueError(f"{config.data} is no file of numpy with an array `hu`: {error}") from error
     if volume.ndim != 3:
         raise ValueError(f"`hu` of {config.data} has shape {volume.shape}; it must be (slices, H, W).")

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.tree_util import Partial
 
 from pgm_jax.operators.base import LinearOperator, NonlinearOperator, check_image_shape
@@ -74,12 +75,18 @@ def compose(
 ) -> Composition | NonlinearComposition:
     """First A, then B: y = B(A(x)), linear where both are.
 
-    outer: B, of images of A's measurement_shape. inner: A. Raises ValueError where they do not fit.
+    outer: B, of images of A's measurement_shape. inner: A, of real measurements.
+    Raises ValueError where they do not fit.
     """
     if inner.measurement_shape != tuple(outer.image_shape):
         raise ValueError(
             f"the inner operator measures {inner.measurement_shape} and the outer one takes images of shape "
             f"{tuple(outer.image_shape)}: build the outer one for images of the inner one's measurement_shape"
+        )
+    if jnp.issubdtype(inner._measurement(jnp.result_type(float)).dtype, jnp.complexfloating):
+        raise ValueError(
+            "the inner operator measures complex numbers, and operators take real images: put the complex one outside, "
+            "or write both as one function for from_function"
         )
     kind: Any = Composition if _linear(outer, inner) else NonlinearComposition
     return kind(outer, inner, inner.image_shape)
@@ -268,7 +275,9 @@ def from_function(
 
     function: f, (H, W, C) -> an array of floats, real or complex. Arrays of numbers that you want to sweep without
     compiling anew, or to `vmap` over, go in by `jax.tree_util.Partial(f, numbers)`.
-    image_shape: (H, W, C). linear: whether f is linear; by default it is tried out on two random images.
+    On accelerators products of matrices in f want `precision=jax.lax.Precision.HIGHEST`, or A^T is not the adjoint.
+    image_shape: (H, W, C). linear: whether f is linear; by default it is tried out on two random images, and under
+    `vmap` or `jit`, where there are no numbers to try, it is whether jax can transpose f.
     Raises ValueError where `linear` is true and f is not, or f does not take such an image; TypeError where f does not
     return one array of floats.
     """
@@ -295,8 +304,12 @@ def _breach(function: Callable[[jax.Array], jax.Array], image_shape: Shape) -> s
         jax.eval_shape(jax.linear_transpose(function, image), jax.eval_shape(function, image))
     except (NotImplementedError, TypeError, AssertionError, ValueError) as error:
         return f"jax cannot transpose it ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(function)):
+        return None  # there are no numbers to try it on
     a, b = (jax.random.normal(jax.random.key(i), image_shape) for i in range(2))
-    left, right = function(2 * a - 3 * b), 2 * function(a) - 3 * function(b)
+    # Accelerators round the factors of products to fewer bits unless told otherwise.
+    with jax.default_matmul_precision("highest"):
+        left, right = function(2 * a - 3 * b), 2 * function(a) - 3 * function(b)
     error, size = (float(jnp.linalg.norm(jnp.ravel(z))) for z in (left - right, right))
     tolerance = 1e3 * float(jnp.finfo(a.dtype).eps)
     # The size of the parts, since the sum of what an affine map adds may vanish.

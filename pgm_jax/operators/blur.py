@@ -126,7 +126,8 @@ class ReflectingBlur(LinearOperator):
         # Smaller floors mostly take more iterations: where K is weak, the diagonal says little of A^T A.
         power = jnp.maximum(power, 0.1 * jnp.max(power))
         coefficients = jax.scipy.fft.dctn(r, axes=(0, 1), norm="ortho") / (power + rho)[..., None]
-        return jax.scipy.fft.idctn(coefficients, axes=(0, 1), norm="ortho")
+        # At rho = 0 only plain iterations end at the nearest of all consistent images.
+        return jnp.where(rho > 0, jax.scipy.fft.idctn(coefficients, axes=(0, 1), norm="ortho"), r)
 
 
 def circular_blur(image_shape: Shape, kernel: ArrayLike) -> CircularBlur:

@@ -9,7 +9,7 @@ present image s, A(x) = A(s) + J (x - s), and D is replaced by its second-order 
 
 m >= 0 falls after a step that lowers the objective, and rises, without a step, after one that would not. Both systems
 are for the step from v (or c), not from the first guess: it lies in the range of the adjoint, so that what A does not
-see is that of v exactly, however small rho is and wherever the iterations stop.
+see is that of v, however small rho is and wherever the iterations stop; exactly, or with a preconditioner nearly.
 """
 
 from collections.abc import Callable
@@ -82,24 +82,24 @@ def conjugate_gradients(
         bound = tolerance**2 * size
 
         def unfinished(state: _Iterate) -> jax.Array:
-            return (squares(state.r) > bound) & (state.count < stop.iterations)
+            return (squares(state.r) > bound) & (state.count < stop.iterations) & state.curved
 
         def iterate(state: _Iterate) -> _Iterate:
             image = matrix(state.p)
             curvature = jnp.vdot(state.p, image)
             alpha = state.rz / jnp.where(curvature > 0, curvature, 1)
-            # A direction without curvature, or rounded to one below 0, has nothing to offer.
+            # A direction without curvature, or rounded to one below 0, has nothing to offer: it ends there.
             alpha = jnp.where(curvature > 0, alpha, 0)
             x, r = state.x + alpha * state.p, state.r - alpha * image
             z = precondition(r)
             rz = jnp.vdot(r, z)
             p = z + rz / jnp.where(state.rz > 0, state.rz, 1) * state.p
-            return _Iterate(x, r, p, rz, state.count + 1)
+            return _Iterate(x, r, p, rz, state.count + 1, curvature > 0)
 
         x = jnp.zeros_like(b) if start is None else start
         r = b if start is None else b - matrix(start)
         z = precondition(r)
-        first = _Iterate(x, r, z, jnp.vdot(r, z), jnp.zeros((), jnp.int32))
+        first = _Iterate(x, r, z, jnp.vdot(r, z), jnp.zeros((), jnp.int32), jnp.asarray(True))
         last = jax.lax.while_loop(unfinished, iterate, first)
         # The recursion for r drifts away from what it stands for.
         left = squares(b - matrix(last.x)) / jnp.where(size > 0, size, 1)
@@ -114,6 +114,7 @@ class _Iterate(NamedTuple):
     p: jax.Array
     rz: jax.Array
     count: jax.Array
+    curved: jax.Array
 
 
 def levenberg_marquardt(
@@ -174,7 +175,7 @@ def levenberg_marquardt(
     def solve_tangent(hessian: Callable, b: jax.Array) -> jax.Array:
         return conjugate_gradients(hessian, b, stop=Stop(stop.tolerance, stop.iterations))[0]
 
-    # Gradients are those of the stationary point, whatever way led to it.
+    # Gradients are those of the stationary point, whatever way led to it, where the Hessian is positive.
     x, (residual, iterations) = jax.lax.custom_root(slope_at, start, solve, solve_tangent, has_aux=True)
     return x, SolveInfo(residual, iterations.astype(jnp.int32))
 

@@ -20,7 +20,7 @@ class GaussianLikelihood:
 
     Attributes:
         operator: A, linear or not.
-        y: measurement; entries that A does not observe are ignored.
+        y: measurement, finite; the values of entries that A does not observe are ignored.
         sigma: standard deviation of the noise, in the units of y, positive.
         max_step: cap of explicit gradient steps; `1 / L` by default, `L = |A|^2 / sigma^2`. State it where it is known:
             without a closed form |A| takes a power iteration each time.
@@ -77,7 +77,7 @@ class GaussianLikelihood:
             v: image.
             lam: step of the prox, positive.
         """
-        return self.operator.solve_with_info(v, self.y, self.sigma**2 / lam, stop=self.stop)  # type: ignore[attr-defined]
+        return self.operator.solve_with_info(v, self.y, self.sigma**2 / lam, stop=self.stop)
 
     @property
     def step_limit(self) -> Scalar:
@@ -95,7 +95,7 @@ class PoissonLikelihood:
 
     Attributes:
         operator: A.
-        y: counts, at least 0, floats; entries that A does not observe are ignored.
+        y: counts, at least 0, floats; the values of entries that A does not observe are ignored.
         gain: expected counts of an intensity of 1, positive.
         background: b, expected counts of the dark, positive.
         stop: when the data step ends.

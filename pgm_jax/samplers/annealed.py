@@ -28,11 +28,13 @@ StepRule = Callable[[Array], Array]
 def joint_langevin(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Sampler:
     """The joint form: the gradient step on the data is taken inside the prox of the prior.
 
-    Formula: `F = Prox_g^lam(u - beta lam grad f(u)) / lam`; run it on `annealed(...)`.
+    Formula: `F = Prox_g^lam(u - min(beta lam, h) grad f(u)) / lam`, h as in `forward_backward`; run it on
+    `annealed(...)`.
 
     Args:
         prior: g, by its prox.
-        likelihood: f, by its gradient; stable while `beta lam L < 2`, L the Lipschitz constant of grad f.
+        likelihood: f, by its gradient; without a cap h stable while `beta lam L < 2`, L the Lipschitz constant of
+            grad f.
         beta: inverse temperature of the likelihood.
     """
     return pgm(prior, likelihood, forward_backward, beta)

@@ -18,6 +18,11 @@ REFUSED = {
         ValueError,
         r"measures \(3, 4, 3\).*\(6, 8, 3\).*measurement_shape",
     ),
+    "an image of complex numbers": (
+        lambda: operators.compose(HALF, operators.fourier_sampling(SHAPE, np.ones(SHAPE[:2]))),
+        ValueError,
+        "complex numbers.*put the complex one outside",
+    ),
     "nothing to stack": (lambda: operators.stack(), ValueError, "at least one"),
     "images of two shapes": (
         lambda: operators.stack(HALF, operators.average_downsampling((4, 4, 1), 2)),
@@ -66,6 +71,15 @@ def test_refused(case):
 def test_functions_are_tried_out(function, linear):
     operator = operators.from_function(function, SHAPE)
     assert isinstance(operator, LinearOperator if linear else NonlinearOperator)
+
+
+def test_functions_of_traced_numbers_are_linear_where_jax_can_transpose_them():
+    def measured(gain):
+        operator = operators.from_function(Partial(jnp.multiply, gain), SHAPE)
+        assert isinstance(operator, LinearOperator)
+        return operator.adjoint(operator.forward(jnp.ones(SHAPE)))
+
+    np.testing.assert_allclose(jax.vmap(measured)(jnp.array([1.0, 2.0]))[:, 0, 0, 0], [1, 4])
 
 
 def test_a_linear_function_can_be_said_to_be_nonlinear():

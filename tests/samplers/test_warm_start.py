@@ -26,9 +26,19 @@ def test_two_iterations_a_row_reach_what_all_would():
     np.testing.assert_allclose(jax.jit(objective_after)(few), jax.jit(objective_after)(EXACT), rtol=1e-4)
 
 
+def test_a_loose_tolerance_leaves_nothing_of_what_is_not_seen():
+    """The step starts in the range of the adjoint: what A does not see takes the steps of exact data steps."""
+    few = dataclasses.replace(EXACT, stop=Stop(1e-2, 8))
+    np.testing.assert_allclose(jax.jit(objective_after)(few), jax.jit(objective_after)(EXACT), rtol=2e-3)
+
+
 def test_started_at_the_answer_nothing_is_left_to_do():
     v, lam = jnp.zeros(TRUTH.shape), 0.01
     answer = EXACT.prox(v, lam)
     none = dataclasses.replace(EXACT, stop=Stop(iterations=0))
     np.testing.assert_array_equal(none.prox_from(v, lam, answer), answer)
     np.testing.assert_array_equal(none.prox(v, lam), v)
+    for likelihood, residual in ((EXACT, 0.0), (none, 1.0)):
+        x, info = likelihood.prox_with_info(v, lam)
+        np.testing.assert_array_equal(x, likelihood.prox(v, lam))
+        np.testing.assert_allclose(info.residual, residual, atol=1e-5)
