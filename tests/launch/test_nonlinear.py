@@ -14,7 +14,7 @@ TOY = ConfigDict(
         chains=2,
         calls=20,
         sigma=0.05,
-        step=1.0,
+        tuned={task: {"integrator alone": 2.0, "corrected": 2.0} for task in ("nonlinear blur", "phase retrieval")},
         stop=(1e-2, 3, 1),
         success=22.0,
         widths=(0.5, 0.8),
@@ -27,10 +27,10 @@ def test_both_data_steps_of_both_samplers_are_told_apart():
     findings = nonlinear.run(TOY, jax.random.key(0))
     blur, phases = findings.tables
     assert [row[:2] for row in blur.rows] == [row[:2] for row in phases.rows]
-    assert len({row[:2] for row in blur.rows}) == 4
+    assert len({row[:2] for row in blur.rows}) == 6
     numbers = [value for table in findings.tables for row in table.rows for value in jax.tree.leaves(row[2:])]
     assert np.all(np.isfinite(numbers))
-    assert [claim.text.split(",")[0] for claim in findings.claims] == ["nonlinear blur"] * 2 + ["phase retrieval"]
+    assert [claim.text.split(",")[0] for claim in findings.claims] == ["nonlinear blur"] * 4 + ["phase retrieval"]
     assert findings.figures["nonlinear"].axes[0].get_title() == "truth"
 
 
