@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/fashion_mnist.py
+FOLDERS := $(sort $(dir $(wildcard tests/*/test_*.py)))
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 DEMO ?= $(BIN)/python -m launch.restore --config=$(CONFIG) --demo
 TRAIN ?= $(BIN)/python -m launch.train --config=$(CONFIG)
@@ -15,7 +17,7 @@ $(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e 
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train test lint types constraints wheel clean
+.PHONY: help demo train test lint types constraints wheel clean top-level-tests $(FOLDERS)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,10 +28,16 @@ demo: $(VENV)/library.stamp  ## restore images with the prior that the package s
 train: $(VENV)/library.stamp  ## train a prior (CONFIG=configs/...)
 	$(TRAIN)
 
-# A process for each folder of tests, since one cannot hold the compiled programs of all.
+# A process for each folder of tests, since one cannot hold the compiled programs of all; as many at once as JOBS. What
+# each prints comes when it ends, where make is new enough to know how.
 test: lint types  ## ruff, pyright and pytest
-	$(foreach part,$(sort $(dir $(wildcard tests/*/test_*.py))),$(BIN)/python -m pytest $(part) &&) \
-		$(BIN)/python -m pytest $(wildcard tests/test_*.py)
+	GNUMAKEFLAGS=--output-sync=target $(MAKE) --no-print-directory --jobs=$(JOBS) $(FOLDERS) top-level-tests
+
+$(FOLDERS):
+	$(BIN)/python -m pytest $@
+
+top-level-tests:
+	$(BIN)/python -m pytest $(wildcard tests/test_*.py)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
