@@ -1,9 +1,11 @@
 """The flags --config and --data_dir of every door, and the errors, the user's to mend, that end it in one line."""
 
 import contextlib
+import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -23,6 +25,19 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
         if isinstance(cause, KeyError):  # how ml_collections speaks of a field that is not there
             words = "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
         sys.exit(f"launch.{Path(sys.argv[0]).stem}: {words}")
+
+
+def known(name: Any, names: Iterable[str], what: str, more: str = "") -> None:
+    """Refuse a name that is not among `names`, and point at the nearest one; `more`: what else is to be said.
+
+    Raises:
+        ValueError: if it is unknown.
+    """
+    names = list(names)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? Known" if near else "known"
+        raise ValueError(f"Unknown {what} {name!r}; {hint} are {', '.join(names)}{more and '; ' + more}.")
 
 
 def define_config(purpose: str) -> flags.FlagHolder:

@@ -8,13 +8,12 @@ A factory whose first argument is `key` draws. What a factory calls `sigma` is `
 always the noise. An argument that is an array may be the path of an .npy file.
 """
 
-import difflib
 import functools
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from launch import measurements
+from launch.config import known
 from pgm_jax import operators
 from pgm_jax.types import Key, Operator, Shape
 
@@ -76,19 +76,6 @@ def find_factory(name: str, what: str = "operator") -> Factory:
     named = _named()
     known(name, named, what, "your own is module:function")
     return _factory(named[name])
-
-
-def known(name: Any, names: Iterable[str], what: str, more: str = "") -> None:
-    """Refuse a name that is not among `names`, and point at the nearest one; `more`: what else is to be said.
-
-    Raises:
-        ValueError: if it is unknown.
-    """
-    names = list(names)
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? Known" if near else "known"
-        raise ValueError(f"Unknown {what} {name!r}; {hint} are {', '.join(names)}{more and '; ' + more}.")
 
 
 @functools.cache

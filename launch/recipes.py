@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from launch.factories import known
+from launch.config import known
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "tasks"
 

@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from launch.factories import Factory, factory_names, find_factory, known
+from launch.config import known
+from launch.factories import Factory, factory_names, find_factory
 from launch.recipes import recipe_names, recipe_shape, recipe_task
 from pgm_jax import operators
 from pgm_jax.types import Key, Operator, Shape

@@ -11,7 +11,6 @@ OUTPUT/ gets the figures as PNG, the tables as tables.md and one CSV each, metri
 config.json (resolved settings, versions, seed). A claim that fails is printed with a cross; the exit status stays 0.
 """
 
-import difflib
 import importlib
 import json
 import re
@@ -26,7 +25,7 @@ from ml_collections import config_flags
 from rich.console import Console
 from rich.text import Text
 
-from launch.config import one_line_errors, parse_flags
+from launch.config import known, one_line_errors, parse_flags
 from launch.experiments.findings import Findings, comma_separated, markdown, printable, written
 from launch.output import run_record
 
@@ -44,11 +43,6 @@ EXPERIMENTS = (
 WIDTH = 130  # of what is printed into a file
 
 
-def known() -> str:
-    """The names of all experiments, for the end of an error."""
-    return f"known are {', '.join(EXPERIMENTS)}."
-
-
 def chosen(config: ml_collections.ConfigDict) -> str:
     """The name of the experiment of a configuration.
 
@@ -57,11 +51,9 @@ def chosen(config: ml_collections.ConfigDict) -> str:
     """
     name = config.get("experiment")
     if name is None:
-        raise ValueError(f"the configuration has no `experiment`; {known()}")
-    if name not in EXPERIMENTS:
-        near = difflib.get_close_matches(str(name), EXPERIMENTS, 1)
-        raise ValueError(f"Unknown experiment {name!r}; " + (f"did you mean {near[0]!r}? " if near else "") + known())
-    return name
+        raise ValueError(f"the configuration has no `experiment`; known are {', '.join(EXPERIMENTS)}.")
+    known(name, EXPERIMENTS, "experiment")
+    return str(name)
 
 
 def open_folder(folder: Path, *, overwrite: bool) -> None:
@@ -123,7 +115,7 @@ def conduct(config: ml_collections.ConfigDict | None, folder: Path | None, seed:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     with one_line_errors(ValueError, TypeError, OSError):
         if config is None:
-            raise ValueError(f"give --config=configs/toys/NAME.py; {known()}")
+            raise ValueError(f"give --config=configs/toys/NAME.py; known are {', '.join(EXPERIMENTS)}.")
         name = chosen(config)
         folder = folder or Path("out/toys") / name
         open_folder(folder, overwrite=overwrite)

@@ -195,8 +195,8 @@ def _check_step(operator, rows, split, step, sigma, beta, operator_axis) -> None
     """Refuse explicit steps that diverge; what they are is known for the splittings of `pgm_jax.proximal`."""
     if split in (parallel, explicit):
         # Of a row: x <- (keep - pull beta lam L / mu) x + ..., in the steepest direction and where the prior has a say.
-        steps = 2 * beta * rows.pull * rows.lam * rows.weight / (rows.mu * (1 + rows.keep))
-        taken = float(jnp.max(steps if split is parallel else steps * (1 + rows.keep) / 2))
+        steps = beta * rows.pull * rows.lam * rows.weight / rows.mu
+        taken = float(jnp.max(2 * steps / (1 + rows.keep) if split is parallel else steps))
         mend = "take rows with smaller steps, or a splitting with a prox of the data: data_first, prior_first"
     elif step is not None and split is forward_backward:
         taken, mend = float(step), ""

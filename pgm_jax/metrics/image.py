@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
+from pgm_jax.operators.solvers import squares
 from pgm_jax.types import Image, Operator, Scalar
 
 
@@ -50,7 +51,7 @@ def data_misfit(operator: Operator, x: Image, y: Inexact[Array, "..."], sigma: S
     """
     residual = operator.observed * (y - operator.forward(x))
     count = jnp.sum(jnp.broadcast_to(operator.observed, y.shape)) * (2 if jnp.iscomplexobj(y) else 1)
-    return jnp.sqrt(jnp.sum(jnp.abs(residual) ** 2) / count) / sigma
+    return jnp.sqrt(squares(residual) / count) / sigma
 
 
 def _compare(metric: Callable, estimate: jax.Array, truth: jax.Array) -> jax.Array:

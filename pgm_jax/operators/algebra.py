@@ -184,12 +184,6 @@ class _Scaled:
         """That of A at (v, y / c, rho / c^2)."""
         return self.operator.solve_with_info(v, y / self.factor, rho / self.factor**2, start, stop)
 
-    def solve(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
-    ) -> jax.Array:
-        """That of A at (v, y / c, rho / c^2)."""
-        return self.operator.solve(v, y / self.factor, rho / self.factor**2, start, stop)
-
     def norm(self) -> jax.Array:
         """|c| |A|."""
         return jnp.abs(self.factor) * self.operator.norm()

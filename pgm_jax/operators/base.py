@@ -26,7 +26,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
-from pgm_jax.operators.solvers import ACCURATE, SolveInfo, Stop, conjugate_gradients, levenberg_marquardt, squares
+from pgm_jax.operators.solvers import (
+    ACCURATE,
+    SolveInfo,
+    Stop,
+    conjugate_gradients,
+    levenberg_marquardt,
+    squared_error,
+    squares,
+)
 from pgm_jax.types import Image, Key, Operator, Scalar, Shape
 
 POWER_ITERATIONS = 100
@@ -88,9 +96,13 @@ class LinearOperator(_Measurement):
         """A x, and the derivative there: the operator itself."""
         return self.forward(x), self
 
-    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
-        """An approximation of (A^T A + rho)^{-1} r, symmetric and positive, that speeds `solve` up; by default r."""
+    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """About (A^T A + rho)^{-1} r for rho > 0, symmetric and positive, to speed `solve` up; by default r."""
         return r
+
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """`approximate_inverse`; r at rho = 0, where only plain iterations end at the nearest consistent image."""
+        return jnp.where(rho > 0, self.approximate_inverse(r, rho), r)
 
     def solve(
         self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
@@ -183,7 +195,7 @@ class NonlinearOperator(_Measurement):
 
         v, y, rho, start, stop: as for `solve`.
         """
-        return levenberg_marquardt(self, y, v, rho, v if start is None else start, stop)
+        return levenberg_marquardt(self, squared_error(y), v, rho, v if start is None else start, stop)
 
     def norm(self) -> jax.Array:
         """max |J(0) d| / |d|, the steepness at the mid-grey image x = 0; elsewhere A may be steeper."""

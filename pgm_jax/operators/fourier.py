@@ -82,10 +82,10 @@ class FourierSampling(ClosedForm):
         unit = jnp.where(gains > 0, self.mask / jnp.where(gains > 0, gains, 1.0), 1.0)
         return SVD(
             jnp.broadcast_to(gains, self.image_shape),
-            hartley,
-            hartley,
-            lambda y: hartley(centred_ifft(unit * y).real),
-            lambda c: unit * centred_fft(hartley(c)),
+            centred_hartley,
+            centred_hartley,
+            lambda y: centred_hartley(centred_ifft(unit * y).real),
+            lambda c: unit * centred_fft(centred_hartley(c)),
         )
 
 
@@ -160,8 +160,8 @@ class MRI(LinearOperator):
         """A^T r = Re sum_k conj(s_k) F^H M r_k."""
         return jnp.sum(jnp.conj(self.coils)[..., None] * centred_ifft(self.mask[None] * r, (1, 2)), axis=0).real
 
-    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
-        """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density; r at rho = 0."""
+    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density."""
         return centred_ifft(centred_fft(r) / _stiffness(self.density, rho)).real
 
 
@@ -192,8 +192,8 @@ class ComplexMRI(LinearOperator):
         """A^T r = sum_k conj(s_k) F^H M r_k."""
         return as_channels(jnp.sum(jnp.conj(self.coils) * centred_ifft(self.mask[None] * r, (1, 2)), axis=0))
 
-    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
-        """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density; r at rho = 0."""
+    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+        """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density."""
         return as_channels(centred_ifft(centred_fft(as_complex(r)) / _stiffness(self.density, rho)))
 
 
@@ -305,7 +305,7 @@ def _modulation(x: jax.Array, axes: tuple[int, int]) -> tuple[jax.Array, jax.Arr
     return jnp.asarray(phase, dtype), jnp.asarray(phase[centre], dtype)
 
 
-def hartley(x: jax.Array) -> jax.Array:
+def centred_hartley(x: jax.Array) -> jax.Array:
     """Re F x - Im F x, a real orthonormal transform that is its own inverse, diagonal where gains are even in k.
 
     x: (H, W, C), real.
@@ -349,9 +349,8 @@ def _fourier_diagonal(mask: jax.Array, coils: jax.Array) -> jax.Array:
 
 
 def _stiffness(density: jax.Array, rho: Scalar) -> jax.Array:
-    # A small rho would make much of what rounding leaves where nothing is sampled. At rho = 0 any preconditioner but
-    # the identity would change which of the consistent images is found.
-    return jnp.where(rho > 0, density + jnp.maximum(rho, FLOOR * jnp.max(density)), 1.0)
+    # A small rho would make much of what rounding leaves where nothing is sampled.
+    return density + jnp.maximum(rho, FLOOR * jnp.max(density))
 
 
 def _complex_image(image_shape: Shape) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from pgm_jax.operators.base import NonlinearOperator, check_image_shape
+from pgm_jax.operators.blur import ReflectingBlur
 from pgm_jax.types import Key, Scalar, Shape
 
 # The offset of the standard for colour on screens, IEC 61966-2-1 (sRGB).
@@ -64,13 +65,8 @@ class SyntheticBlur(NonlinearOperator):
 
     def forward(self, x: jax.Array) -> jax.Array:
         """A(x), the image going on mirrored at the middle of its edge pixels."""
-        (height, width, _), side = self.image_shape, self.kernels.shape[1]
-        radius = side // 2
-        light = jnp.pad(decode(x, self.gamma), ((radius, radius), (radius, radius), (0, 0)), mode="reflect")
-        # By frequencies: on a CPU the transposed convolution of so few channels is twenty times as slow.
-        shape = (height + 2 * radius, width + 2 * radius)
-        spectra = jnp.fft.rfft2(self.kernels, shape)[..., None] * jnp.fft.rfft2(light, axes=(0, 1))[None]
-        blurred = jnp.fft.irfft2(spectra, shape, axes=(1, 2))[:, side - 1 :, side - 1 :]
+        light = decode(x, self.gamma)
+        blurred = jax.vmap(lambda kernel: ReflectingBlur(kernel, self.image_shape).forward(light))(self.kernels)
         mixed = jnp.einsum("hwk,khwc->hwc", self.weights, blurred, precision=jax.lax.Precision.HIGHEST)
         return encode(mixed, self.gamma)
 

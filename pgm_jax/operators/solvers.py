@@ -118,22 +118,24 @@ class _Iterate(NamedTuple):
 
 
 def levenberg_marquardt(
-    operator: Any, y: jax.Array, v: jax.Array, rho: Scalar, start: jax.Array, stop: Stop, misfit: Misfit | None = None
+    operator: Any, misfit: Misfit, v: jax.Array, rho: Scalar, start: jax.Array, stop: Stop
 ) -> tuple[jax.Array, SolveInfo]:
     """A stationary point of D(A(x)) + rho/2 |x - v|^2, see the head of this file.
 
-    operator: A, by its `linearize` and `forward`. y: measurement. v: image. rho: at least 0. start: first image.
-    stop: tolerance of the slope, relative to that at v; most iterations and rounds. misfit: D; 1/2 |z - y|^2 if None.
+    operator: A, by its `linearize`. misfit: D. v: image. rho: at least 0. start: first image.
+    stop: tolerance of the slope, relative to that at v; most iterations and rounds.
     """
-    misfit = squared_error(y) if misfit is None else misfit
     tolerance = jnp.maximum(stop.tolerance, 10 * jnp.finfo(v.dtype).eps)
 
     def value(x: jax.Array, z: jax.Array) -> jax.Array:
         return misfit.value(z) + 0.5 * rho * squares(x - v)
 
-    def slope_at(x: jax.Array) -> jax.Array:
+    def value_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         z, derivative = operator.linearize(x)
-        return derivative.adjoint(misfit.slope(z)) + rho * (x - v)
+        return value(x, z), derivative.adjoint(misfit.slope(z)) + rho * (x - v)
+
+    def slope_at(x: jax.Array) -> jax.Array:
+        return value_and_slope(x)[1]
 
     scale = jnp.sqrt(squares(slope_at(v)))
     scale = jnp.where(scale > 0, scale, 1)
@@ -157,10 +159,10 @@ def levenberg_marquardt(
         step, info = conjugate_gradients(model, -derivative.adjoint(pull), stop=Stop(inner, stop.iterations))
         x = centre + step
         # Near the end values are equal to all digits: a step that does not raise them is good.
-        new, old = value(x, operator.forward(x)), value(state.x, z)
+        (new, slope), old = value_and_slope(x), value(state.x, z)
         better = new <= old + 10 * jnp.finfo(v.dtype).eps * jnp.abs(old)
         x = jnp.where(better, x, state.x)
-        left = jnp.sqrt(squares(slope_at(x))) / scale
+        left = jnp.where(better, jnp.sqrt(squares(slope)) / scale, state.residual)
         raised = jnp.maximum(4 * state.damping, 1e-2 * mean_curvature(derivative, weights, v))
         damping = jnp.where(better, state.damping / 4, raised)
         return _Round(x, damping, left, state.iterations + info.iterations, state.round + 1)

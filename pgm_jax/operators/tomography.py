@@ -116,19 +116,17 @@ class Radon(LinearOperator):
         start = jnp.zeros(self.image_shape, jnp.result_type(r, self.angles))
         return jax.lax.scan(back_project, start, (self._rays(), beside))[0]
 
-    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
+    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
         """F^-1 [ F r / (g + rho) ] on an image with as many zeros beside it, see the module's docstring.
 
-        At rho = 0 it is r: of all consistent images, only plain iterations end at the nearest. Angles over less than
-        180 degrees gain little by it.
+        Angles over less than 180 degrees gain little by it.
         """
         height, width, _ = self.image_shape
         frequency = jnp.hypot(jnp.fft.fftfreq(2 * height)[:, None], jnp.fft.rfftfreq(2 * width)[None, :])
         lowest = 1 / (math.pi * max(height, width))
         gain = self.angles.shape[0] / (math.pi * jnp.maximum(frequency, lowest)) + rho
         spectrum = jnp.fft.rfft2(r, (2 * height, 2 * width), axes=(0, 1)) / gain[..., None]
-        filtered = jnp.fft.irfft2(spectrum, (2 * height, 2 * width), axes=(0, 1))[:height, :width]
-        return jnp.where(rho > 0, filtered, r)
+        return jnp.fft.irfft2(spectrum, (2 * height, 2 * width), axes=(0, 1))[:height, :width]
 
     @property
     def _bits(self) -> int:

@@ -141,7 +141,7 @@ class PoissonLikelihood:
             lam: step of the prox, positive.
         """
         u = 0.5 * (v + 1)
-        u, info = levenberg_marquardt(self.operator, self.y, u, 4.0 / lam, u, self.stop, self._misfit())
+        u, info = levenberg_marquardt(self.operator, self._misfit(), u, 4.0 / lam, u, self.stop)
         return 2 * u - 1, info
 
     def _misfit(self) -> Misfit:

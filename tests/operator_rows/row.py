@@ -1,5 +1,6 @@
 """What a row of the operators' law table says, and the numbers that rows are built of."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -31,6 +32,40 @@ def channel_by_channel(plane):
 def normal(*shape, seed=0):
     """Standard normal numbers in the floating type of the moment."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), float)
+
+
+@functools.cache
+def two_of_a_kind(row, x64=True):
+    """Two operators of a row, from two keys."""
+    with jax.enable_x64(x64):
+        return tuple(row.build(key) for key in jax.random.split(jax.random.key(1)))
+
+
+def one_trace_for_two(row):
+    """A law of both tables: operators of one kind share a program."""
+    pair = two_of_a_kind(row)
+    x = normal(*pair[0].image_shape)
+    traces = 0
+
+    @jax.jit
+    def counted(operator, x):
+        nonlocal traces
+        traces += 1
+        return operator.forward(x)
+
+    for operator in pair:
+        actual, expected = np.asarray(counted(operator, x)), np.asarray(operator.forward(x))
+        assert actual.shape == expected.shape
+        assert np.linalg.norm(actual - expected) <= 1e-10 * np.linalg.norm(expected)
+    assert traces == 1
+
+
+def drawn_from_its_key_alone(row):
+    """A law of both tables: the same key makes the same operator, whatever the global seed."""
+    operator, _ = two_of_a_kind(row)
+    np.random.seed(5)  # noqa: NPY002 - a global seed is of no account
+    again = row.build(jax.random.split(jax.random.key(1))[0])
+    jax.tree.map(np.testing.assert_array_equal, operator, again)
 
 
 @jax.jit

@@ -1,23 +1,15 @@
 """Every nonlinear operator obeys every law: rows from `operator_rows`, in float64 where nothing else is said."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import operator_rows
 import pytest
-from operator_rows.row import normal, splittings
+from operator_rows.row import drawn_from_its_key_alone, normal, one_trace_for_two, splittings, two_of_a_kind
 
 from pgm_jax.operators import Stop
 
 ROWS = {name: row for family in operator_rows.FAMILIES for name, row in getattr(family, "NONLINEAR", {}).items()}
-
-
-@functools.cache
-def two_of_a_kind(row, x64=True):
-    with jax.enable_x64(x64):
-        return tuple(row.build(key) for key in jax.random.split(jax.random.key(1)))
 
 
 def picture(operator, seed=0):
@@ -101,32 +93,11 @@ def finite_far_outside(row):
     assert all(np.isfinite(a).all() for a in derivatives(operator, flat, x, jnp.ones_like(y)))
 
 
-def one_trace_for_two(row):
-    traces = 0
-
-    @jax.jit
-    def counted(operator, x):
-        nonlocal traces
-        traces += 1
-        return operator.forward(x)
-
-    for operator in two_of_a_kind(row):
-        counted(operator, picture(operator))
-    assert traces == 1
-
-
 def every_splitting_takes_it(row):
     operator, _ = two_of_a_kind(row)
     x = picture(operator)
     for point in splittings(operator, x, operator.forward(picture(operator, 3))):
         assert point.shape == x.shape and np.isfinite(point).all()
-
-
-def drawn_from_its_key_alone(row):
-    operator, _ = two_of_a_kind(row)
-    np.random.seed(5)  # noqa: NPY002 - a global seed is of no account
-    again = row.build(jax.random.split(jax.random.key(1))[0])
-    jax.tree.map(np.testing.assert_array_equal, operator, again)
 
 
 LAWS = (

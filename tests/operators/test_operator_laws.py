@@ -8,19 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import operator_rows
 import pytest
-from operator_rows.row import SHAPE, normal, splittings
+from operator_rows.row import SHAPE, drawn_from_its_key_alone, normal, one_trace_for_two, splittings, two_of_a_kind
 
 from pgm_jax import operators
 from pgm_jax.operators import ClosedForm, LinearOperator, Stop
 
 ROWS = {name: row for family in operator_rows.FAMILIES for name, row in getattr(family, "ROWS", {}).items()}
 NONLINEAR = {name: row for family in operator_rows.FAMILIES for name, row in getattr(family, "NONLINEAR", {}).items()}
-
-
-@functools.cache
-def two_of_a_kind(row, x64=True):
-    with jax.enable_x64(x64):
-        return tuple(row.build(key) for key in jax.random.split(jax.random.key(1)))
 
 
 def example(row, x64=True):
@@ -210,22 +204,6 @@ def batch_is_loop(row):
     jax.tree.map(assert_close, batch, jax.tree.map(lambda *leaves: np.stack(leaves), *loop))
 
 
-def one_trace_for_two(row):
-    pair = two_of_a_kind(row)
-    x = normal(*pair[0].image_shape)
-    traces = 0
-
-    @jax.jit
-    def counted(operator, x):
-        nonlocal traces
-        traces += 1
-        return operator.forward(x)
-
-    for operator in pair:
-        assert_close(counted(operator, x), operator.forward(x))
-    assert traces == 1
-
-
 def hidden_entries_hold_nothing(row):
     operator, x, _, r = example(row)
     y = np.asarray(results(operator, x, r, 0.1)[0])
@@ -249,13 +227,6 @@ def stays_on_the_device(row):
     with jax.transfer_guard("disallow"):
         results(operator, x, y, rho)
     assert "callback" not in str(jax.make_jaxpr(results)(operator, x, y, rho))
-
-
-def drawn_from_its_key_alone(row):
-    operator, _ = two_of_a_kind(row)
-    np.random.seed(5)  # noqa: NPY002 - a global seed is of no account
-    again = row.build(jax.random.split(jax.random.key(1))[0])
-    jax.tree.map(np.testing.assert_array_equal, operator, again)
 
 
 LAWS = (
