@@ -12,6 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pgm_jax import metrics, operators
 from pgm_jax.metrics import image
+from pgm_jax.noise import GaussianNoise, PoissonNoise, measure
 
 SHAPE = (16, 20, 3)
 OPERATOR = operators.random_mask(jax.random.key(0), SHAPE, hidden=0.4)
@@ -23,7 +24,7 @@ psnr, ssim = jax.jit(metrics.psnr), jax.jit(metrics.ssim)
 @jax.jit
 def misfit(x, truth):
     """The misfit to a measurement of `truth` without noise."""
-    return metrics.data_misfit(OPERATOR, x, OPERATOR.forward(truth), 0.1)
+    return metrics.data_misfit(OPERATOR, x, OPERATOR.forward(truth), GaussianNoise(0.1))
 
 
 class Row(NamedTuple):
@@ -122,16 +123,52 @@ def test_psnr_by_hand():
     assert psnr(truth + 0.2, truth) == pytest.approx(20.0, abs=1e-4)  # 0.2 of [-1, 1] is 0.1 of [0, 1]
 
 
+@pytest.mark.parametrize("noise", [GaussianNoise(0.05), PoissonNoise(40.0, 3.0)], ids=["gaussian", "poisson"])
 @pytest.mark.parametrize(
     "operator", [OPERATOR, operators.average_downsampling((32, 32, 3), 2)], ids=["hidden", "all seen"]
 )
-def test_the_truth_has_misfit_one(operator):
+def test_the_truth_has_misfit_one(operator, noise):
     x = jnp.asarray(np.random.default_rng(2).uniform(-1, 1, operator.image_shape), jnp.float32)
-    y = jax.jit(operators.measure)(jax.random.key(5), operator, x, 0.05)
+    y = measure(jax.random.key(5), operator, x, noise)
     n = np.broadcast_to(operator.observed, y.shape).sum()
-    # n misfit^2 is chi-squared with n degrees of freedom.
-    z = (n * float(jax.jit(metrics.data_misfit)(operator, x, y, 0.05)) ** 2 - n) / np.sqrt(2 * n)
+    # n misfit^2 is chi-squared with n degrees of freedom, or nearly so for counts.
+    z = (n * float(jax.jit(metrics.data_misfit)(operator, x, y, noise)) ** 2 - n) / np.sqrt(2 * n)
     assert abs(z) < 4
+
+
+def test_a_complex_entry_counts_as_two():
+    fourier = operators.complex_fourier_sampling((16, 20, 2), np.ones((16, 20)))
+    x = pairs()[1][0, ..., :2]
+    y = fourier.forward(x) + 0.3 + 0.4j
+    assert jax.jit(metrics.data_misfit)(fourier, x, y, GaussianNoise(0.1)) == pytest.approx(5 / np.sqrt(2), rel=1e-4)
+
+
+@pytest.mark.parametrize("metric", [metrics.psnr, metrics.ssim])
+def test_what_is_no_image_in_the_range_is_refused(metric):
+    pixels = np.random.default_rng(3).integers(0, 256, (2, *SHAPE), np.uint8)
+    noisy = np.clip(pixels.astype(int) + np.random.default_rng(4).integers(-12, 13, pixels.shape), 0, 255)
+    for kind in (np.uint8, np.int32):
+        with pytest.raises(TypeError, match=r"estimate has the type u?int.*by x / 127.5 - 1"):
+            metric(noisy.astype(kind), pixels.astype(kind))
+    with pytest.raises(ValueError, match=r"estimate reaches 255.*x / 127.5 - 1"):
+        metric(noisy.astype(np.float32), pixels.astype(np.float32))
+    estimate, truth = (x.astype(np.float32) / 127.5 - 1 for x in (noisy, pixels))
+    with pytest.raises(ValueError, match=r"estimate has shape \(2, 16, 20\).*x\[..., None\]"):
+        metric(estimate[..., 0], truth[..., 0])
+    with pytest.raises(ValueError, match=r"estimate has shape \(16, 20\)"):
+        metric(estimate[0, ..., 0], truth[0, ..., 0])
+    expected = [
+        peak_signal_noise_ratio(*pair, data_range=255) for pair in zip(pixels, noisy.astype(np.uint8), strict=True)
+    ]
+    if metric is metrics.psnr:
+        np.testing.assert_allclose(metric(estimate, truth), expected, atol=1e-3)
+
+
+def test_no_metric_makes_a_nan_on_its_way():
+    estimate, truth = pairs(1)
+    with jax.debug_nans(True):
+        for row in ROWS.values():
+            row.metric(estimate[0], truth[0]), row.metric(truth[0], truth[0]), row.metric(0 * truth[0], 0 * truth[0])
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim])
