@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +51,7 @@ def read_arrays(path: str | Path, what: str) -> dict[str, np.ndarray]:
                 file.seek(0)
                 return {"array": _read(file)}
             with zipfile.ZipFile(file) as archive:
+                _check_count(file, len(archive.namelist()))
                 return {name.removesuffix(".npy"): _member(archive, name) for name in archive.namelist()}
         except Exception as error:  # zipfile, zlib, numpy and its parser each have their own ways to say it
             reason = str(error) or type(error).__name__
@@ -59,12 +60,20 @@ def read_arrays(path: str | Path, what: str) -> dict[str, np.ndarray]:
             ) from error
 
 
+def _check_count(file: Any, count: int) -> None:
+    # zipfile does not compare, so that a damaged length in its directory would hide an array.
+    file.seek(max(file.seek(0, os.SEEK_END) - 2**16 - 22, 0))
+    _, _, end = file.read().rpartition(b"PK\x05\x06")
+    if int.from_bytes(end[6:8], "little") not in (count, 2**16 - 1):
+        raise ValueError("its list of arrays is damaged")
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(name) as file:
         return _read(file)
 
 
-def _read(file: BinaryIO) -> np.ndarray:
+def _read(file: Any) -> np.ndarray:
     array = np.lib.format.read_array(file, allow_pickle=False)
     # A shape that is damaged to a smaller one; at the end of a member, zipfile compares its checksum.
     if file.read(1):

@@ -3,16 +3,16 @@
 x = u / 127.5 - 1        u in {0, ..., 255}, x in [-1, 1]
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 from PIL import Image, ImageOps
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+from pgm_jax.files import local_path, read_arrays
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 class UnreadableImage(ValueError):
@@ -23,28 +23,11 @@ class UnreadableImage(ValueError):
         self.path, self.reason = path, reason
 
 
-class ReadImages(NamedTuple):
-    """What `read_images` found.
-
-    Attributes:
-        images: float32 [H, W, C] in [-1, 1] each.
-        paths: their files.
-        unreadable: the files that could not be decoded.
-    """
-
-    images: list[np.ndarray]
-    paths: list[Path]
-    unreadable: list[UnreadableImage]
-
-
 def to_float(pixels: np.ndarray) -> Float[np.ndarray, "..."]:
-    """Bytes to floats: `x = u / 127.5 - 1`, so 0 becomes -1 and 255 becomes 1.
+    """Bytes to float32: `x = u / 127.5 - 1`, so 0 becomes -1 and 255 becomes 1.
 
     Args:
         pixels: uint8, any shape.
-
-    Returns:
-        float32 in [-1, 1], the same shape.
 
     Raises:
         TypeError: if `pixels` are not uint8; a float image would be scaled twice.
@@ -59,9 +42,6 @@ def to_uint8(image: Float[np.ndarray, "*shape"] | Float[Array, "*shape"]) -> UIn
 
     Args:
         image: floats in [-1, 1], any shape; what lies outside is clipped.
-
-    Returns:
-        uint8, the same shape.
 
     Raises:
         ValueError: if `image` holds a NaN, which has no byte.
@@ -79,14 +59,14 @@ def find_images(folder: str | Path) -> list[Path]:
         FileNotFoundError, NotADirectoryError: if `folder` is not there, or is a file.
         ValueError: if it holds no file with an image's suffix.
     """
-    folder = Path(folder).expanduser()
+    folder = local_path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {folder}.")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; a folder of images was expected.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     if not paths:
-        raise ValueError(f"The folder {folder} holds no images: no file ends with one of {' '.join(SUFFIXES)}.")
+        raise ValueError(f"The folder {folder} holds no images: no file ends with one of {' '.join(_SUFFIXES)}.")
     return paths
 
 
@@ -100,7 +80,7 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
         FileNotFoundError, IsADirectoryError: if `path` is not a file.
         UnreadableImage: if it cannot be decoded.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     mode = {1: "L", 3: "RGB"}.get(channels)
     if mode is None:
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}.")
@@ -126,42 +106,6 @@ def pixels_of(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def read_image(path: str | Path, channels: int = 3) -> Float[np.ndarray, "h w c"]:
-    """One image file as float32 [H, W, channels] in [-1, 1].
-
-    Args:
-        path: a file in any format that Pillow reads.
-        channels: 1 for grey, 3 for RGB; the file is converted.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError: if `path` is not a file.
-        UnreadableImage: if it cannot be decoded.
-    """
-    return to_float(pixels_of(open_image(path, channels)))
-
-
-def read_images(path: str | Path, channels: int = 3) -> ReadImages:
-    """One image file, or every image of a folder in sorted order, as floats [H, W, channels] in [-1, 1].
-
-    Files that cannot be decoded are listed in `unreadable` and left out; sizes may differ between images.
-
-    Raises:
-        FileNotFoundError: if `path` is not there.
-        ValueError: if the folder holds no images, or not one of them can be read.
-    """
-    path = Path(path).expanduser()
-    images, paths, unreadable = [], [], []
-    for file in [path] if path.is_file() else find_images(path):
-        try:
-            images.append(read_image(file, channels))
-            paths.append(file)
-        except UnreadableImage as error:
-            unreadable.append(error)
-    if not images:
-        raise none_readable(path, unreadable)
-    return ReadImages(images, paths, unreadable)
-
-
 def read_npz(path: str | Path, split: str) -> tuple[UInt8[np.ndarray, "n h w c"], np.ndarray | None]:
     """The images of one split of an `.npz`, its array `split`, and their labels, `<split>_label`, None where absent.
 
@@ -171,18 +115,12 @@ def read_npz(path: str | Path, split: str) -> tuple[UInt8[np.ndarray, "n h w c"]
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no .npz, has no array `split`, or one that is not uint8 [N, H, W] or [N, H, W, C].
+        ValueError: if it is no .npz or damaged, or has no array `split` of uint8 [N, H, W] or [N, H, W, C].
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not an .npz file, or is cut short.")
-    with np.load(path) as arrays:
-        if split not in arrays:
-            raise ValueError(f"{path} has no split {split!r}; its arrays are {', '.join(arrays)}.")
-        images = arrays[split]
-        labels = arrays[f"{split}_label"] if f"{split}_label" in arrays else None
+    arrays = read_arrays(path, "an .npz of images, uint8 [N, H, W] or [N, H, W, C] for each split")
+    if split not in arrays:
+        raise ValueError(f"{path} has no split {split!r}; its arrays are {', '.join(arrays)}.")
+    images, labels = arrays[split], arrays.get(f"{split}_label")
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
             f"{split!r} of {path} is {images.dtype} {list(images.shape)}; images are uint8 [N, H, W] or [N, H, W, C]."

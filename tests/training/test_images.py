@@ -23,39 +23,41 @@ def test_floats_and_bytes_are_inverse():
         images.to_uint8(np.array([np.nan]))
 
 
-def test_read_images(photos, tmp_path):
-    read = images.read_images(photos, channels=3)
-    assert [path.name for path in read.paths] == ["tall.PNG", "small.png", "wide.png"]
-    assert [image.shape for image in read.images] == [(16, 8, 3), (4, 4, 3), (8, 12, 3)]
-    assert [error.path.name for error in read.unreadable] == ["broken.jpg"]
-    np.testing.assert_array_equal(read.images[2][0, 0], [1, -1, -1])
-    assert images.read_images(photos / "wide.png", 1).images[0].shape == (8, 12, 1)
-    with pytest.raises(ValueError, match=r"None of the 1 image files(?s:.)*broken\.jpg"):
-        images.read_images(photos / "broken.jpg")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        images.read_images(tmp_path / "nowhere")
+def read(path, channels=3):
+    return images.to_float(images.pixels_of(images.open_image(path, channels)))
+
+
+def test_images_are_found_and_read(photos):
+    found = images.find_images(photos)
+    assert [path.name for path in found] == ["broken.jpg", "tall.PNG", "small.png", "wide.png"]
+    assert [read(path).shape for path in found[1:]] == [(16, 8, 3), (4, 4, 3), (8, 12, 3)]
+    np.testing.assert_array_equal(read(found[3])[0, 0], [1, -1, -1])
+    assert read(found[3], 1).shape == (8, 12, 1)
+    with pytest.raises(images.UnreadableImage, match="broken.jpg") as error:
+        read(found[0])
+    assert "None of the 1 image files" in str(images.none_readable(found[0], [error.value]))
 
 
 def test_read_image_kinds(photos, tmp_path):
     ramp = np.array([[0, 257, 65535]], np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(images.to_uint8(images.read_image(tmp_path / "deep.png", 1))[..., 0], [[0, 1, 255]])
+    np.testing.assert_array_equal(images.to_uint8(read(tmp_path / "deep.png", 1))[..., 0], [[0, 1, 255]])
     exif = Image.Exif()
     exif[0x0112] = 6  # stored on its side
     Image.new("RGB", (4, 2)).save(tmp_path / "turned.jpg", exif=exif)
-    assert images.read_image(tmp_path / "turned.jpg").shape == (4, 2, 3)
+    assert read(tmp_path / "turned.jpg").shape == (4, 2, 3)
     Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "float.tif")
     whole = (tmp_path / "turned.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     for file in ("float.tif", "cut.jpg"):
         with pytest.raises(images.UnreadableImage, match=file):
-            images.read_image(tmp_path / file)
+            read(tmp_path / file)
     with pytest.raises(ValueError, match="channels must be 1"):
-        images.read_image(photos / "wide.png", 4)
+        read(photos / "wide.png", 4)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        images.read_image(tmp_path / "nowhere.png")
+        read(tmp_path / "nowhere.png")
     with pytest.raises(IsADirectoryError, match="one image file"):
-        images.read_image(tmp_path)
+        read(tmp_path)
 
 
 def test_bundled_images():
