@@ -1,35 +1,96 @@
 """Posterior sampling for inverse problems in imaging, driven by proximal operators.
 
-The public modules below are imported at their first use, so that `import pgm_jax` costs nothing.
+    import pgm_jax as pgm
+
+Functions and modules are imported at their first use, so that `import pgm_jax` costs nothing.
 """
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pgm_jax import (
+        files,
+        metrics,
+        networks,
+        operators,
+        posteriors,
+        potentials,
+        proximal,
+        samplers,
+        schedules,
+        training,
+        types,
+    )
+    from pgm_jax.evaluation import evaluate
+    from pgm_jax.noise import GaussianNoise, PoissonNoise, measure
+    from pgm_jax.pretrained import example_images, load_prior, save_prior
+    from pgm_jax.restoration import restore
+    from pgm_jax.samplers import sample
 
 __version__ = "0.1.0"
 
 _MODULES = (
     "types",
+    "tracing",
+    "files",
     "schedules",
     "proximal",
     "operators",
     "potentials",
+    "noise",
     "posteriors",
     "samplers",
     "metrics",
     "networks",
     "training",
-    "restore",
-    "evaluate",
+    "restoration",
+    "evaluation",
     "pretrained",
 )
+_HOME = dict(
+    restore="restoration",
+    evaluate="evaluation",
+    sample="samplers",
+    measure="noise",
+    GaussianNoise="noise",
+    PoissonNoise="noise",
+    load_prior="pretrained",
+    save_prior="pretrained",
+    example_images="pretrained",
+)
+
+__all__ = [
+    "GaussianNoise",
+    "PoissonNoise",
+    "evaluate",
+    "example_images",
+    "files",
+    "load_prior",
+    "measure",
+    "metrics",
+    "networks",
+    "operators",
+    "posteriors",
+    "potentials",
+    "proximal",
+    "restore",
+    "sample",
+    "samplers",
+    "save_prior",
+    "schedules",
+    "training",
+    "types",
+]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_MODULES]
+    return sorted({*globals(), *_MODULES, *_HOME})

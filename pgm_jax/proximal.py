@@ -5,6 +5,9 @@ One convention everywhere:
     Prox_g^lam(v) = argmin_u g(u) + |u - v|^2 / (2 lam)         lam is a variance, in squared units of v
     M_g^lam(v)    = min_u    g(u) + |u - v|^2 / (2 lam)         grad M = (v - Prox) / lam
 
+A splitting makes, of a prior g and a likelihood f, a prox of U = f + g, or what stands for one, and that is all that a
+sampler sees. Of another inverse temperature than 1 it is given `tempered(f, beta)`.
+
 Source: PGM (arXiv 2605.13278) for the Moreau score; Moreau 1965 for the rest.
 """
 
@@ -12,12 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
+from pgm_jax.tracing import as_partial
 from pgm_jax.types import Potential, Prior, Prox, Scalar
 
-# (prior, likelihood, beta) -> Prox of U = beta f + g, exactly or by splitting; most ask a prior for its prox alone
-Splitting = Callable[[Any, Potential, Scalar], Prox]
+# (prior, likelihood) -> Prox of U = f + g; most ask a prior for its prox alone
+Splitting = Callable[[Any, Any], Prox]
 
 
 def moreau_envelope(potential: Potential, v: Float[Array, "..."], lam: Scalar) -> Float[Array, ""]:
@@ -52,39 +57,48 @@ def conjugate(prox: Prox) -> Prox:
     Args:
         prox: proximal map of a convex g.
     """
-
-    def conjugate_prox(v: Array, lam: Scalar) -> Array:
-        return v - lam * prox(v / lam, 1.0 / lam)
-
-    return conjugate_prox
+    return Partial(_conjugate, as_partial(prox))
 
 
-def data_first(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
-    """Implicit data step, then the prior: `P(v) = Prox_g^lam(Prox_{beta f}^lam(v))`.
+def _conjugate(prox: Prox, v: Array, lam: Scalar) -> Array:
+    return v - lam * prox(v / lam, 1.0 / lam)
+
+
+def data_first(prior: Prior, likelihood: Potential) -> Prox:
+    """Implicit data step, then the prior: `P(v) = Prox_g^lam(Prox_f^lam(v))`.
 
     It has no step limit, and ends on the prior: a hard constraint in g holds exactly.
 
     Args:
         prior: g, by its prox.
         likelihood: f, by its prox.
-        beta: inverse temperature of the likelihood.
     """
-    return lambda v, lam: prior.prox(likelihood.prox(v, beta * lam), lam)
+    return Partial(_data_first, prior, likelihood)
 
 
-def prior_first(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
-    """The prior, then an implicit data step (half-quadratic splitting): `P(v) = Prox_{beta f}^lam(Prox_g^lam(v))`.
+def _data_first(prior: Prior, likelihood: Potential, v: Array, lam: Scalar) -> Array:
+    return prior.prox(likelihood.prox(v, lam), lam)
+
+
+def prior_first(prior: Prior, likelihood: Potential) -> Prox:
+    """The prior, then an implicit data step: `P(v) = Prox_f^lam(Prox_g^lam(v))`.
+
+    The same two steps as `data_first`, and as half-quadratic splitting, taken in the other order: it ends on the data.
+    A nonlinear operator is then linearised at an image, and not at one with the noise of the level.
 
     Args:
         prior: g, by its prox.
         likelihood: f, by its prox.
-        beta: inverse temperature of the likelihood.
     """
-    return lambda v, lam: likelihood.prox(prior.prox(v, lam), beta * lam)
+    return Partial(_prior_first, prior, likelihood)
 
 
-def forward_backward(prior: Prior, likelihood: Potential, beta: Scalar = 1.0, max_step: Scalar | None = None) -> Prox:
-    """A gradient step on the data, then the prior: `P(v) = Prox_g^lam(v - min(beta lam, h) grad f(v))`.
+def _prior_first(prior: Prior, likelihood: Potential, v: Array, lam: Scalar) -> Array:
+    return likelihood.prox(prior.prox(v, lam), lam)
+
+
+def forward_backward(prior: Prior, likelihood: Potential, max_step: Scalar | None = None) -> Prox:
+    """A gradient step on the data, then the prior: `P(v) = Prox_g^lam(v - min(lam, h) grad f(v))`.
 
     With h infinite it is the splitting of PGM, stable only while the step is below 2 / L, L the Lipschitz constant of
     grad f.
@@ -92,36 +106,45 @@ def forward_backward(prior: Prior, likelihood: Potential, beta: Scalar = 1.0, ma
     Args:
         prior: g, by its prox.
         likelihood: f, by its gradient.
-        beta: inverse temperature of the likelihood.
         max_step: cap h of the gradient step; by default the `step_limit` of a likelihood that has one, 1 / L for an
             operator's, and infinite, as in the paper, for any other.
     """
     cap = getattr(likelihood, "step_limit", jnp.inf) if max_step is None else max_step
-    return lambda v, lam: prior.prox(v - jnp.minimum(beta * lam, cap) * likelihood.grad(v), lam)
+    return Partial(_forward_backward, prior, likelihood, jnp.asarray(cap, float))
 
 
-def parallel(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
-    """The prior's prox and the data's gradient at one point: `P(v) = Prox_g^lam(v) - beta lam grad f(v)`.
+def _forward_backward(prior: Prior, likelihood: Potential, cap: Array, v: Array, lam: Scalar) -> Array:
+    return prior.prox(v - jnp.minimum(lam, cap).astype(v.dtype) * likelihood.grad(v), lam)
 
-    Then `(P(v) - v) / lam = -grad(beta f + M_g^lam)(v)`: only the prior is smoothed. Of a hard constraint in g the
-    result knows nothing exact; it is for Langevin steps, stable while their length times beta L is below 2.
+
+def parallel(prior: Prior, likelihood: Potential) -> Prox:
+    """The prior's prox and the data's gradient at one point: `P(v) = Prox_g^lam(v) - lam grad f(v)`.
+
+    Then `(P(v) - v) / lam = -grad(f + M_g^lam)(v)`: only the prior is smoothed. A hard constraint in g does not hold
+    exactly. It is for Langevin steps, stable while their length times L is below 2.
 
     Args:
         prior: g, by its prox.
         likelihood: f, by its gradient.
-        beta: inverse temperature of the likelihood.
     """
-    return lambda v, lam: prior.prox(v, lam) - beta * lam * likelihood.grad(v)
+    return Partial(_parallel, prior, likelihood)
 
 
-def explicit(prior: Potential, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
-    """A gradient step on both: `P(v) = v - lam (beta grad f(v) + grad g(v))`.
+def _parallel(prior: Prior, likelihood: Potential, v: Array, lam: Scalar) -> Array:
+    return prior.prox(v, lam) - lam * likelihood.grad(v)
+
+
+def explicit(prior: Potential, likelihood: Potential) -> Prox:
+    """A gradient step on both: `P(v) = v - lam (grad f(v) + grad g(v))`.
 
     Not a prox: the step that methods without proximal maps take, with a subgradient where g has a kink.
 
     Args:
         prior: g, by its gradient or a subgradient.
         likelihood: f, by its gradient.
-        beta: inverse temperature of the likelihood.
     """
-    return lambda v, lam: v - lam * (beta * likelihood.grad(v) + prior.grad(v))
+    return Partial(_explicit, prior, likelihood)
+
+
+def _explicit(prior: Potential, likelihood: Potential, v: Array, lam: Scalar) -> Array:
+    return v - lam * (likelihood.grad(v) + prior.grad(v))

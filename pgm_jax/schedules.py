@@ -6,17 +6,18 @@ In the clean-space variable u = x / mu every schedule reads `u = x_0 + sqrt(lam)
 
 | schedule   | mu(t)                     | lam(t)                                                        |
 |------------|---------------------------|---------------------------------------------------------------|
-| ve         | 1                         | (s_min (s_max / s_min)^t)^2                                   |
-| linear_vp  | exp(-B(t) / 2)            | exp(B(t)) - 1,  B = b_min t + (b_max - b_min) t^2 / 2         |
-| cosine     | cos(a(t)) / cos(a(0))     | 1 / mu^2 - 1,  a = (t + s) / (1 + s) pi / 2                   |
-| log_linear | 1                         | exp(a t - b)                                                  |
-| ddpm       | sqrt(prod_i (1 - beta_i)) | 1 / mu^2 - 1,  log mu^2 interpolated between the T steps      |
+| VE         | 1                         | (s_min (s_max / s_min)^t)^2                                   |
+| LinearVP   | exp(-B(t) / 2)            | exp(B(t)) - 1,  B = b_min t + (b_max - b_min) t^2 / 2         |
+| Cosine     | cos(a(t)) / cos(a(0))     | 1 / mu^2 - 1,  a = (t + s) / (1 + s) pi / 2                   |
+| LogLinear  | 1                         | exp(a t - b)                                                  |
+| ddpm(T)    | sqrt(prod_i (1 - beta_i)) | 1 / mu^2 - 1,  log mu^2 interpolated between the T steps      |
 
-Sources: Song et al., ICLR 2021 (ve, linear_vp); Nichol and Dhariwal, ICML 2021 (cosine); Ho et al., NeurIPS 2020
-(ddpm); PGM, arXiv 2605.13278 (log_linear).
+Sources: Song et al., ICLR 2021 (VE, LinearVP); Nichol and Dhariwal, ICML 2021 (Cosine); Ho et al., NeurIPS 2020
+(ddpm); PGM, arXiv 2605.13278 (LogLinear).
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,14 @@ class _Process:
         """
         raise NotImplementedError
 
+    def time_of_lam(self, lam: Scalars) -> Array:
+        """The inverse of lam.
+
+        Args:
+            lam: level, positive, or 0 where the process starts there.
+        """
+        raise NotImplementedError
+
     def sigma(self, t: Scalars) -> Array:
         """The noise, `sigma(t) = mu(t) sqrt(lam(t))`.
 
@@ -64,23 +73,15 @@ class VE(_Process):
         sigma_max: noise at t = 1.
     """
 
-    sigma_min: Scalar
-    sigma_max: Scalar
+    sigma_min: Scalar = 0.01
+    sigma_max: Scalar = 10.0
 
     def lam(self, t: Scalars) -> Array:
-        """The level, `lam(t) = (s_min (s_max / s_min)^t)^2`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The level, `lam(t) = (s_min (s_max / s_min)^t)^2`."""
         return (self.sigma_min * (self.sigma_max / self.sigma_min) ** jnp.asarray(t, float)) ** 2
 
     def time_of_lam(self, lam: Scalars) -> Array:
-        """The inverse of lam, `t = log(lam / s_min^2) / log(s_max^2 / s_min^2)`.
-
-        Args:
-            lam: level, positive.
-        """
+        """The inverse of lam, `t = log(lam / s_min^2) / log(s_max^2 / s_min^2)`."""
         return jnp.log(jnp.sqrt(lam) / self.sigma_min) / jnp.log(jnp.asarray(self.sigma_max) / self.sigma_min)
 
 
@@ -94,23 +95,15 @@ class LogLinear(_Process):
         offset: b, minus the logarithm of the smallest lam.
     """
 
-    slope: Scalar
-    offset: Scalar
+    slope: Scalar = 10.0
+    offset: Scalar = 8.0
 
     def lam(self, t: Scalars) -> Array:
-        """The level, `lam(t) = exp(a t - b)`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The level, `lam(t) = exp(a t - b)`."""
         return jnp.exp(self.slope * jnp.asarray(t, float) - self.offset)
 
     def time_of_lam(self, lam: Scalars) -> Array:
-        """The inverse of lam, `t = (log(lam) + b) / a`.
-
-        Args:
-            lam: level, positive.
-        """
+        """The inverse of lam, `t = (log(lam) + b) / a`."""
         return (jnp.log(lam) + self.offset) / self.slope
 
 
@@ -124,34 +117,22 @@ class LinearVP(_Process):
         beta_max: rate at t = 1.
     """
 
-    beta_min: Scalar
-    beta_max: Scalar
+    beta_min: Scalar = 0.1
+    beta_max: Scalar = 20.0
 
     def _integral(self, t: Scalars) -> Array:
         return self.beta_min * jnp.asarray(t, float) + 0.5 * (self.beta_max - self.beta_min) * jnp.asarray(t) ** 2
 
     def mu(self, t: Scalars) -> Array:
-        """The signal, `mu(t) = exp(-B(t) / 2)`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The signal, `mu(t) = exp(-B(t) / 2)`."""
         return jnp.exp(-0.5 * self._integral(t))
 
     def lam(self, t: Scalars) -> Array:
-        """The level, `lam(t) = exp(B(t)) - 1`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The level, `lam(t) = exp(B(t)) - 1`."""
         return jnp.expm1(self._integral(t))
 
     def time_of_lam(self, lam: Scalars) -> Array:
-        """The inverse of lam, `t = 2 B / (b_min + sqrt(b_min^2 + 2 (b_max - b_min) B))`, `B = log(1 + lam)`.
-
-        Args:
-            lam: level, not negative.
-        """
+        """The inverse of lam, `t = 2 B / (b_min + sqrt(b_min^2 + 2 (b_max - b_min) B))`, `B = log(1 + lam)`."""
         integral = jnp.log1p(lam)
         root = jnp.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * integral)
         return 2 * integral / (self.beta_min + root)
@@ -167,36 +148,24 @@ class Cosine(_Process):
         end: e, slightly below 1, where mu would be 0 and lam infinite.
     """
 
-    offset: Scalar
-    end: Scalar
+    offset: Scalar = 0.008
+    end: Scalar = 0.999
 
     def _angle(self, t: Scalars) -> Array:
         return (self.end * jnp.asarray(t, float) + self.offset) / (1.0 + self.offset) * (jnp.pi / 2)
 
     def mu(self, t: Scalars) -> Array:
-        """The signal, `mu(t) = cos(a(t)) / cos(a(0))`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The signal, `mu(t) = cos(a(t)) / cos(a(0))`."""
         return jnp.cos(self._angle(t)) / jnp.cos(self._angle(0.0))
 
     def lam(self, t: Scalars) -> Array:
-        """The level, `lam(t) = 1 / mu^2 - 1 = sin(a(t) + a(0)) sin(a(t) - a(0)) / cos(a(t))^2`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The level, `lam(t) = 1 / mu^2 - 1 = sin(a(t) + a(0)) sin(a(t) - a(0)) / cos(a(t))^2`."""
         # The product, with its small factor from t itself, keeps the digits that 1 / mu^2 - 1 loses at small t.
         first, turn = self._angle(0.0), self.end * jnp.asarray(t, float) / (1.0 + self.offset) * (jnp.pi / 2)
         return jnp.sin(2 * first + turn) * jnp.sin(turn) / jnp.cos(self._angle(t)) ** 2
 
     def time_of_lam(self, lam: Scalars) -> Array:
-        """The inverse of lam, `a = atan sqrt((lam + sin(a(0))^2) / cos(a(0))^2)`, then t from a.
-
-        Args:
-            lam: level, not negative.
-        """
+        """The inverse of lam, `a = atan sqrt((lam + sin(a(0))^2) / cos(a(0))^2)`, then t from a."""
         first = self._angle(0.0)
         angle = jnp.arctan(jnp.sqrt(lam + jnp.sin(first) ** 2) / jnp.cos(first))
         return ((1.0 + self.offset) * angle * (2 / jnp.pi) - self.offset) / self.end
@@ -217,68 +186,16 @@ class DDPM(_Process):
         return jnp.interp(jnp.asarray(t, float), jnp.linspace(0.0, 1.0, self.decay.shape[0]), self.decay)
 
     def mu(self, t: Scalars) -> Array:
-        """The signal, `mu(t) = exp(-decay(t) / 2)`.
-
-        Args:
-            t: time in [0, 1]; step i of T (from 1) is t = i / T.
-        """
+        """The signal, `mu(t) = exp(-decay(t) / 2)`."""
         return jnp.exp(-0.5 * self._decay(t))
 
     def lam(self, t: Scalars) -> Array:
-        """The level, `lam(t) = exp(decay(t)) - 1`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The level, `lam(t) = exp(decay(t)) - 1`."""
         return jnp.expm1(self._decay(t))
 
     def time_of_lam(self, lam: Scalars) -> Array:
-        """The inverse of lam, by interpolation of log(1 + lam).
-
-        Args:
-            lam: level, not negative.
-        """
+        """The inverse of lam, by interpolation of log(1 + lam)."""
         return jnp.interp(jnp.log1p(lam), self.decay, jnp.linspace(0.0, 1.0, self.decay.shape[0]))
-
-
-def ve(sigma_min: Scalar = 0.01, sigma_max: Scalar = 10.0) -> VE:
-    """Variance exploding, `lam(t) = (s_min (s_max / s_min)^t)^2`.
-
-    Args:
-        sigma_min: noise at t = 0, in the units of the images.
-        sigma_max: noise at t = 1.
-    """
-    return VE(sigma_min, sigma_max)
-
-
-def log_linear(slope: Scalar = 10.0, offset: Scalar = 8.0) -> LogLinear:
-    """The schedule of PGM, `lam(t) = exp(a t - b)`.
-
-    Args:
-        slope: a.
-        offset: b.
-    """
-    return LogLinear(slope, offset)
-
-
-def linear_vp(beta_min: Scalar = 0.1, beta_max: Scalar = 20.0) -> LinearVP:
-    """Variance preserving with a linear rate, `mu = exp(-B / 2)`.
-
-    Args:
-        beta_min: rate at t = 0.
-        beta_max: rate at t = 1.
-    """
-    return LinearVP(beta_min, beta_max)
-
-
-def cosine(offset: Scalar = 0.008, end: Scalar = 0.999) -> Cosine:
-    """Variance preserving along a cosine, `mu = cos(a(t)) / cos(a(0))`.
-
-    Args:
-        offset: s.
-        end: share of the way to mu = 0 that t = 1 stands for.
-    """
-    return Cosine(offset, end)
 
 
 def ddpm(steps: int = 1000, beta_first: float = 1e-4, beta_last: float = 0.02) -> DDPM:
@@ -294,32 +211,21 @@ def ddpm(steps: int = 1000, beta_first: float = 1e-4, beta_last: float = 0.02) -
     return DDPM(jnp.asarray(np.concatenate([[0.0], decay])))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Levels:
+class Levels(NamedTuple):
     """The nodes of a level grid, from the noisiest down to lam = 0: n + 1 nodes for n levels.
 
     Attributes:
-        t: times, `[n + 1]`, decreasing; 0 at the last node.
-        mu: signal at the nodes; 1 at the last.
-        sigma: noise at the nodes, in the units of the images; 0 at the last.
-        lam: sigma^2 / mu^2 at the nodes; 0 at the last.
+        mu: signal at the nodes, `[n + 1]`; 1 at the last.
+        lam: sigma^2 / mu^2 at the nodes, a variance in the squared units of the images; 0 at the last.
     """
 
-    t: Float[Array, " n"]
     mu: Float[Array, " n"]
-    sigma: Float[Array, " n"]
     lam: Float[Array, " n"]
 
 
-def _levels(schedule: Schedule, t: Array) -> Levels:
+def _closed(mu: Array, lam: Array) -> Levels:
     # lam = 0 closes every grid, also of a schedule whose lam(0) is positive: there the prox itself is returned.
-    def closed(values: Array, last: float) -> Array:
-        return jnp.append(values, jnp.asarray(last, values.dtype))
-
-    return Levels(
-        closed(t, 0.0), closed(schedule.mu(t), 1.0), closed(schedule.sigma(t), 0.0), closed(schedule.lam(t), 0.0)
-    )
+    return Levels(jnp.append(mu, jnp.ones((), mu.dtype)), jnp.append(lam, jnp.zeros((), lam.dtype)))
 
 
 def uniform_levels(schedule: Schedule, count: int) -> Levels:
@@ -333,25 +239,26 @@ def uniform_levels(schedule: Schedule, count: int) -> Levels:
         ValueError: if `count` is below 1.
     """
     _check_count(count)
-    return _levels(schedule, 1.0 - jnp.arange(count) / count)
+    t = 1.0 - jnp.arange(count) / count
+    return _closed(schedule.mu(t), schedule.lam(t))
 
 
-def geometric_levels(schedule: Schedule, count: int, lam_max: Scalar, lam_min: Scalar) -> Levels:
+def geometric_levels(lam_max: Scalar, lam_min: Scalar, count: int, schedule: Schedule | None = None) -> Levels:
     """A grid that is geometric in lam: `lam_i = lam_max (lam_min / lam_max)^(i / (n - 1))`, then lam = 0.
 
     Args:
-        schedule: forward process; lam_max and lam_min lie between its lam(0) and lam(1).
-        count: number of levels n, at least 1; a single level is lam_max.
         lam_max: first level, a variance in the squared units of the images.
         lam_min: last level before 0, positive.
+        count: number of levels n, at least 1; a single level is lam_max.
+        schedule: forward process, between whose lam(0) and lam(1) the levels lie; by default mu = 1.
 
     Raises:
         ValueError: if `count` is below 1.
     """
     _check_count(count)
     log_max, log_min = jnp.log(jnp.asarray(lam_max, float)), jnp.log(jnp.asarray(lam_min, float))
-    share = jnp.arange(count) / max(count - 1, 1)
-    return _levels(schedule, schedule.time_of_lam(jnp.exp(log_max + share * (log_min - log_max))))
+    lam = jnp.exp(log_max + jnp.arange(count) / max(count - 1, 1) * (log_min - log_max))
+    return _closed(jnp.ones_like(lam) if schedule is None else schedule.mu(schedule.time_of_lam(lam)), lam)
 
 
 def _check_count(count: int) -> None:

@@ -4,7 +4,7 @@ The library has six words; four of them are shapes that anything may take on:
 
     prox       (v, lam) -> argmin_u g(u) + |u - v|^2 / (2 lam)
     operator   A: an image x of `image_shape` (H, W, C) to a measurement y, linear or not
-    potential  value, grad and prox of f or g, where pi(x) ~ exp(-[beta f(x) + g(x)])
+    potential  value, grad and prox of f or g, where pi(x) ~ exp(-[f(x) + g(x)])
     schedule   mu(t), sigma(t) and lam(t) = sigma^2 / mu^2
 
 Whatever holds arrays is a frozen dataclass that is registered as a pytree, so that it can be an argument of
@@ -14,6 +14,7 @@ Whatever holds arrays is a frozen dataclass that is registered as a pytree, so t
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Key = PRNGKeyArray
@@ -22,6 +23,28 @@ Scalar = Float[Array, ""] | float
 Scalars = Float[Array, "..."] | float
 Image = Float[Array, "h w c"]
 Images = Float[Array, "b h w c"]
+
+
+def as_key(key: Any) -> Key:
+    """The key as a typed threefry key, whose numbers do not depend on what is vectorised beside it.
+
+    Keys of `jax.random.PRNGKey` are wrapped. From a key of another generator, such as "rbg", a threefry key is derived.
+
+    Args:
+        key: one key, typed or not.
+
+    Raises:
+        TypeError: if it is no key, or more than one.
+    """
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    if dtype == jnp.uint32 and shape in ((2,), (4,)):
+        key, shape = jax.random.wrap_key_data(key, impl="threefry2x32" if shape == (2,) else "rbg"), ()
+    elif dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or shape != ():
+        given = f"{key!r}, which is no key" if dtype is None else f"an array of shape {shape} and type {dtype}"
+        raise TypeError(f"The key is {given}; give one key: jax.random.key(0), or one of jax.random.split(key).")
+    if str(jax.random.key_impl(key)) != "threefry2x32":
+        key = jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
+    return key
 
 
 @runtime_checkable
@@ -62,14 +85,23 @@ class Operator(Protocol):
     def vjp(self, x: jax.Array, r: jax.Array, /) -> jax.Array: ...
 
     def solve(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, /, start: jax.Array | None = None, stop: Any = ...
+        self, v: jax.Array, y: jax.Array, rho: Scalar, /, solver: Any = ..., start: jax.Array | None = None
     ) -> jax.Array: ...
 
-    def solve_with_info(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, /, start: jax.Array | None = None, stop: Any = ...
-    ) -> tuple[jax.Array, Any]: ...
-
     def norm(self) -> jax.Array: ...
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """What a measurement adds to A(x): it draws, and it judges."""
+
+    def clean(self, operator: Operator, x: jax.Array, /) -> jax.Array: ...
+
+    def std(self, clean: jax.Array, /) -> jax.Array: ...
+
+    def sample(self, key: Key, clean: jax.Array, /) -> jax.Array: ...
+
+    def likelihood(self, operator: Operator, y: jax.Array, /) -> Potential: ...
 
 
 @runtime_checkable

@@ -1,15 +1,15 @@
 """Potentials: Gaussian and Poisson likelihoods, and priors whose prox is known.
 
-    posterior  pi(x) ~ exp(-[beta f(x) + g(x)])
+    posterior  pi(x) ~ exp(-[f(x) + g(x)])
     prox       argmin_u g(u) + |u - v|^2 / (2 lam)
 
 Potentials are determined up to a constant; where a density is meant, its normalisation is left out. To add one: a
 registered frozen dataclass with `value`, `grad` and `prox`, and a row in the law table of its tests.
 """
 
+from pgm_jax.potentials.base import tempered
 from pgm_jax.potentials.likelihoods import GaussianLikelihood, PoissonLikelihood
 from pgm_jax.potentials.mixture import Mixture, mixture_prox
-from pgm_jax.potentials.noise import estimate_sigma
 from pgm_jax.potentials.priors import Ball, Box, Gaussian, Laplace
 from pgm_jax.potentials.quadratic import Quadratic, dense_gaussian_likelihood, quadratic
 from pgm_jax.potentials.total_variation import AnisotropicTotalVariation, TotalVariation
@@ -26,7 +26,7 @@ __all__ = [
     "Quadratic",
     "TotalVariation",
     "dense_gaussian_likelihood",
-    "estimate_sigma",
     "mixture_prox",
     "quadratic",
+    "tempered",
 ]

@@ -1,11 +1,25 @@
-"""What potentials share."""
+"""What potentials share: their methods are documented here, and a subclass says its formulas."""
+
+import dataclasses
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from pgm_jax.types import Potential, Scalar
 
 
 class ByAutodiff:
-    """The gradient of whatever has a differentiable value."""
+    """A potential whose gradient is that of its differentiable value."""
+
+    def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
+        """The value of the potential.
+
+        Args:
+            x: point.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define value(x)")
 
     def grad(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """The gradient of the value, by automatic differentiation.
@@ -15,10 +29,52 @@ class ByAutodiff:
         """
         return jax.grad(self.value)(x)
 
-    def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value of the potential.
+    def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
+        """The proximal map, `argmin_u g(u) + |u - v|^2 / (2 lam)`.
 
         Args:
-            x: point.
+            v: point.
+            lam: step of the prox, a variance in squared units of v, positive.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define prox(v, lam)")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Tempered(ByAutodiff):
+    """A potential times a number, beta f; build it with `tempered`.
+
+    Attributes:
+        potential: f.
+        beta: the number, positive.
+    """
+
+    potential: Any
+    beta: Scalar
+
+    def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
+        """The value, `beta f(x)`."""
+        return self.beta * self.potential.value(x)
+
+    def grad(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The gradient, `beta grad f(x)`."""
+        return self.beta * self.potential.grad(x)
+
+    def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
+        """The prox, `Prox_f^{beta lam}(v)`."""
+        return self.potential.prox(v, self.beta * lam)
+
+    @property
+    def step_limit(self) -> Scalar:
+        """A stable step along the gradient, that of f over beta; infinite where f knows none."""
+        return getattr(self.potential, "step_limit", jnp.inf) / self.beta
+
+
+def tempered(potential: Potential, beta: Scalar) -> Tempered:
+    """The potential beta f: as a likelihood, that of the posterior at the inverse temperature beta.
+
+    Args:
+        potential: f.
+        beta: inverse temperature, positive; 1 for Bayes' posterior.
+    """
+    return Tempered(potential, beta)

@@ -43,22 +43,13 @@ class Mixture(ByAutodiff):
     std: Scalar
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, `-log sum_j w_j exp(-|x - m_j|^2 / (2 s^2))`.
-
-        Args:
-            x: point.
-        """
+        """The value, `-log sum_j w_j exp(-|x - m_j|^2 / (2 s^2))`."""
         axes = tuple(range(1, self.means.ndim))
         square = jnp.sum((x[None] - self.means) ** 2, axis=axes)
         return -jax.nn.logsumexp(jnp.log(self.weights) - square / (2 * self.std**2))
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
-        """The prox, `mixture_prox` with the variance s^2 in all directions.
-
-        Args:
-            v: point.
-            lam: step of the prox.
-        """
+        """The prox, `mixture_prox` with the variance s^2 in all directions."""
         means = self.means.reshape(len(self.means), -1)
         variances = jnp.full(v.size, self.std**2, v.dtype)
         return mixture_prox(jnp.log(self.weights), means, variances, v.ravel(), lam).reshape(v.shape)

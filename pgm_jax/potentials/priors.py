@@ -24,20 +24,11 @@ class Gaussian(ByAutodiff):
     std: Array | float
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, `|x - m|^2 / (2 s^2)`.
-
-        Args:
-            x: point.
-        """
+        """The value, `|x - m|^2 / (2 s^2)`."""
         return jnp.sum(((x - self.mean) / self.std) ** 2) / 2
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
-        """The prox, `(s^2 v + lam m) / (s^2 + lam)`.
-
-        Args:
-            v: point.
-            lam: step of the prox.
-        """
+        """The prox, `(s^2 v + lam m) / (s^2 + lam)`."""
         variance = jnp.square(self.std)
         return (variance * v + lam * self.mean) / (variance + lam)
 
@@ -54,20 +45,11 @@ class Laplace(ByAutodiff):
     scale: Scalar
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, `|x|_1 / b`.
-
-        Args:
-            x: point.
-        """
+        """The value, `|x|_1 / b`."""
         return jnp.sum(jnp.abs(x)) / self.scale
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
-        """The prox, soft thresholding: `sign(v) max(|v| - lam / b, 0)`.
-
-        Args:
-            v: point.
-            lam: step of the prox.
-        """
+        """The prox, soft thresholding: `sign(v) max(|v| - lam / b, 0)`."""
         return jnp.sign(v) * jnp.maximum(jnp.abs(v) - lam / self.scale, 0.0)
 
 
@@ -85,20 +67,11 @@ class Box(ByAutodiff):
     high: Array | float
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, 0 inside and infinity outside.
-
-        Args:
-            x: point.
-        """
+        """The value, 0 inside and infinity outside."""
         return jnp.where(jnp.all((x >= self.low) & (x <= self.high)), 0.0, jnp.inf)
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
-        """The prox, the projection `clip(v, low, high)` whatever lam.
-
-        Args:
-            v: point.
-            lam: step of the prox, of no effect.
-        """
+        """The prox, the projection `clip(v, low, high)` whatever lam."""
         return jnp.clip(v, self.low, self.high)
 
 
@@ -114,21 +87,12 @@ class Ball(ByAutodiff):
     radius: Scalar
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, 0 inside and infinity outside; the bound holds to rounding.
-
-        Args:
-            x: point.
-        """
+        """The value, 0 inside and infinity outside; the bound holds to rounding."""
         slack = 1.0 + 4 * jnp.finfo(x.dtype).eps
         return jnp.where(jnp.sum(x**2) <= (slack * self.radius) ** 2, 0.0, jnp.inf)
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
-        """The prox, the projection `v min(1, r / |v|)` whatever lam.
-
-        Args:
-            v: point.
-            lam: step of the prox, of no effect.
-        """
+        """The prox, the projection `v min(1, r / |v|)` whatever lam."""
         # The square root keeps away from 0, where it has no derivative.
         square, bound = jnp.sum(v**2), jnp.square(self.radius)
         return jnp.where(square > bound, v * (self.radius / jnp.sqrt(jnp.maximum(square, bound))), v)

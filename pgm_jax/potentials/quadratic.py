@@ -13,12 +13,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from pgm_jax.potentials.base import ByAutodiff
 from pgm_jax.types import Scalar
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Quadratic:
+class Quadratic(ByAutodiff):
     """The potential `q(x) = x^T A x / 2 + b^T x`; build it with `quadratic` or `dense_gaussian_likelihood`.
 
     Attributes:
@@ -34,29 +35,16 @@ class Quadratic:
     rest: Float[Array, " d"]
 
     def value(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """The value, `x^T A x / 2 + b^T x`.
-
-        Args:
-            x: point.
-        """
+        """The value, `x^T A x / 2 + b^T x`."""
         along = x @ self.basis
         return jnp.sum(along * (self.eigenvalues * along / 2 + self.slopes)) + jnp.sum(self.rest * x)
 
     def grad(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
-        """The gradient, `A x + b`.
-
-        Args:
-            x: point.
-        """
+        """The gradient, `A x + b`."""
         return self.basis @ (self.eigenvalues * (x @ self.basis) + self.slopes) + self.rest
 
     def prox(self, v: Float[Array, " d"], lam: Scalar) -> Float[Array, " d"]:
-        """The prox, `(I + lam A)^{-1} (v - lam b)`.
-
-        Args:
-            v: point.
-            lam: step of the prox.
-        """
+        """The prox, `(I + lam A)^{-1} (v - lam b)`."""
         slopes = (self.slopes + self.eigenvalues * (v @ self.basis)) / (1 + lam * self.eigenvalues)
         return v - lam * (self.basis @ slopes + self.rest)
 

@@ -43,20 +43,11 @@ class TotalVariation(ByAutodiff):
     iterations: int = dataclasses.field(default=200, metadata=dict(static=True))
 
     def value(self, x: Image) -> Float[Array, ""]:
-        """The value, the length of the two differences of every pixel and channel.
-
-        Args:
-            x: image.
-        """
+        """The value, the length of the two differences of every pixel and channel."""
         return self.weight * jnp.sum(self._length(_differences(x)))
 
     def prox(self, v: Image, lam: Scalar) -> Image:
-        """The prox to within the root of the gap that `prox_with_gap` returns with it.
-
-        Args:
-            v: image.
-            lam: step of the prox.
-        """
+        """The prox to within the root of the gap that `prox_with_gap` returns with it."""
         return self.prox_with_gap(v, lam)[0]
 
     def prox_with_gap(self, v: Image, lam: Scalar) -> tuple[Image, Float[Array, ""]]:

@@ -1,6 +1,6 @@
-"""ADMM: the alternating direction method of multipliers, for the mode of `pi ~ exp(-U)`, `U = beta f + g`.
+"""ADMM: the alternating direction method of multipliers, for the mode of `pi ~ exp(-U)`, `U = f + g`.
 
-    x+ = Prox_{beta f}^lam(z - lam y)          (3.5), the data side
+    x+ = Prox_f^lam(z - lam y)          (3.5), the data side
     z+ = Prox_g^lam(x+ + lam y)                (3.6), the prior side
     y+ = y + (x+ - z+) / lam                   (3.7), the price of x = z
 
@@ -9,14 +9,15 @@ lam changes, by the ratio of the new to the old one, and y never, so that lam ma
 
 With convex f and g a run converges at every constant lam > 0, and at one that changes in finitely many rows or by
 amounts with a finite sum (He, Yang and Wang, J. Optim. Theory Appl. 106, 2000); lam sets the speed and not the limit.
-At the limit x = z, y is a gradient of g and -y one of beta f.
+At the limit x = z, y is a gradient of g and -y one of f.
 
 Source: Boyd et al., Foundations and Trends in Machine Learning 3 (2011), whose equations are numbered above.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array
 
 from pgm_jax.samplers.base import Sampler
@@ -56,37 +57,36 @@ class ADMMInfo(NamedTuple):
     residual: Array
 
 
-def admm(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Sampler:
-    """The minimiser of `beta f + g` by alternating proximal steps that agree on a dual.
+def admm(prior: Prior, likelihood: Potential) -> Sampler:
+    """The minimiser of `f + g` by alternating proximal steps that agree on a dual.
 
-    Formula: `x+ = Prox_{beta f}^lam(z - lam y)`, `z+ = Prox_g^lam(x+ + lam y)`, `y+ = y + (x+ - z+) / lam`.
+    Formula: `x+ = Prox_f^lam(z - lam y)`, `z+ = Prox_g^lam(x+ + lam y)`, `y+ = y + (x+ - z+) / lam`.
 
     The rows are the steps lam = 1 / rho, `[n]`, a plain array of positive numbers that may vary, see the head of this
     file. `init` starts at the given point, without noise, and no key is used.
 
     A prior whose prox is that of no convex g, a learned one, is taken to a fixed point
-    `z = Prox_g^lam(z - lam beta grad f(z))` if the run converges; where its prox disregards lam, the fixed point
+    `z = Prox_g^lam(z - lam grad f(z))` if the run converges; where its prox disregards lam, the fixed point
     depends on lam, which is then the strength of the data term.
 
     Args:
         prior: g, by its prox.
         likelihood: f, by its prox.
-        beta: inverse temperature of the likelihood.
     """
+    return Sampler(Partial(_init), Partial(_step, prior, likelihood))
 
+
+def _init(key: Key, x: Array, lam: Scalar) -> ADMMState:
+    return ADMMState(x, jnp.zeros_like(x), jnp.zeros_like(x))
+
+
+def _step(prior: Prior, likelihood: Any, key: Key, state: ADMMState, lam: Scalar) -> tuple[ADMMState, ADMMInfo]:
     # With the last correction as first guess few iterations a row converge with the rows. It lies in the range of the
     # adjoint, and so touches nothing that A does not see.
     data_step = getattr(likelihood, "prox_from", lambda v, lam, start: likelihood.prox(v, lam))
-
-    def init(key: Key, x: Array, lam: Scalar) -> ADMMState:
-        return ADMMState(x, jnp.zeros_like(x), jnp.zeros_like(x))
-
-    def step(key: Key, state: ADMMState, lam: Scalar) -> tuple[ADMMState, ADMMInfo]:
-        v = state.x - lam * state.y
-        data = data_step(v, beta * lam, v + state.correction)
-        x = prior.prox(data + lam * state.y, lam)
-        primal, dual = jnp.max(jnp.abs(data - x)), jnp.max(jnp.abs(x - state.x)) / lam
-        info = ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
-        return ADMMState(x, state.y + (data - x) / lam, data - v), info
-
-    return Sampler(init, step)
+    v = state.x - lam * state.y
+    data = data_step(v, lam, v + state.correction)
+    x = prior.prox(data + lam * state.y, lam)
+    primal, dual = jnp.max(jnp.abs(data - x)), jnp.max(jnp.abs(x - state.x)) / lam
+    info = ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
+    return ADMMState(x, state.y + (data - x) / lam, data - v), info

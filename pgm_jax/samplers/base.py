@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from pgm_jax.types import Key, Scalar
+from pgm_jax.tracing import compiled
+from pgm_jax.types import Key, Scalar, as_key
 
 State = Any
 Info = Any
@@ -22,7 +23,7 @@ Row = Any
 
 
 class Sampler(NamedTuple):
-    """An algorithm as a pair of pure functions.
+    """An algorithm as a pair of pure functions; those of the library are pytrees, whose arrays are arguments of `sample`.
 
     Attributes:
         init: (key, starting image, first row) -> state.
@@ -34,8 +35,8 @@ class Sampler(NamedTuple):
 
 
 def run(
-    sampler: Sampler,
     key: Key,
+    sampler: Sampler,
     x: Array,
     rows: PyTree,
     collect: Callable[[State, Info], PyTree] = lambda state, info: None,
@@ -43,8 +44,8 @@ def run(
     """Run a sampler over all rows of a level grid, by one `lax.scan`.
 
     Args:
-        sampler: pair (init, step).
         key: key of this example and chain; row i draws from `fold_in(key, i)`, the start from `fold_in(key, n)`.
+        sampler: pair (init, step).
         x: starting image, one example; zeros where nothing is known.
         rows: level grid, a pytree whose leaves share their first axis n.
         collect: (state, info) -> what is stacked over the rows; nothing by default.
@@ -62,6 +63,30 @@ def run(
 
     state = sampler.init(jax.random.fold_in(key, count), x, first)
     return jax.lax.scan(step, state, (jnp.arange(count), rows))
+
+
+def sample(key: Key, sampler: Sampler, x: Array, rows: PyTree, count: int) -> Array:
+    """Independent chains of a sampler, `[count, ...]`, in one compiled program that other arrays do not compile again.
+
+    Args:
+        key: root key; chain i draws from `fold_in(key, i)`, so that more chains do not change the first ones.
+        sampler: pair (init, step) whose state has a field `x`.
+        x: starting point of every chain, one example; zeros where nothing is known.
+        rows: level grid, see `run`.
+        count: number of chains, at least 1.
+
+    Raises:
+        ValueError: if `count` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"{count} chains were asked for; give at least 1.")
+    return _sample(as_key(key), sampler, jnp.asarray(x, float), rows, count)
+
+
+@compiled
+def _sample(key, sampler, x, rows, count):
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(count))
+    return jax.vmap(lambda key: run(key, sampler, x, rows)[0].x)(keys)
 
 
 def converged(residuals: Float[Array, " n"], tolerance: Scalar) -> tuple[Bool[Array, ""], Int[Array, ""]]:

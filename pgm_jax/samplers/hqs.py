@@ -1,11 +1,11 @@
 """Half-quadratic splitting: alternate between the data and the prior, at levels that fall.
 
-    x  = Prox_{beta f}^lam(z)          the data side
+    x  = Prox_f^lam(z)          the data side
     z+ = Prox_g^lam(x)                 the prior side
 
-These are alternating minimisations of `beta f(x) + g(z) + |x - z|^2 / (2 lam)`. At a constant lam they are proximal
-gradient steps on the Moreau envelope of the data term, `z+ = Prox_g^lam(z - lam grad M_{beta f}^lam(z))`, and converge
-to the minimiser of `M_{beta f}^lam + g`, which is off that of `beta f + g` by O(lam). Hence levels that fall, but not
+These are alternating minimisations of `f(x) + g(z) + |x - z|^2 / (2 lam)`. At a constant lam they are proximal
+gradient steps on the Moreau envelope of the data term, `z+ = Prox_g^lam(z - lam grad M_f^lam(z))`, and converge
+to the minimiser of `M_f^lam + g`, which is off that of `f + g` by O(lam). Hence levels that fall, but not
 too fast: while they are at lam the error can only shrink by a factor of about `1 - lam m` a row, m the modulus of
 convexity. For strongly convex U a run reaches the minimiser if the levels are square-summable and not summable, as
 1 / k is; a geometric grid stops short, the nearer the more rows it has. `fista` and `admm` have no such limit.
@@ -16,6 +16,7 @@ Sources: Geman and Yang, IEEE Trans. Image Processing 4 (1995); Passty, J. Math.
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array
 
 from pgm_jax.samplers.base import Sampler
@@ -34,7 +35,7 @@ class HQSInfo(NamedTuple):
     Attributes:
         estimate: z+, the prior side.
         data: x, the data side.
-        residual: `max |z+ - z| / lam`, in units of U per x; it is 0 at a minimiser of `M_{beta f}^lam + g` alone.
+        residual: `max |z+ - z| / lam`, in units of U per x; it is 0 at a minimiser of `M_f^lam + g` alone.
         gap: `max |x - z+|`, in units of x; what is left of it at residual 0 is the error of the splitting, O(lam).
     """
 
@@ -44,10 +45,10 @@ class HQSInfo(NamedTuple):
     gap: Array
 
 
-def hqs(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Sampler:
-    """The minimiser of `beta f + g` by half-quadratic splitting at levels that fall.
+def hqs(prior: Prior, likelihood: Potential) -> Sampler:
+    """The minimiser of `f + g` by half-quadratic splitting at levels that fall.
 
-    Formula: `z <- Prox_g^lam(Prox_{beta f}^lam(z))`.
+    Formula: `z <- Prox_g^lam(Prox_f^lam(z))`.
 
     The rows are the levels lam, `[n]`, a plain array of positive numbers, see the head of this file. `init` starts at
     the given point, without noise, and no key is used. It is the iteration of the splitting `data_first`, and so what
@@ -56,15 +57,15 @@ def hqs(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Sampler:
     Args:
         prior: g, by its prox.
         likelihood: f, by its prox.
-        beta: inverse temperature of the likelihood.
     """
+    return Sampler(Partial(_init), Partial(_step, prior, likelihood))
 
-    def init(key: Key, x: Array, lam: Scalar) -> HQSState:
-        return HQSState(x)
 
-    def step(key: Key, state: HQSState, lam: Scalar) -> tuple[HQSState, HQSInfo]:
-        data = likelihood.prox(state.x, beta * lam)
-        x = prior.prox(data, lam)
-        return HQSState(x), HQSInfo(x, data, jnp.max(jnp.abs(x - state.x)) / lam, jnp.max(jnp.abs(data - x)))
+def _init(key: Key, x: Array, lam: Scalar) -> HQSState:
+    return HQSState(x)
 
-    return Sampler(init, step)
+
+def _step(prior: Prior, likelihood: Potential, key: Key, state: HQSState, lam: Scalar) -> tuple[HQSState, HQSInfo]:
+    data = likelihood.prox(state.x, lam)
+    x = prior.prox(data, lam)
+    return HQSState(x), HQSInfo(x, data, jnp.max(jnp.abs(x - state.x)) / lam, jnp.max(jnp.abs(data - x)))

@@ -1,32 +1,85 @@
-"""Proximal-based generative modelling: the reverse process, driven by the prox of the posterior.
+"""PGM: the reverse process, driven by the prox of the posterior; and every other sampler that differs in P and rows.
 
-    x <- keep x + pull P + noise xi        P ~ Prox_{beta f + g}^lam(x / mu), by a splitting
+    x <- keep x + pull P + noise xi        P = prox((x + probe xi) / mu, lam)
 
-`bridge` gives the rows of the reverse process, `with_corrector` those of the corrected one. Source: PGM (arXiv
-2605.13278); the splittings are in `pgm_jax.proximal`.
+| method                        | prox                                     | rows                                        |
+|-------------------------------|------------------------------------------|---------------------------------------------|
+| PGM, corrected (the default)  | `data_first(prior, f)`                   | `corrected_rows()`                          |
+| PGM as published              | `forward_backward(prior, f, jnp.inf)`    | `bridge(levels)`                            |
+| joint annealed Langevin       | `forward_backward(prior, f)`             | `langevin(lam, delta, counts)`              |
+| partial annealed Langevin     | `parallel(prior, f)`                     | `langevin(..., kappa=1 / lam + lam)`        |
+| P-ULA                         | `data_first(prior, f)`, or the exact one | `proximal_rows(delta, count)`               |
+| MYULA                         | `parallel(prior, f)`                     | `langevin(lam, delta, count)` at one level  |
+| subgradient Langevin          | `explicit(prior, f)`                     | the same at lam = 1, which has no effect    |
+| DDPM, its probability flow    | a denoiser                               | `bridge(levels, eta=1)`, `eta=0`            |
+| Euler-Maruyama diffusion      | a denoiser                               | `euler(levels, eta)`                        |
+
+Sources: PGM (arXiv 2605.13278); Pereyra, Stat. Comput. 26 (2016) (P-ULA); Durmus, Moulines and Pereyra, SIAM J. Imaging
+Sci. 11 (2018) (MYULA); Durmus, Majewski and Miasojedow, JMLR 20 (2019) (subgradient Langevin); Ho et al., NeurIPS 2020
+(DDPM); Song et al., ICLR 2021 (flow).
 """
 
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 from jax import Array
+from jax.tree_util import Partial
 
-from pgm_jax.proximal import Splitting, data_first
 from pgm_jax.samplers.base import Sampler
-from pgm_jax.samplers.rows import Rows, follow
-from pgm_jax.types import Potential, Prior, Scalar
+from pgm_jax.samplers.rows import Rows
+from pgm_jax.tracing import as_partial
+from pgm_jax.types import Key, Prox
 
 
-def pgm(prior: Prior, likelihood: Potential, split: Splitting = data_first, beta: Scalar = 1.0) -> Sampler:
-    """The sampler of the posterior `pi ~ exp(-[beta f + g])` that is driven by proximal maps.
+class ChainState(NamedTuple):
+    """What a chain carries: x, one example, at the level of the next row."""
 
-    Each row takes one prox of the prior and, by default, one of the likelihood, and no gradient of either.
+    x: Array
 
-    Args:
-        prior: g, exact or learned.
-        likelihood: f.
-        split: how the prox of the posterior is put together, see `pgm_jax.proximal`.
-        beta: inverse temperature of the likelihood; 1 for Bayes' posterior.
+
+class ChainInfo(NamedTuple):
+    """What a row reports.
+
+    Attributes:
+        estimate: the point P, an estimate of the clean image.
+        lam: level at which it was taken.
+        failed: whether P was not finite; the row was then left out, and x stayed where it was.
     """
 
-    def target(u: Array, row: Rows) -> Array:
-        return split(prior, likelihood, beta * row.weight)(u, row.lam)
+    estimate: Array
+    lam: Array
+    failed: Array
 
-    return follow(target)
+
+def pgm(prox: Prox) -> Sampler:
+    """The sampler that is drawn to the prox of the posterior's potential; it starts at `mu (x + sqrt(lam) xi)`.
+
+    Each row takes one prox. What it samples is decided by the prox and the rows, see the table above.
+
+    Args:
+        prox: `(v, lam) -> Prox_U^lam(v)`, exact (`posterior.prox`) or by a splitting (`data_first(prior, f)`).
+    """
+    return Sampler(Partial(_init), Partial(_step, as_partial(prox)))
+
+
+def diffusion(denoise: Prox) -> Sampler:
+    """The reverse diffusion of a denoiser: `pgm`, with a mean in place of a mode.
+
+    Args:
+        denoise: `(u, lam) -> E[x_0 | u = x_0 + sqrt(lam) eps]`, of a Stein score s `u + lam s(u, lam)`; a prior that was
+            trained by `l2` has it as its `prox`.
+    """
+    return pgm(denoise)
+
+
+def _init(key: Key, x: Array, row: Rows) -> ChainState:
+    return ChainState(row.mu * (x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype)))
+
+
+def _step(prox: Prox, key: Key, state: ChainState, row: Rows) -> tuple[ChainState, ChainInfo]:
+    noise = jax.random.normal(key, state.x.shape, state.x.dtype)
+    estimate = prox((state.x + row.probe * noise) / row.mu, row.lam)
+    failed = ~jnp.all(jnp.isfinite(estimate))
+    x = row.keep * state.x + row.pull * estimate + row.noise * noise
+    return ChainState(jnp.where(failed, state.x, x)), ChainInfo(estimate, row.lam, failed)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jax import Array
+from jax.tree_util import Partial
 
 from pgm_jax.samplers.base import Row, Sampler, State
+from pgm_jax.tracing import as_partial
 from pgm_jax.types import Key
 
 
@@ -32,16 +34,18 @@ def project_each(sampler: Sampler, project: Callable[[Array], Array]) -> Sampler
         sampler: pair whose state is a NamedTuple with a field `x`.
         project: x -> Pi(x), for instance `lambda x: ball.prox(x, 1.0)`.
     """
+    project = as_partial(project)
+    return Sampler(Partial(_init_each, sampler, project), Partial(_step_each, sampler, project))
 
-    def init(key: Key, x: Array, row: Row) -> State:
-        state = sampler.init(key, x, row)
-        return state._replace(x=project(state.x))
 
-    def step(key: Key, state: State, row: Row) -> tuple[State, Any]:
-        state, info = sampler.step(key, state, row)
-        return state._replace(x=project(state.x)), info
+def _init_each(sampler: Sampler, project: Callable, key: Key, x: Array, row: Row) -> State:
+    state = sampler.init(key, x, row)
+    return state._replace(x=project(state.x))
 
-    return Sampler(init, step)
+
+def _step_each(sampler: Sampler, project: Callable, key: Key, state: State, row: Row) -> tuple[State, Any]:
+    state, info = sampler.step(key, state, row)
+    return state._replace(x=project(state.x)), info
 
 
 def project_last(sampler: Sampler, project: Callable[[Array], Array]) -> Sampler:
@@ -51,13 +55,17 @@ def project_last(sampler: Sampler, project: Callable[[Array], Array]) -> Sampler
         sampler: pair whose state has a field `x`.
         project: x -> Pi(x).
     """
+    project = as_partial(project)
+    return Sampler(Partial(_init_last, sampler, project), Partial(_step_last, sampler, project))
 
-    def init(key: Key, x: Array, row: Row) -> ProjectedState:
-        state = sampler.init(key, x, row)
-        return ProjectedState(project(state.x), state)
 
-    def step(key: Key, state: ProjectedState, row: Row) -> tuple[ProjectedState, Any]:
-        free, info = sampler.step(key, state.free, row)
-        return ProjectedState(project(free.x), free), info
+def _init_last(sampler: Sampler, project: Callable, key: Key, x: Array, row: Row) -> ProjectedState:
+    state = sampler.init(key, x, row)
+    return ProjectedState(project(state.x), state)
 
-    return Sampler(init, step)
+
+def _step_last(
+    sampler: Sampler, project: Callable, key: Key, state: ProjectedState, row: Row
+) -> tuple[ProjectedState, Any]:
+    free, info = sampler.step(key, state.free, row)
+    return ProjectedState(project(free.x), free), info

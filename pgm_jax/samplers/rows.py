@@ -1,6 +1,6 @@
 """The linear steps that nearly every sampler here takes, as rows of numbers.
 
-    x <- keep x + pull P + noise xi        P = target((x + probe xi) / mu, lam)
+    x <- keep x + pull P + noise xi        P = prox((x + probe xi) / mu, lam)
 
 P is the point that the step is drawn to: a proximal map, a splitting of one, or a posterior mean. Methods differ in P
 and in the rows, and nothing else: reverse diffusions, their correctors, annealed and plain Langevin processes. One
@@ -25,8 +25,8 @@ linear rate kappa and F = P / lam:
     imex                  1 / (1 + c)       delta / (1 + c)  sqrt(2 delta) / (1 + c)  0
     leimkuhler_matthews   1 - c             delta            (2 - c) sqrt(delta / 2)  sqrt(delta / 2)
 
-The last looks at F where half of the step's noise has been added. It is of second order in delta for the law that it
-samples, at the price of the first-order ones, and exact for a Gaussian whatever the step.
+The last looks at F where half of the step's noise has been added. It is of second order in delta for the distribution
+that it samples, at the price of the first-order ones, and exact for a Gaussian whatever the step.
 """
 
 import dataclasses
@@ -38,15 +38,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pgm_jax.samplers.base import Sampler
-from pgm_jax.schedules import Levels
-from pgm_jax.types import Key, Scalar, Scalars
+from pgm_jax.schedules import Levels, geometric_levels
+from pgm_jax.types import Scalar, Scalars
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The steps of a run, `x <- keep x + pull P + noise xi`, `P = target((x + probe xi) / mu, lam)`; all `[n]`.
+    """The grid of a run: steps `x <- keep x + pull P + noise xi`, `P = prox((x + probe xi) / mu, lam)`; all `[n]`.
 
     Attributes:
         mu: signal at the level where P is taken.
@@ -55,7 +54,6 @@ class Rows:
         pull: weight of P.
         noise: factor on xi, standard normal, in the step.
         probe: factor on the same xi in the point where P is taken.
-        weight: factor on the likelihood in P; 1 is Bayes' weight.
     """
 
     mu: Float[Array, " n"]
@@ -64,43 +62,6 @@ class Rows:
     pull: Float[Array, " n"]
     noise: Float[Array, " n"]
     probe: Float[Array, " n"]
-    weight: Float[Array, " n"]
-
-
-class ChainState(NamedTuple):
-    """What a chain carries: x, one example, at the level of the next row."""
-
-    x: Array
-
-
-class ChainInfo(NamedTuple):
-    """What a row reports: the estimate P of the clean image, and the lam at which it was taken."""
-
-    estimate: Array
-    lam: Array
-
-
-# (u, row) -> P
-Target = Callable[[Array, Rows], Array]
-
-
-def follow(target: Target) -> Sampler:
-    """The sampler that takes the steps of its rows towards a target; it starts at `mu (x + sqrt(lam) xi)`.
-
-    Args:
-        target: (u, row) -> P, at the clean-space point u = (x + probe xi) / mu.
-    """
-
-    def init(key: Key, x: Array, row: Rows) -> ChainState:
-        return ChainState(row.mu * (x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype)))
-
-    def step(key: Key, state: ChainState, row: Rows) -> tuple[ChainState, ChainInfo]:
-        noise = jax.random.normal(key, state.x.shape, state.x.dtype)
-        estimate = target((state.x + row.probe * noise) / row.mu, row)
-        x = row.keep * state.x + row.pull * estimate + row.noise * noise
-        return ChainState(x), ChainInfo(estimate, row.lam)
-
-    return Sampler(init, step)
 
 
 class Coefficients(NamedTuple):
@@ -119,7 +80,7 @@ Scheme = Callable[[Scalars, Scalars], Coefficients]
 def euler_maruyama(kappa: Scalars, delta: Scalars) -> Coefficients:
     """The explicit scheme, `(1 - kappa delta, delta, sqrt(2 delta))`, stable for `kappa delta < 2`.
 
-    Where P follows u closely, at levels far below the spread of the target, it is exact in law at every step.
+    Where P follows u closely, at levels far below the spread of the target, it is exact in distribution at every step.
 
     Args:
         kappa: linear rate, in units of 1 / lam.
@@ -156,7 +117,7 @@ def imex(kappa: Scalars, delta: Scalars) -> Coefficients:
 def leimkuhler_matthews(kappa: Scalars, delta: Scalars) -> Coefficients:
     """The scheme that probes F half-way through its noise, `(1 - kd, d, (2 - kd) sqrt(d / 2), sqrt(d / 2))`.
 
-    `u + probe xi` has the law of the process up to the second order of the step, u itself lacks the variance
+    `u + probe xi` has the distribution of the process up to the second order of the step, u itself lacks the variance
     `probe^2 = d / 2` of it; for a Gaussian both hold exactly at every step with `kappa delta < 2`.
 
     Source: Leimkuhler and Matthews, AMRX 2013; with a postprocessor, as here, Vilmart, SIAM J. Sci. Comput. 37, 2015.
@@ -183,31 +144,70 @@ def bridge(levels: Levels, eta: Scalar = 1.0) -> Rows:
     lam, lam_next = levels.lam[:-1], levels.lam[1:]
     fresh = eta**2 * lam_next * (1.0 - lam_next / lam)
     keep = (mu_next / mu) * jnp.sqrt((lam_next - fresh) / lam)
-    zero, one = jnp.zeros_like(lam), jnp.ones_like(lam)
-    return Rows(mu, lam, keep, mu_next - keep * mu, mu_next * jnp.sqrt(fresh), zero, one)
+    return Rows(mu, lam, keep, mu_next - keep * mu, mu_next * jnp.sqrt(fresh), jnp.zeros_like(lam))
+
+
+def euler(levels: Levels, eta: Scalar = 1.0) -> Rows:
+    """The rows of the Euler-Maruyama method for a reverse diffusion, in clean space with lam as its clock.
+
+    Formula: `du = (1 + eta^2) / 2 (P - u) dlam / lam + eta sqrt(dlam) xi` for u = x / mu, lam falling. The first-order
+    step reaches lam = 0 with the point itself weighted by (1 - eta^2) / 2: at eta = 1 it ends on P.
+
+    Args:
+        levels: nodes of the grid, n + 1 of them; the last may be lam = 0.
+        eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
+    """
+    mu, mu_next = levels.mu[:-1], levels.mu[1:]
+    lam, lam_next = levels.lam[:-1], levels.lam[1:]
+    towards = 0.5 * (1.0 + eta**2) * (1.0 - lam_next / lam)
+    # The last step, to lam = 0, is without noise, as in DDPM.
+    noise = jnp.where(lam_next > 0, eta * jnp.sqrt(lam - lam_next), 0.0)
+    return Rows(mu, lam, mu_next / mu * (1.0 - towards), mu_next * towards, mu_next * noise, jnp.zeros_like(lam))
 
 
 def langevin(
-    lam: Float[Array, " n"],
-    delta: Float[Array, " n"],
+    lam: Float[Array, " l"],
+    delta: Float[Array, " l"],
+    counts: int | Sequence[int] = 1,
     scheme: Scheme = euler_maruyama,
-    kappa: Float[Array, " n"] | None = None,
+    kappa: Float[Array, " l"] | None = None,
     mu: Scalars = 1.0,
-    weight: Scalars = 1.0,
 ) -> Rows:
-    """The rows of Langevin steps `du = (-kappa u + P / lam) dtau + sqrt(2) dB`, one for each entry of `lam`.
+    """The rows of Langevin steps `du = (-kappa u + P / lam) dtau + sqrt(2) dB`, sum_i K_i of them.
+
+    At one level they are a plain process; down a ladder of levels lam_1 > ... > lam_L an annealed one, the second form
+    of PGM (arXiv 2605.13278): joint with the splitting `forward_backward`, partial with `parallel` and
+    `kappa = 1 / lam + lam`. End it by `with_last_prox`.
 
     Args:
-        lam: level of each step, `[n]`, positive.
-        delta: length of each step, `[n]`, in units of lam.
-        scheme: (kappa, delta) -> coefficients: `euler_maruyama`, `exponential` or `imex`.
-        kappa: linear rate of each step, `[n]`; 1 / lam if None.
-        mu: signal at each level, `[n]` or one number.
-        weight: factor on the likelihood, `[n]` or one number.
+        lam: levels, `[L]`, positive.
+        delta: length of the steps at each level, `[L]`, in units of lam: `0.5 * lam` is a good start; a splitting with
+            an explicit step on the data wants at most 1 / L.
+        counts: steps K_i at each level: one number for all, or one for each.
+        scheme: (kappa, delta) -> coefficients.
+        kappa: linear rate at each level, `[L]`; 1 / lam if None.
+        mu: signal at each level, `[L]` or one number.
+
+    Raises:
+        ValueError: if a count is negative, or if they are not as many as the levels.
     """
     keep, force, noise, probe = scheme(1.0 / lam if kappa is None else kappa, delta)
-    mu, weight = (jnp.broadcast_to(jnp.asarray(a, lam.dtype), lam.shape) for a in (mu, weight))
-    return Rows(mu, lam, keep, mu * force / lam, mu * noise, mu * probe, weight)
+    mu = jnp.broadcast_to(jnp.asarray(mu, lam.dtype), lam.shape)
+    rows = Rows(mu, lam, keep, mu * force / lam, mu * noise, mu * probe)
+    index = np.repeat(np.arange(lam.shape[0]), _repeated(counts, lam.shape[0]))
+    return jax.tree.map(lambda a: a[index], rows)
+
+
+def proximal_rows(delta: Scalar, count: int) -> Rows:
+    """The rows of P-ULA and proximal MALA: the prox at lam = delta / 2, and noise of variance delta.
+
+    Args:
+        delta: step.
+        count: number of steps.
+    """
+    each = jnp.full((count,), jnp.asarray(delta, float))
+    one, nothing = jnp.ones_like(each), jnp.zeros_like(each)
+    return Rows(one, each / 2, nothing, one, jnp.sqrt(each), nothing)
 
 
 def with_corrector(
@@ -232,10 +232,10 @@ def with_corrector(
     Raises:
         ValueError: if a number of steps is negative, or if they are not as many as the rows.
     """
-    counts = repeated(steps, rows.lam.shape[0])
+    counts = _repeated(steps, rows.lam.shape[0])
     # The chain stands at lam and looks from lam', where the probe's noise has been added.
     seen = rows.lam / (1.0 - scheme(1.0, rate).probe ** 2)
-    corrector = langevin(seen, rate * seen, scheme, mu=rows.mu, weight=rows.weight)
+    corrector = langevin(seen, rate * seen, scheme=scheme, mu=rows.mu)
 
     # Row i of the corrector K_i times, then row i of the predictor.
     count = rows.lam.shape[0]
@@ -243,20 +243,60 @@ def with_corrector(
     return jax.tree.map(lambda c, p: jnp.concatenate([c, p])[order], corrector, rows)
 
 
-def repeated(steps: int | Sequence[int], levels: int) -> tuple[int, ...]:
-    """The number of steps at each level, from one number for all or from one for each.
+def corrected_rows(
+    levels: int = 10,
+    correctors: int | Sequence[int] = 9,
+    lam_max: Scalar = 25.0,
+    lam_min: Scalar = 4e-4,
+    rate: Scalar = 1.0,
+    scheme: Scheme = leimkuhler_matthews,
+) -> Rows:
+    """The rows of the corrected sampler on a geometric grid: at every level Langevin steps, then one of the integrator.
 
     Args:
-        steps: one number, or as many as there are levels.
-        levels: number of levels.
+        levels: number of levels, at least 1.
+        correctors: Langevin steps at each level, 0 or more: one number for all, or one for each.
+        lam_max: highest level at which the prox is taken, a variance in the squared units of the images.
+        lam_min: lowest one.
+        rate: step of the correctors in units of lam, see `with_corrector`.
+        scheme: (kappa, delta) -> coefficients.
 
     Raises:
-        ValueError: if a number is negative, or if they are not as many as the levels.
+        ValueError: if there is no level, or a number of correctors that does not fit.
     """
-    counts = (steps,) * levels if isinstance(steps, int) else tuple(steps)
-    if len(counts) != levels or min(counts, default=0) < 0:
-        raise ValueError(f"{steps} steps were asked for at {levels} levels; give one number, or {levels}, from 0 up.")
-    return counts
+    # The chain stands below the level that its probes see, which is not to be above lam_max.
+    top = lam_max * (1.0 - scheme(1.0, rate).probe ** 2)
+    return with_corrector(bridge(geometric_levels(top, lam_min, levels)), correctors, rate, scheme)
+
+
+def default_rows(calls: int, setting: str = "calibrated") -> Rows:
+    """The grid of `restore`: ten rows a level, nine correctors and one of the integrator, on a geometric grid.
+
+    What does not divide evenly goes to the last level; below twenty calls the integrator runs alone.
+
+    Args:
+        calls: number of evaluations of the prior's prox, at least 1.
+        setting: "calibrated", whose samples spread as much as they err, or "sharp", whose single samples have the highest
+            PSNR and whose spread claims too much: on the bundled images the error of the mean is then 1.5 to 1.8 times
+            what exact samples with that spread would make.
+
+    Raises:
+        ValueError: if `calls` is below 1 or the setting unknown.
+    """
+    if calls < 1:
+        raise ValueError(f"{calls} network calls were asked for; a restoration needs at least 1.")
+    if setting not in SETTINGS:
+        raise ValueError(f"The setting is {setting!r}; it is one of {', '.join(map(repr, SETTINGS))}.")
+    if calls < 20:
+        return corrected_rows(calls, 0, rate=0.0)
+    levels, rest = divmod(calls, 10)
+    return corrected_rows(levels, [9] * (levels - 1) + [9 + rest], **SETTINGS[setting])
+
+
+SETTINGS = dict(
+    calibrated=dict(scheme=leimkuhler_matthews, rate=1.0),
+    sharp=dict(scheme=exponential, rate=1.0),
+)
 
 
 def with_last_prox(rows: Rows, lam: Scalar) -> Rows:
@@ -266,5 +306,38 @@ def with_last_prox(rows: Rows, lam: Scalar) -> Rows:
         rows: rows of a process in clean space, mu = 1 at its end.
         lam: level of the last P.
     """
-    last = Rows(*(jnp.asarray([value], rows.lam.dtype) for value in (1.0, lam, 0.0, 1.0, 0.0, 0.0, 1.0)))
+    last = Rows(*(jnp.asarray([value], rows.lam.dtype) for value in (1.0, lam, 0.0, 1.0, 0.0, 0.0)))
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), rows, last)
+
+
+def apportion(budget: int, shares: Sequence[float] | np.ndarray) -> tuple[int, ...]:
+    """Split a number of steps among levels by their shares, one step at least for each; they add up to the budget.
+
+    A process at lam needs a number of steps in proportion to 1 / lam to forget where it was, so `lam**-0.5` is a good
+    compromise between the levels of a ladder.
+
+    Args:
+        budget: number of steps in all.
+        shares: weight of each level, positive; their scale does not matter.
+
+    Raises:
+        ValueError: if there are fewer steps than levels, no level, or a share that is not positive.
+    """
+    weights = np.asarray(shares, float)
+    if weights.ndim != 1 or not 1 <= weights.size <= budget or not np.all(weights > 0):
+        raise ValueError(
+            f"{budget} steps were asked for in the shares {shares}; give positive shares, one for each level, and at "
+            "least one step a level."
+        )
+    exact = (budget - weights.size) * weights / weights.sum()
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: budget - weights.size - counts.sum()]] += 1
+    return tuple(int(count) + 1 for count in counts)
+
+
+def _repeated(steps: int | Sequence[int], levels: int) -> tuple[int, ...]:
+    """The number of steps at each level, from one number for all or from one for each."""
+    counts = (steps,) * levels if isinstance(steps, int) else tuple(steps)
+    if len(counts) != levels or min(counts, default=0) < 0:
+        raise ValueError(f"{steps} steps were asked for at {levels} levels; give one number, or {levels}, from 0 up.")
+    return counts

@@ -1,6 +1,6 @@
-"""Evaluation over a data set: measure, restore and judge image after image, in batches of one shape.
+"""Evaluation over a set of images: measure, restore and judge one after another, in batches of one shape.
 
-    y = A x + sigma n  ->  samples, mean, std  ->  PSNR, SSIM, misfit of each image  ->  mean and std over images
+    y = A(x) + noise  ->  samples, mean, std  ->  PSNR, SSIM, misfit of each image  ->  mean and std over images
 
 Image i of a set draws its measurement and its chains from keys that are folded with i, and the numbers over the set are
 accumulated image by image: neither depends on the batch size. From the root key,
@@ -8,9 +8,9 @@ accumulated image by image: neither depends on the batch size. From the root key
     operators  fold_in(key, 0)        noise  fold_in(fold_in(key, 1), i)        chains  fold_in(fold_in(key, 2), i)
 """
 
-import functools
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pgm_jax.metrics import data_misfit, psnr, ssim
-from pgm_jax.operators import measure
-from pgm_jax.restore import Restoration, restore
-from pgm_jax.samplers import Rows
-from pgm_jax.types import Key, Operator, Prior, Scalar, Shape
+from pgm_jax.noise import measure, per_measurement
+from pgm_jax.restoration import Restoration, restore
+from pgm_jax.tracing import compiled
+from pgm_jax.types import Key, Noise, Operator, Shape, as_key
 
 # (images or measurements [B, ...], their numbers in the set [B], which rows count [B]); the others only fill a batch.
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -32,6 +32,7 @@ Operators = Callable[[Key, Array], tuple[Operator, int | None]]
 
 ROUNDING = 1e-5
 SSIM_SIDE = 11  # of the smallest image that `ssim` takes
+BATCH = 8
 
 
 class Case(NamedTuple):
@@ -40,19 +41,22 @@ class Case(NamedTuple):
     Attributes:
         index: its number in the set.
         truth: `[H, W, C]` in [-1, 1]; None where only a measurement was given.
-        y: its measurement; NaN where nothing was observed.
+        y: its measurement; 0 where nothing was observed.
+        observed: which entries of y were observed, of the shape of y.
         samples: posterior samples `[S, H, W, C]`.
         mean: their mean `[H, W, C]`.
         std: their standard deviation `[H, W, C]`, in the units of the images.
         metrics: `psnr_` and `ssim_` (with a truth; SSIM from 11 x 11 pixels) and `misfit_`, each of `sample` (that is
             the first) and of `mean`; `error_in_stds`, the root mean square of mean - truth over that of std, which is
             sqrt(1 + 1 / S) for samples of the posterior and larger for samples that are too sure (with a truth and
-            S > 1); `seconds`, the time of its batch over the images in it, compilation included.
+            S > 1); `failed`, the share of steps that were not finite, where there were such; `seconds`, the time of its
+            batch over the images in it, compilation included.
     """
 
     index: int
     truth: np.ndarray | None
     y: np.ndarray
+    observed: np.ndarray
     samples: np.ndarray
     mean: np.ndarray
     std: np.ndarray
@@ -60,26 +64,23 @@ class Case(NamedTuple):
 
 
 def evaluate(
-    prior: Prior,
-    batches: Iterable[Batch],
-    operators: Operators,
     key: Key,
-    *,
-    sigma: Scalar,
-    samples: int = 8,
-    rows: Rows | None = None,
+    prior: Any,
+    operator: Operator | Operators,
+    images: Float[Array | np.ndarray, "n h w c"] | Iterable[Batch],
+    noise: Noise,
+    **options: Any,
 ) -> Iterator[Case]:
-    """Measure, restore and judge the images of a set, one after another.
+    """Measure, restore and judge the images of a set, one after another; `summarise` makes a table of the cases.
 
     Args:
-        prior: g, by its prox.
-        batches: (images float `[B, H, W, C]` in [-1, 1], their numbers `[B]`, valid `[B]`); rows that are not valid are
-            left out of the result.
-        operators: (key, numbers) -> (operator, axis), see `Operators`.
         key: root key.
-        sigma: standard deviation of the noise, in the units of the images.
-        samples: number S of posterior samples of each image.
-        rows: level grid; that of `restore` if None.
+        prior: g, see `restore`.
+        operator: A, shared by all images, or a function that makes it for a batch, see `Operators`.
+        images: float `[N, H, W, C]` in [-1, 1], or batches of such (images, their numbers `[B]`, valid `[B]`); rows that
+            are not valid are left out of the result.
+        noise: of the measurements.
+        options: for `restore`: `samples`, `calls`, `setting`, `rows`, `split`, `at_once`.
 
     Yields:
         A `Case` for every valid image, in order.
@@ -87,82 +88,83 @@ def evaluate(
     Raises:
         ValueError, TypeError: if the images are not as `check_images` wants them, or as `restore` does.
     """
-    for images, numbers, valid in batches:
+    key = as_key(key)
+    for batch, numbers, valid in batches_of(images) if hasattr(images, "shape") else images:
         indices = jnp.asarray(numbers)
-        operator, axis = operators(jax.random.fold_in(key, 0), indices)
-        truth = jnp.asarray(check_images(images, operator.image_shape))
-        noise_keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, 1), indices)
-        y = _measure(noise_keys, operator, truth, sigma, operator_axis=axis)
+        made = operator(jax.random.fold_in(key, 0), indices) if not hasattr(operator, "forward") else (operator, None)
+        made, axis = made
+        truth = jnp.asarray(check_images(batch, made.image_shape))
+        y = measure(jax.random.fold_in(key, 1), made, truth, noise, operator_axis=axis, indices=indices)
         yield from restore_batch(
-            prior,
-            operator,
-            y,
-            key,
-            indices,
-            valid,
-            sigma=sigma,
-            samples=samples,
-            rows=rows,
-            operator_axis=axis,
-            truth=truth,
+            key, prior, made, y, noise, indices, valid, operator_axis=axis, truth=truth, **options
         )
 
 
+def batches_of(arrays: Any, indices: np.ndarray | None = None, size: int = BATCH) -> Iterator[Batch]:
+    """Arrays and their numbers in batches of one size; the last is filled with its last row, which does not count.
+
+    Args:
+        arrays: images or measurements, `[N, ...]`.
+        indices: their numbers in the set, `[N]`; 0 ... N - 1 if None.
+        size: of a batch.
+    """
+    arrays = np.asarray(arrays)
+    indices = np.arange(len(arrays)) if indices is None else indices
+    size = min(size, len(arrays))
+    for start in range(0, len(arrays), max(size, 1)):
+        rows = np.arange(start, start + size)
+        kept = np.minimum(rows, len(arrays) - 1)
+        yield arrays[kept], indices[kept], rows < len(arrays)
+
+
 def restore_batch(
-    prior: Prior,
+    key: Key,
+    prior: Any,
     operator: Operator,
     y: Float[Array, "b *measurement"],
-    key: Key,
+    noise: Noise,
     indices: Int[Array, " b"],
     valid: Bool[Array | np.ndarray, " b"],
     *,
-    sigma: Scalar,
-    samples: int = 8,
-    rows: Rows | None = None,
     operator_axis: int | None = None,
     truth: Float[Array, "b h w c"] | None = None,
+    **options: Any,
 ) -> list[Case]:
     """Restore and judge one batch of measurements; without the truth, by the measurement alone.
 
     Args:
-        prior: g, by its prox.
+        key: root key.
+        prior: g, see `restore`.
         operator: A, shared, or stacked with `operator_axis=0`.
         y: measurements, in the units of the images; what is not observed is ignored.
-        key: root key.
+        noise: of the measurements.
         indices: number of each measurement in its set.
         valid: which rows to return.
-        sigma: standard deviation of the noise.
-        samples: number of posterior samples of each measurement.
-        rows: level grid; that of `restore` if None.
         operator_axis: None or 0.
         truth: the images, where they are known.
+        options: for `restore`.
 
     Raises:
         ValueError, TypeError: as `restore` does.
     """
-    start = time.perf_counter()
+    start, key = time.perf_counter(), as_key(key)
     restoration = restore(
-        prior,
-        operator,
-        y,
-        jax.random.fold_in(key, 2),
-        sigma=sigma,
-        samples=samples,
-        rows=rows,
-        operator_axis=operator_axis,
-        indices=indices,
+        jax.random.fold_in(key, 2), prior, operator, y, noise, operator_axis=operator_axis, indices=indices, **options
     )
     jax.block_until_ready(restoration)
     valid = np.asarray(valid)
     seconds = (time.perf_counter() - start) / max(int(valid.sum()), 1)
-    judged = _judge(operator, y, restoration, truth, sigma, operator_axis=operator_axis)
-    restoration, truths, (observed, metrics) = jax.device_get((restoration, truth, judged))
+    y, observed, metrics = _judge(operator, y, restoration, truth, per_measurement(noise, y.shape), operator_axis)
+    restoration, truths, y, observed, metrics = jax.device_get((restoration, truth, y, observed, metrics))
 
     def case(i: int) -> Case:
         numbers = {name: float(values[i]) for name, values in metrics.items()}
+        if restoration.failed.any():
+            numbers["failed"] = float(restoration.failed[i].mean())
         return Case(
             int(indices[i]),
             None if truths is None else truths[i],
+            y[i],
             observed[i],
             restoration.samples[i],
             restoration.mean[i],
@@ -173,27 +175,26 @@ def restore_batch(
     return [case(i) for i in np.flatnonzero(valid).tolist()]
 
 
-@functools.partial(jax.jit, static_argnames="operator_axis")
-def _measure(keys, operator, images, sigma, *, operator_axis):
-    return jax.vmap(measure, (0, operator_axis, 0, None))(keys, operator, images, sigma)
-
-
-@functools.partial(jax.jit, static_argnames="operator_axis")
-def _judge(operator, y, restoration: Restoration, truth, sigma, *, operator_axis):
-    def of_one(operator, y, samples, mean, std, truth):
+@compiled
+def _judge(operator, y, restoration: Restoration, truth, noise, operator_axis):
+    def of_one(operator, y, noise, samples, mean, std, truth):
         sample, metrics = samples[0], {}
+        observed = jnp.broadcast_to(operator.observed > 0, y.shape)
+        y = jnp.where(observed, y, jnp.zeros_like(y))
         for name, estimate in dict(sample=sample, mean=mean).items():
             if truth is not None:
                 metrics[f"psnr_{name}"] = psnr(estimate, truth)
             if truth is not None and min(truth.shape[:2]) >= SSIM_SIDE:
                 metrics[f"ssim_{name}"] = ssim(estimate, truth)
-            metrics[f"misfit_{name}"] = data_misfit(operator, estimate, y, sigma)
+            metrics[f"misfit_{name}"] = data_misfit(operator, estimate, y, noise)
         if truth is not None and len(samples) > 1:
             metrics["error_in_stds"] = jnp.sqrt(jnp.mean((mean - truth) ** 2) / jnp.mean(std**2))
-        return jnp.where(operator.observed > 0, y, jnp.nan), metrics
+        return y, observed, metrics
 
-    axes = (operator_axis, 0, 0, 0, 0, None if truth is None else 0)
-    return jax.vmap(of_one, axes)(operator, y, restoration.samples, restoration.mean, restoration.std, truth)
+    axes = (operator_axis, 0, 0, 0, 0, 0, None if truth is None else 0)
+    return jax.vmap(of_one, axes)(
+        operator, y, noise, restoration.samples, restoration.mean, restoration.std, truth
+    )
 
 
 class Streaming(NamedTuple):
@@ -248,6 +249,9 @@ def check_images(images: Any, image_shape: Shape) -> Float[np.ndarray, "b h w c"
     Raises:
         TypeError: if they are not of a floating type.
         ValueError: if their shape is another, or they hold values that are not finite or lie outside [-1, 1].
+
+    Warns:
+        UserWarning: if no value is below 0, as for images in [0, 1].
     """
     images = np.asarray(images)
     if not jnp.issubdtype(images.dtype, jnp.floating):
@@ -268,5 +272,11 @@ def check_images(images: Any, image_shape: Shape) -> Float[np.ndarray, "b h w c"
         raise ValueError(
             f"The images reach from {low:.4g} to {high:.4g}; they must lie in [-1, 1]: scale [0, 1] by 2 x - 1 and "
             "[0, 255] by x / 127.5 - 1."
+        )
+    if images.size and low >= 0 and high > 0:
+        warnings.warn(
+            f"No image is below 0: they reach from {low:.4g} to {high:.4g}. If they are in [0, 1], scale them by 2 x - 1; "
+            "the noise, the prior and the metrics take images in [-1, 1].",
+            stacklevel=2,
         )
     return images.astype(np.float32)

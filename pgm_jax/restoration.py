@@ -1,0 +1,239 @@
+"""From a measurement to samples of the posterior, and their summary.
+
+    y = A(x) + noise            ->    x_1, ..., x_S ~ pi(x | y)    ->    mean, standard deviation, quantiles
+
+One program per shape: images, operators, noise, grid and weights are its arguments, so another mask, another level grid
+or another set of weights never compiles again. Chains are `vmap`ped inside measurements, each with a key of its own:
+the result for one measurement does not depend on its neighbours, on padding or on the number of devices.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Inexact, Int
+
+from pgm_jax.noise import measurement_like, per_measurement
+from pgm_jax.operators import NonlinearOperator
+from pgm_jax.proximal import Splitting, data_first, explicit, parallel, prior_first
+from pgm_jax.samplers import Rows, default_rows, pgm, run
+from pgm_jax.tracing import as_partial, compiled, is_traced
+from pgm_jax.types import Key, Noise, Operator, as_key
+
+AT_ONCE = 512  # chains whose memory a laptop has
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Restoration:
+    """Posterior samples of B measurements, and their summary; of a single measurement without the axis B.
+
+    Attributes:
+        samples: `[B, S, H, W, C]`, in [-1, 1] up to the spread of the posterior.
+        mean: mean over the samples, `[B, H, W, C]`.
+        std: standard deviation over the samples (S - 1 in the denominator; 0 for one sample), `[B, H, W, C]`.
+        quantiles: the chosen quantiles over the samples, `[Q, B, H, W, C]`.
+        failed: share of the steps of each sample that were left out since they were not finite, `[B, S]`; 0 is right.
+    """
+
+    samples: Float[Array, "*b s h w c"]
+    mean: Float[Array, "*b h w c"]
+    std: Float[Array, "*b h w c"]
+    quantiles: Float[Array, "q *b h w c"]
+    failed: Float[Array, "*b s"]
+
+
+def restore(
+    key: Key,
+    prior: Any,
+    operator: Operator,
+    y: Inexact[Array, "..."],
+    noise: Noise,
+    *,
+    samples: int = 8,
+    calls: int = 100,
+    setting: str = "calibrated",
+    rows: Rows | None = None,
+    split: Splitting | None = None,
+    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+    operator_axis: int | None = None,
+    indices: Int[Array, " b"] | None = None,
+    at_once: int = AT_ONCE,
+) -> Restoration:
+    """Draw samples of the posterior of every measurement and summarise them.
+
+    Formula: `pi(x | y) ~ exp(-[f(x) + g(x)])`, `f(x) = -log p(y | x)`.
+
+    Args:
+        key: root key; chain s of measurement i draws from `fold_in(fold_in(key, indices[i]), s)`.
+        prior: g, by its prox: an object with `prox(v, lam)`, learned or exact, or a function `(v, lam) -> Prox`.
+        operator: A. One for all measurements, or, with `operator_axis=0`, a stack whose arrays have a leading axis B.
+        y: one measurement, a batch of one without its axis, or `[B, ...]`; entries that A does not observe may be NaN.
+        noise: `GaussianNoise(sigma)` or `PoissonNoise(gain, background)`; sigma in the units of y, for images [-1, 1].
+        samples: number S of samples of each measurement, at least 1.
+        calls: number of evaluations of the prior's prox for each sample.
+        setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`.
+        rows: level grid, in place of `calls` and `setting`.
+        split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`, and
+            `prior_first` for a nonlinear operator, which should be linearised at an image and not at one with the noise
+            of the level.
+        quantiles: which quantiles to compute, numbers in [0, 1].
+        operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
+        indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
+            worked off in batches, and the result will not depend on their size.
+        at_once: largest number of chains that run side by side, at least B of them; fewer need less memory.
+
+    Returns:
+        The samples, their mean, standard deviation and quantiles, with a warning where steps failed.
+
+    Raises:
+        ValueError: if y does not fit the operator, the prior or the noise, holds NaNs where A observes, if a number is
+            out of its range, or if an explicit step lies beyond its limit 2 / L.
+        TypeError: if y is not of a floating type, or complex where the operator's measurements are not, or if the key,
+            the prior or the operator is none.
+    """
+    key, y, prior = as_key(key), jnp.asarray(y), _checked_prior(prior, operator)
+    y, batched = _checked_measurements(operator, y, operator_axis)
+    if samples < 1 or at_once < 1:
+        raise ValueError(f"{samples} samples, {at_once} at once, were asked for; a restoration needs at least 1.")
+    quantiles = (quantiles,) if isinstance(quantiles, int | float) else tuple(quantiles)
+    if not all(0 <= q <= 1 for q in quantiles):
+        raise ValueError(f"The quantiles {quantiles} were asked for; each must lie in [0, 1].")
+    if rows is not None and not isinstance(rows, Rows):
+        raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
+    rows = default_rows(calls, setting) if rows is None else rows
+    split = split or (prior_first if isinstance(operator, NonlinearOperator) else data_first)
+    indices = jnp.arange(len(y)) if indices is None else jnp.asarray(indices)
+    noise = per_measurement(noise, y.shape)
+    _check_step(split, rows, operator, y, noise, operator_axis)
+
+    chunk = min(samples, max(1, at_once // len(y)))
+    levels = jnp.asarray(quantiles, y.real.dtype)
+    result = _restore(key, prior, operator, y, noise, rows, indices, levels, split, samples, chunk, operator_axis)
+    _warn(result.failed)
+    if batched:
+        return result
+    of_first = dict(samples=result.samples[0], mean=result.mean[0], std=result.std[0], failed=result.failed[0])
+    return Restoration(quantiles=result.quantiles[:, 0], **of_first)
+
+
+@compiled
+def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, samples, chunk, operator_axis):
+    real = y.real.dtype
+    rows, noise = jax.tree.map(lambda a: a.astype(real), (rows, noise))
+
+    def chains(operator: Operator, y: Array, noise: Noise, index: Array) -> tuple[Array, Array]:
+        of_measurement = jax.random.fold_in(key, index)
+        y = jnp.where(operator.observed > 0, y, jnp.zeros_like(y))
+        sampler = pgm(split(prior, noise.likelihood(operator, y)))
+
+        def chain(number: Array) -> tuple[Array, Array]:
+            start = jnp.zeros(operator.image_shape, real)
+            of_chain = jax.random.fold_in(of_measurement, number)
+            state, failed = run(of_chain, sampler, start, rows, lambda state, info: info.failed)
+            return state.x, jnp.mean(failed.astype(real))
+
+        numbers = jnp.arange(samples)
+        return jax.vmap(chain)(numbers) if chunk == samples else jax.lax.map(chain, numbers, batch_size=chunk)
+
+    drawn, failed = jax.vmap(chains, (operator_axis, 0, 0, 0))(operator, y, noise, indices)
+    std = jnp.std(drawn, axis=1, ddof=min(samples - 1, 1))
+    return Restoration(drawn, jnp.mean(drawn, axis=1), std, jnp.quantile(drawn, quantiles, axis=1), failed)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _ByProx:
+    """A prior of which no more is known than its prox, a function."""
+
+    prox: Partial
+
+
+def _checked_prior(prior: Any, operator: Any) -> Any:
+    if not all(hasattr(operator, part) for part in ("image_shape", "forward", "solve", "observed")):
+        raise TypeError(
+            f"The operator is a {type(operator).__name__}, which has not all of image_shape, forward, solve and observed: "
+            "derive it from pgm_jax.operators.LinearOperator, or make it by pgm_jax.operators.from_function(f, image_shape)."
+        )
+    if not hasattr(prior, "prox"):
+        if not callable(prior):
+            raise TypeError(
+                f"The prior is a {type(prior).__name__} without `prox`: give an object with prox(v, lam), or a function "
+                "(v, lam) -> Prox_g^lam(v)."
+            )
+        prior = _ByProx(as_partial(prior))
+    known, shape = getattr(prior, "image_shape", None), tuple(operator.image_shape)
+    if known is not None and tuple(known) != shape:
+        raise ValueError(
+            f"The prior knows images of shape {tuple(known)} and the operator measures images of shape {shape}: build the "
+            "operator for the prior's, or take another prior."
+        )
+    return prior
+
+
+def _checked_measurements(operator: Operator, y: Array, operator_axis: int | None) -> tuple[Array, bool]:
+    """The measurements as a batch, and whether they were one."""
+    if not jnp.issubdtype(y.dtype, jnp.inexact):
+        raise TypeError(
+            f"The measurement has the type {y.dtype}; give floating point numbers: counts as y.astype(float), images as "
+            "x / 127.5 - 1."
+        )
+    one = measurement_like(operator, operator_axis, y.shape[0] if operator_axis == 0 and y.ndim else 1, y.real.dtype)
+    batched = y.ndim == len(one.shape)
+    if y.shape[1 if batched else 0 :] != one.shape[1:] or (operator_axis == 0 and not batched):
+        raise ValueError(
+            f"The measurements have the shape {y.shape}, but the operator measures images of "
+            f"{tuple(operator.image_shape)} as {one.shape[1:]}; give an array of that shape, or of "
+            f"(B, {', '.join(map(str, one.shape[1:]))})."
+        )
+    if jnp.iscomplexobj(y) != jnp.issubdtype(one.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"The measurements are of the type {y.dtype}, and the operator measures {one.dtype}: give them "
+            "as such, or take the operator that made them."
+        )
+    y = y if batched else y[None]
+    if not is_traced((operator, y)):
+        seen = jax.vmap(lambda a, y: jnp.where(a.observed > 0, y, jnp.zeros_like(y)), (operator_axis, 0))(operator, y)
+        if not bool(jnp.all(jnp.isfinite(seen))):
+            raise ValueError(
+                f"The measurements hold {int(jnp.sum(~jnp.isfinite(seen)))} values that are NaN or infinite where the "
+                "operator observes them; of pixels that were not measured, a mask says so: "
+                "pgm_jax.operators.mask(image_shape, jnp.isfinite(y))."
+            )
+    return y, batched
+
+
+def _check_step(split, rows, operator, y, noise, operator_axis) -> None:
+    """Refuse explicit steps that diverge; what they are is known for two splittings of `pgm_jax.proximal`."""
+    if split not in (parallel, explicit) or is_traced((rows, operator, y, noise)):
+        return
+    # Of a row: x <- (keep - pull lam L / mu) x + ..., in the steepest direction and where the prior has a say.
+    steps = rows.pull * rows.lam / rows.mu
+    taken = float(jnp.max(2 * steps / (1 + rows.keep) if split is parallel else steps))
+
+    def bound(operator: Operator, y: Array, noise: Noise) -> Array:
+        return jnp.asarray(getattr(noise.likelihood(operator, y), "step_limit", jnp.inf))
+
+    limit = 2 * float(jnp.min(jax.vmap(bound, (operator_axis, 0, 0))(operator, y, noise)))
+    if not 0 < taken < limit:
+        raise ValueError(
+            f"The explicit step on the data is {taken:.4g}; it must be positive and below 2 / L = {limit:.4g}, where "
+            "L is the Lipschitz constant of the likelihood's gradient, |A|^2 / sigma^2: take rows with smaller steps, or "
+            "a splitting with a prox of the data: data_first, prior_first."
+        )
+
+
+def _warn(failed: Array) -> None:
+    if is_traced(failed) or not float(jnp.max(failed)) > 0:
+        return
+    warnings.warn(
+        f"{float(jnp.mean(failed)):.2%} of the steps, in {float(jnp.mean(failed > 0)):.0%} of the chains, were not finite "
+        "and left out, so that these samples are not to be trusted: the operator, its derivative or the prior is NaN or "
+        "infinite somewhere beyond [-1, 1], where samplers go (a root or a logarithm: clip what goes into it), or the "
+        "network overflows (compute in float32). `result.failed` says which.",
+        stacklevel=3,
+    )
