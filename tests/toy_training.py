@@ -24,11 +24,10 @@ import optax  # noqa: E402
 from flax import linen as nn  # noqa: E402
 
 from pgm_jax.networks import Preconditioned, UNet  # noqa: E402
-from pgm_jax.pretrained import describe  # noqa: E402
-from pgm_jax.schedules import ve  # noqa: E402
+from pgm_jax.schedules import VE  # noqa: E402
 from pgm_jax.training import checkpoint  # noqa: E402
 from pgm_jax.training.data import batches, open_source  # noqa: E402
-from pgm_jax.training.loop import Cadence, train  # noqa: E402
+from pgm_jax.training.loop import Cadence, _identity, train  # noqa: E402
 from pgm_jax.training.losses import l2, matching_objective  # noqa: E402
 from pgm_jax.training.sharding import device_mesh, fully_sharded, replicated, whole  # noqa: E402
 from pgm_jax.training.step import TrainState, init_state  # noqa: E402
@@ -40,8 +39,7 @@ UNET = dict(
 )
 NETWORK = Preconditioned(UNet(**UNET), SHAPE)
 OPTIMIZER = optax.adam(1e-3)
-DESCRIPTION = dict(network=describe(NETWORK), optimizer="adam")
-SMALLEST_DESCRIPTION = dict(network="affine", optimizer="adam")
+DESCRIPTION = _identity(NETWORK, OPTIMIZER.init({}))
 OBJECTIVE = matching_objective(l2, 8, STEPS, 2.0, 1.0)
 
 
@@ -55,6 +53,7 @@ class Affine(nn.Module):
 
 
 SMALLEST = Preconditioned(Affine(), SHAPE)
+SMALLEST_DESCRIPTION = _identity(SMALLEST, OPTIMIZER.init({}))
 
 
 def images_file(folder: pathlib.Path) -> pathlib.Path:
@@ -76,13 +75,12 @@ def run(folder: pathlib.Path, dataset: grain.MapDataset | None = None, **changes
     settings: dict[str, Any] = dict(
         network=NETWORK,
         optimizer=OPTIMIZER,
-        schedule=ve(),
+        schedule=VE(),
         objective=OBJECTIVE,
         dataset=toy_batches(folder) if dataset is None else dataset,
         key=jax.random.key(0),
         folder=folder,
         steps=STEPS,
-        description=DESCRIPTION,
         cadence=Cadence(log=1, save=4, sheet=0),
         mesh=device_mesh(jax.devices()[:1]),
     )
@@ -165,8 +163,8 @@ def _process(rank: int, port: str, folder: pathlib.Path, hold: int) -> None:
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
     dataset = held(toy_batches(folder / f"images_{rank}", (rank, 2)), hold, folder / "release")
     preview, cadence = np.zeros((2, *SHAPE), np.float32), Cadence(log=1, save=4, sheet=2)
-    what: dict[str, Any] = dict(network=SMALLEST, description=SMALLEST_DESCRIPTION)
-    state = run(folder, dataset, mesh=None, state_sharding=everything_sharded, preview=preview, cadence=cadence, **what)
+    what: dict[str, Any] = dict(network=SMALLEST, preview=preview, cadence=cadence)
+    state = run(folder, dataset, mesh=None, state_sharding=everything_sharded, **what)
     np.savez(folder / f"ema_{rank}.npz", *jax.tree.leaves(whole(state.ema)))
 
 

@@ -16,7 +16,8 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
-Description = dict[str, Any]
+from pgm_jax.files import local_path
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +32,7 @@ def open_checkpoints(folder: str | Path, newest: int = 2) -> ocp.CheckpointManag
         folder: where the checkpoints are.
         newest: how many of the newest to keep, besides the best.
     """
-    folder = Path(folder).resolve()
+    folder = local_path(folder).resolve()
     # Orbax reads the losses of all steps as it opens: a damaged one would close the door to the others.
     losses = {int(path.parts[-3]): path for path in folder.glob("*/metrics/metrics") if path.parts[-3].isdigit()}
     _set_aside(folder, {step: "its loss is damaged" for step, path in losses.items() if not _is_json(path)})
@@ -46,7 +47,9 @@ def open_checkpoints(folder: str | Path, newest: int = 2) -> ocp.CheckpointManag
     return ocp.CheckpointManager(folder, options=options)
 
 
-def save(checkpoints: ocp.CheckpointManager, step: int, state: PyTree, description: Description, loss: float) -> None:
+def save(
+    checkpoints: ocp.CheckpointManager, step: int, state: PyTree, description: dict[str, Any], loss: float
+) -> None:
     """Write a checkpoint in the background; the state may be donated as soon as this returns.
 
     Args:
@@ -62,7 +65,7 @@ def save(checkpoints: ocp.CheckpointManager, step: int, state: PyTree, descripti
     checkpoints.save(step, args=parts, metrics=dict(loss=float(loss)))
 
 
-def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: Description) -> tuple[int, PyTree] | None:
+def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: dict[str, Any]) -> tuple[int, PyTree] | None:
     """Read the newest checkpoint that can be read; those that cannot are named in a warning and set aside.
 
     Args:
@@ -132,7 +135,7 @@ def _is_json(path: Path) -> bool:
     return True
 
 
-def _check_same(found: Description, wanted: Description, path: Path) -> None:
+def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
     # By way of JSON, as the found one came: a tuple is a list there.
     found, wanted = _flatten(found), _flatten(json.loads(json.dumps(wanted)))
     differing = [

@@ -19,10 +19,11 @@ import grain
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from pgm_jax.files import local_path
 from pgm_jax.training.images import find_images, read_npz, to_float
 from pgm_jax.types import Shape
 
-KEPT_BYTES = 4 * 2**30  # decoded images of a larger TFDS set are not kept in memory
+_KEPT_BYTES = 4 * 2**30  # decoded images of a larger TFDS set are not kept in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +56,8 @@ def open_source(name: str | Path, split: str, image_shape: Shape, data_dir: str 
 
     Args:
         name: a prepared TFDS set ("fashion_mnist", "lsun/bedroom", one of your own); a folder of images, which is
-            cropped, resized and written once as a TFDS set (by one process: with several, run launch.prepare first);
-            or an .npz with one uint8 array [N, H, W] or [N, H, W, C] per split.
+            cropped, resized and written once as a TFDS set (by one process: with several, by
+            `write_image_folder` first); or an .npz with one uint8 array [N, H, W] or [N, H, W, C] per split.
         split: "train", "test", or for TFDS sets any slice such as "train[:90%]".
         image_shape: (H, W, C) in pixels. Smaller images are padded on all sides with black; none is resized, save
             those of a folder.
@@ -72,7 +73,7 @@ def open_source(name: str | Path, split: str, image_shape: Shape, data_dir: str 
     name, image_shape = str(name), tuple(image_shape)
     if not name:
         raise ValueError("The name of the images is empty; give a TFDS set, a folder or an .npz.")
-    path = Path(name).expanduser()
+    path, data_dir = local_path(name), None if data_dir is None else local_path(data_dir)
     if path.suffix == ".npz":
         images, _ = read_npz(path, split)
         source = Source(f"{path} ({split})", len(images), lambda i: images[i], image_shape)
@@ -179,8 +180,8 @@ def _pad(image: np.ndarray, image_shape: Shape, name: str) -> np.ndarray:
         larger = (max(height, image.shape[0]), max(width, image.shape[1]), channels)
         raise ValueError(
             f"{name} has an image of {image.shape}, larger than image_shape {image_shape}; images are not resized "
-            f"here. Choose image_shape={larger}, or resize a folder of images once by `python "
-            f"-m launch.prepare --dataset=folder --source=FOLDER --name=NAME --image_size={min(height, width)}`."
+            f"here. Choose image_shape={larger}, or resize a folder of images once by `pgm_jax.training.image_sets."
+            f"write_image_folder(folder, name, {image_shape})` and give its name."
         )
     if not down and not right:
         return image
@@ -250,7 +251,10 @@ def _tfds_source(name: str, split: str, image_shape: Shape, data_dir: str | Path
 def _split_of(builder, name: str, split: str, image_shape: Shape, data_dir: str | Path | None) -> Source:
     from pgm_jax.training.image_sets import is_prepared
 
-    command = f"python -m launch.prepare --dataset={name}" + (f" --data_dir={data_dir}" if data_dir else "")
+    own = name == "fashion_mnist"
+    arguments = [repr(name)] * (not own) + [f"data_dir={str(data_dir)!r}"] * (data_dir is not None)
+    writer = "write_fashion_mnist" if own else "write_registered"
+    command = f"pgm_jax.training.image_sets.{writer}({', '.join(arguments)})"
     if not is_prepared(builder):
         raise FileNotFoundError(f"The TFDS set {name!r} is not in {builder.data_dir} yet; prepare it by `{command}`.")
     if "image" not in builder.info.features:
@@ -265,4 +269,4 @@ def _split_of(builder, name: str, split: str, image_shape: Shape, data_dir: str 
             f"away and prepare the set anew by `{command}`."
         ) from error
     source = Source(f"{name} ({split})", len(records), lambda i: records[i]["image"], image_shape)
-    return _keep(source) if len(records) * math.prod(image_shape) <= KEPT_BYTES else source
+    return _keep(source) if len(records) * math.prod(image_shape) <= _KEPT_BYTES else source

@@ -21,17 +21,18 @@ import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 from rich.progress import track
 
+from pgm_jax.files import local_path
 from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, read_npz
 from pgm_jax.types import Shape
 
-IDX_FILES = {
+_IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 
 # Any: TFDS's annotations do not say what a builder may set and which methods it has
 _Builder: Any = tfds.core.GeneratorBasedBuilder
-_FashionMnist: Any = tfds.builder_cls("fashion_mnist")
+_Registered: Any = tfds.builder_cls("fashion_mnist")
 
 
 class PreparedSet(NamedTuple):
@@ -54,7 +55,7 @@ class PreparedSet(NamedTuple):
     enlarged: int = 0
 
 
-class ImageFolder(_Builder, skip_registration=True):  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
+class _ImageFolder(_Builder, skip_registration=True):  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
     """The images of a folder, cropped about the centre to the aspect ratio of `image_shape` and resized (Lanczos)."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -90,14 +91,14 @@ class ImageFolder(_Builder, skip_registration=True):  # pyright: ignore[reportGe
             raise none_readable(self.folder, self.unreadable)
 
 
-class FashionMnist(_FashionMnist, skip_registration=True):  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
+class _FashionMnist(_Registered, skip_registration=True):  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
     """Fashion-MNIST under the name, version and features that TFDS registers, made without TensorFlow.
 
     The images keep the order of the original files, so index i is the same image as in an .npz of them.
     """
 
     name = "fashion_mnist"
-    url_infos = _FashionMnist.url_infos
+    url_infos = _Registered.url_infos
 
     def __init__(self, source: Path | None, data_dir: str | Path | None):
         self.source = source
@@ -109,18 +110,18 @@ class FashionMnist(_FashionMnist, skip_registration=True):  # pyright: ignore[re
         return info
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        return {split: self._generate_examples(split, *self._arrays(split)) for split in IDX_FILES}
+        return {split: self._generate_examples(split, *self._arrays(split)) for split in _IDX_FILES}
 
     def _arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         if self.source is None:
-            images, labels = (parse_idx(self._download(f"{stem}.gz"), stem) for stem in IDX_FILES[split])
+            images, labels = (_parse_idx(self._download(f"{stem}.gz"), stem) for stem in _IDX_FILES[split])
         elif self.source.suffix == ".npz":
             images, labels = read_npz(self.source, split)
             images = images[..., 0] if images.shape[3] == 1 else images
             labels = np.full(len(images), -1) if labels is None else labels  # TFDS's sign for "not known"
         else:
-            paths = [_idx_file(self.source, stem) for stem in IDX_FILES[split]]
-            images, labels = (parse_idx(path.read_bytes(), str(path)) for path in paths)
+            paths = [_idx_file(self.source, stem) for stem in _IDX_FILES[split]]
+            images, labels = (_parse_idx(path.read_bytes(), str(path)) for path in paths)
         if images.shape[1:] != (28, 28) or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
             raise ValueError(
                 f"Fashion-MNIST ({split}) is uint8 images [N, 28, 28] and labels [N]; {self.source} holds "
@@ -160,10 +161,10 @@ def write_fashion_mnist(source: str | Path | None = None, data_dir: str | Path |
         ValueError: if arrays are not those of Fashion-MNIST, or a download is damaged.
         ConnectionError: if there is no source and the download fails.
     """
-    source = None if source is None else Path(source).expanduser()
+    source = None if source is None else local_path(source)
     if source is not None and not source.exists():
         raise FileNotFoundError(f"There is no {source}: give the folder of the idx files, or an .npz.")
-    builder = FashionMnist(source, data_dir)
+    builder = _FashionMnist(source, _local(data_dir))
     written = not is_prepared(builder)
     if written:
         tfds.disable_progress_bar()
@@ -188,14 +189,14 @@ def write_image_folder(
         ValueError: for a bad or taken name, a bad shape, a folder without images or without a readable one.
         FileNotFoundError, NotADirectoryError: if `folder` is not there.
     """
-    folder = Path(folder).expanduser()
+    folder = local_path(folder)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"A set's name is lower-case letters, digits and _, beginning with a letter; got {name!r}.")
     if name in tfds.list_builders(with_community_datasets=False):
         raise ValueError(f"{name!r} is the name of a set that TFDS knows: choose another one for your folder.")
     if len(image_shape) != 3 or min(image_shape) < 1 or image_shape[2] not in (1, 3):
         raise ValueError(f"image_shape is (height, width, 1 or 3), got {image_shape}.")
-    builder = ImageFolder(folder, name, tuple(image_shape), data_dir)
+    builder = _ImageFolder(folder, name, tuple(image_shape), _local(data_dir))
     path = Path(builder.data_dir)
     listing = path.parent / "unreadable.txt"
     if is_prepared(builder):
@@ -228,7 +229,7 @@ def write_registered(name: str, data_dir: str | Path | None = None) -> PreparedS
         ModuleNotFoundError: if this set's code needs TensorFlow, which is then needed for this one step.
     """
     check_known(name, data_dir)
-    builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    builder = tfds.builder(name, data_dir=_local(data_dir), file_format="array_record")
     written = not is_prepared(builder)
     if written:
         try:
@@ -247,9 +248,9 @@ def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
 
 
 def check_known(name: str, data_dir: str | Path | None = None) -> None:
-    """Raises a ValueError with the nearest names, where TFDS has no code and `data_dir` no files for the set `name`."""
+    """Raise a ValueError with the nearest names, where TFDS has no code and `data_dir` no files for the set `name`."""
     known = set(tfds.list_builders(with_community_datasets=False))  # communities' names would need TensorFlow
-    folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    folder = local_path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
     for files in ("*/*/features.json", "*/*/*/features.json"):  # name/version or name/config/version
         known |= {path.relative_to(folder).parts[0] for path in folder.glob(files)}
     bare = re.split("[/:]", name)[0]
@@ -259,16 +260,8 @@ def check_known(name: str, data_dir: str | Path | None = None) -> None:
         raise ValueError(f"TFDS knows no set {name!r}, and none is in {folder}.{hint}")
 
 
-def parse_idx(data: bytes, name: str) -> np.ndarray:
-    """An idx file of unsigned bytes: magic 0, 0, 8, rank; the sizes as big-endian int32; the bytes.
-
-    Args:
-        data: the contents of the file, plain or gzip.
-        name: what to call it in an error.
-
-    Raises:
-        ValueError: if the file is not of that form or is cut short.
-    """
+def _parse_idx(data: bytes, name: str) -> np.ndarray:
+    """An idx file of unsigned bytes, plain or gzip: magic 0, 0, 8, rank; the sizes as big-endian int32; the bytes."""
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -281,6 +274,10 @@ def parse_idx(data: bytes, name: str) -> np.ndarray:
     if len(data) - begin != math.prod(shape):
         raise ValueError(f"{name} announces {shape} bytes and holds {len(data) - begin}.")
     return np.frombuffer(data, np.uint8, offset=begin).reshape(shape)
+
+
+def _local(data_dir: str | Path | None) -> Path | None:
+    return None if data_dir is None else local_path(data_dir)
 
 
 def _idx_file(folder: Path, stem: str) -> Path:

@@ -10,6 +10,7 @@ What happens to a run that stops:
 import contextlib
 import dataclasses
 import datetime
+import json
 import os
 import signal
 import time
@@ -22,22 +23,20 @@ import jax
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from pgm_jax.files import local_path
 from pgm_jax.networks import Preconditioned
 from pgm_jax.training import checkpoint
 from pgm_jax.training.data import prefetched
 from pgm_jax.training.losses import Objective
-from pgm_jax.training.sharding import batch_sharding, device_mesh, replicated, whole
+from pgm_jax.training.sharding import device_mesh, replicated, whole
 from pgm_jax.training.step import TrainState, init_state, make_step
-from pgm_jax.training.writers import ScalarWriter, image_sheet, save_image
-from pgm_jax.types import Images, Key, Schedule
-
-# (mesh, shapes of the state) -> shardings of the state: `replicated` or `fully_sharded`
-StateSharding = Callable[[Mesh, PyTree], PyTree]
+from pgm_jax.training.writers import ScalarWriter, image_sheet
+from pgm_jax.types import Images, Key, Schedule, as_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,39 +63,39 @@ class NotFiniteError(RuntimeError):
 
 
 def train(
+    key: Key,
     network: Preconditioned,
     optimizer: optax.GradientTransformation,
     schedule: Schedule,
     objective: Objective,
     dataset: grain.MapDataset,
-    key: Key,
     *,
     folder: str | Path,
     steps: int,
-    description: dict[str, Any],
     ema_decay: float = 0.999,
     cadence: Cadence = Cadence(),
     preview: Images | Float[np.ndarray, "n h w c"] | None = None,
-    state_sharding: StateSharding = replicated,
+    state_sharding: Callable[[Mesh, PyTree], PyTree] = replicated,
     mesh: Mesh | None = None,
 ) -> TrainState:
     """Train a prox network, from the newest checkpoint in the folder where there is one.
 
+    A checkpoint of another network or another kind of optimizer is refused. What may change on the way are numbers,
+    such as the learning rate, and the type of the computation.
+
     Args:
+        key: key of the run.
         network: network to train.
         optimizer: optax transformation, clipping and learning rate included.
         schedule: distribution of the levels, see `make_step`.
         objective: loss of one residual, see `matching_objective`.
         dataset: `dataset[step]` is this process's part of a batch, `[B, H, W, C]` in [-1, 1].
-        key: key of the run.
         folder: where checkpoints, scalars and sheets go.
         steps: number of steps of the whole run, the resumed ones included.
-        description: what gives the state its shapes and its meaning (network, kind of optimizer) as JSON; a checkpoint
-            of another is refused. What may change on the way, such as a learning rate, does not belong here.
         ema_decay: largest decay of the average of the parameters.
         cadence: how often to log, save and draw.
         preview: images `[N, H, W, C]` in [-1, 1] for the sheets; no sheets if None.
-        state_sharding: where the state lives; `replicated` is data parallel, `fully_sharded` FSDP.
+        state_sharding: (mesh, shapes of the state) -> its shardings: `replicated` (data parallel) or `fully_sharded`.
         mesh: devices to use; all of them if None.
 
     Returns:
@@ -104,18 +103,19 @@ def train(
 
     Raises:
         NotFiniteError: if the loss of a step, which is named, its gradient or the parameters after it are not finite.
+        TypeError: if `key` is no key.
         ValueError: if there are no steps, the decay is not in [0, 1), or the devices do not divide a batch.
         CheckpointError: if the folder's checkpoint belongs to another network or optimizer, or if no checkpoint reads.
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; a run has at least 1.")
-    folder, mesh = Path(folder), device_mesh() if mesh is None else mesh
+    key, folder, mesh = as_key(key), local_path(folder), device_mesh() if mesh is None else mesh
     if (count := len(np.asarray(dataset[0])) * jax.process_count()) % mesh.size:
         raise ValueError(f"{mesh.size} devices do not divide a batch of {count} images; give a multiple of them.")
     key_init, key_run = jax.random.split(key)
     init = lambda k: init_state(k, network, optimizer)  # noqa: E731
     shapes = jax.eval_shape(init, key_init)
-    shardings = state_sharding(mesh, shapes)
+    description, shardings = _identity(network, shapes.opt_state), state_sharding(mesh, shapes)
     target = jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
     step_fn = jax.jit(
         make_step(network, optimizer, schedule, objective, ema_decay),
@@ -134,7 +134,7 @@ def train(
             return state
         if start:
             _say(f"Going on from step {start} of {steps} in {folder}.")
-        batches, sharding = prefetched(dataset, start), batch_sharding(mesh)
+        batches, sharding = prefetched(dataset, start), NamedSharding(mesh, PartitionSpec("data"))
         writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
         show = stack.enter_context(_progress(steps, start))
         pending: list[dict[str, jax.Array]] = []
@@ -163,26 +163,35 @@ def train(
             if preview is not None and cadence.sheet and (step == steps or step % cadence.sheet == 0):
                 ema = whole(state.ema)
                 if writer:
-                    sheet = preview_sheet(network, ema, preview, schedule)
-                    save_image(folder / "sheets" / f"{step:07d}.png", sheet)
-                    writer.image(step, "denoised", sheet)
+                    writer.image(step, "sheets", _preview_sheet(network, ema, preview, schedule))
     if step < steps:
         by = stopped() or "another process"
         _say(f"Stopped by {by} at step {step} of {steps}, which is saved; start again to go on.")
     return state
 
 
-def preview_sheet(
+def _identity(network: Preconditioned, opt_state: PyTree) -> dict[str, Any]:
+    """What gives a state its shapes and its meaning; the parameters have one type, whatever that of the computation."""
+
+    def fields(value: Any) -> dict[str, Any]:
+        names = {field.name for field in dataclasses.fields(value)} - {"parent", "name", "dtype"}
+        return {name: getattr(value, name) for name in names}
+
+    def kinds(node: Any) -> list[str]:
+        own = [type(node).__name__] if hasattr(node, "_fields") else []
+        return own + [kind for child in node for kind in kinds(child)] if isinstance(node, tuple) else []
+
+    described = fields(network)
+    module = described.pop("module")
+    described[type(module).__name__.lower()] = fields(module)
+    identity = dict(network=described, optimizer=kinds(opt_state))
+    return json.loads(json.dumps(identity, default=lambda value: getattr(value, "__name__", str(value))))
+
+
+def _preview_sheet(
     network: Preconditioned, params: PyTree, images: Images | Float[np.ndarray, "n h w c"], schedule: Schedule
 ) -> np.ndarray:
-    """A picture of what the network does: images, and noisy and restored ones at four levels.
-
-    Args:
-        network: network.
-        params: its parameters.
-        images: clean images `[N, H, W, C]` in [-1, 1].
-        schedule: the levels lam(t) at t = 0.3, 0.5, 0.7, 0.9 are shown.
-    """
+    """Images, and noisy and restored ones at four levels."""
     images = np.asarray(images)
     noise = np.random.default_rng(0).standard_normal(images.shape).astype(np.float32)
     rows = [images]

@@ -18,9 +18,9 @@ from jaxtyping import Array, Float, Int
 
 from pgm_jax.types import Scalar
 
-Step = Int[Array, ""] | int
+_Step = Int[Array, ""] | int
 # (residuals of one example, training step) -> (loss, weight of the example's gradient in [0, 1])
-Objective = Callable[[Array, Step], tuple[Array, Array]]
+Objective = Callable[[Array, _Step], tuple[Array, Array]]
 
 
 def l2(residual: Float[Array, "..."]) -> Float[Array, ""]:
@@ -81,7 +81,7 @@ def matching_objective(
             f"The warm start takes {warm_steps} of {total_steps} steps; give a number from 0 to the total."
         )
 
-    def objective(residual: Array, step: Step) -> tuple[Array, Array]:
+    def objective(residual: Array, step: _Step) -> tuple[Array, Array]:
         progress = jnp.clip((step - warm_steps) / max(total_steps - 1 - warm_steps, 1), 0.0, 1.0)
         zeta = zeta_start * (zeta_end / zeta_start) ** progress
         warm = step < warm_steps

@@ -1,4 +1,4 @@
-"""Where arrays live: a mesh of all devices along one axis, and the shardings of batches and states on it.
+"""Where arrays live: a mesh of all devices along one axis, and the shardings of states on it.
 
 Data parallel and fully sharded (FSDP) training are one program with two shardings of its state.
 """
@@ -22,15 +22,6 @@ def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     # Auto axes: the default, Explicit, asks for a sharding in every gather inside the network.
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
-
-
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The sharding of a batch: its first axis is split over the devices.
-
-    Args:
-        mesh: mesh with the axis `data`.
-    """
-    return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicated(mesh: Mesh, tree: PyTree) -> PyTree:

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from pgm_jax.networks import Preconditioned, prox_coefficients
+from pgm_jax.networks import Preconditioned
+from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.training.losses import Objective
 from pgm_jax.types import Images, Key, Schedule
 
@@ -40,9 +41,6 @@ class TrainState:
     opt_state: PyTree
 
 
-TrainStep = Callable[[TrainState, Array, Key], tuple[TrainState, dict[str, Array]]]
-
-
 def init_state(key: Key, network: Preconditioned, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step; the average starts at the parameters.
 
@@ -56,13 +54,8 @@ def init_state(key: Key, network: Preconditioned, optimizer: optax.GradientTrans
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
-def stratified_times(key: Key, count: int) -> Float[Array, " b"]:
-    """Times that are uniform on [0, 1] each, and spread evenly together: `(u + i / B) mod 1`.
-
-    Args:
-        key: random key.
-        count: number of times B.
-    """
+def _stratified_times(key: Key, count: int) -> Float[Array, " b"]:
+    """Times that are uniform on [0, 1] each, and spread evenly together: `(u + i / B) mod 1`."""
     return (jax.random.uniform(key) + jnp.arange(count) / count) % 1.0
 
 
@@ -72,13 +65,13 @@ def make_step(
     schedule: Schedule,
     objective: Objective,
     ema_decay: float,
-) -> TrainStep:
+) -> Callable[[TrainState, Array, Key], tuple[TrainState, dict[str, Array]]]:
     """Build the training step `(state, images, key) -> (state, scalars)`.
 
     Args:
         network: network to train.
         optimizer: optax transformation, clipping and learning rate included.
-        schedule: distribution of the levels: lam(t), t uniform; the `ve` schedule makes log lam uniform.
+        schedule: distribution of the levels: lam(t), t uniform; that of `VE` makes log lam uniform.
         objective: loss of one example's residual, see `matching_objective`.
         ema_decay: largest decay of the average of the parameters.
 
@@ -103,7 +96,7 @@ def make_step(
 
     def step(state: TrainState, images: Images, key: Key) -> tuple[TrainState, dict[str, Array]]:
         key_time, key_noise = jax.random.split(jax.random.fold_in(key, state.step))
-        lam = jax.vmap(schedule.lam)(stratified_times(key_time, images.shape[0]))
+        lam = jax.vmap(schedule.lam)(_stratified_times(key_time, images.shape[0]))
         noise = jax.random.normal(key_noise, images.shape)
         (loss, scalars), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params, images, lam, noise, state.step)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)

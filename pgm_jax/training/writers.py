@@ -1,7 +1,6 @@
 """What a training run leaves for people: scalars as JSON lines and for TensorBoard, and sheets of images."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from tensorboardX import SummaryWriter
 
+from pgm_jax.files import local_path, replacing
 from pgm_jax.training.images import to_uint8
 
 
@@ -27,16 +27,14 @@ class ScalarWriter:
             folder: folder of the run; made where it is missing.
             start: step at which the run goes on; lines of later steps are dropped.
         """
-        folder = Path(folder)
+        folder = local_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "metrics.jsonl"
         if self._path.exists():
             text = self._path.read_text(encoding="utf-8", errors="replace")
             kept = [line for line in text.splitlines() if _step_of(line) <= start]
-            # Aside and then in one stroke: a run killed here must not lose its history.
-            part = self._path.with_suffix(".part")
-            part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            os.replace(part, self._path)
+            with replacing(self._path) as part:  # a run killed here must not lose its history
+                part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -52,13 +50,15 @@ class ScalarWriter:
             self._board.add_scalar(name, float(value), step)
 
     def image(self, step: int, name: str, sheet: np.ndarray) -> None:
-        """Show a picture in TensorBoard.
+        """Write a picture to `<name>/<step>.png`, and to TensorBoard.
 
         Args:
             step: number of steps taken.
-            name: tag of the picture.
-            sheet: uint8 `[H, W, C]`.
+            name: its folder in that of the run, and its tag.
+            sheet: uint8 `[H, W, 3]`.
         """
+        with replacing(self._path.parent / name / f"{step:07d}.png") as part:
+            Image.fromarray(sheet).save(part, "png")
         self._board.add_image(name, sheet, step, dataformats="HWC")
 
     def close(self) -> None:
@@ -98,15 +98,3 @@ def image_sheet(rows: Float[np.ndarray, "r n h w c"], gap: int = 2, zoom: int = 
             top, left = gap + i * (height + gap), gap + j * (width + gap)
             sheet[top : top + height, left : left + width] = images[i, j] if channels == 3 else images[i, j][..., :1]
     return sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
-
-
-def save_image(path: str | Path, sheet: np.ndarray) -> None:
-    """Write a picture; its folder is made where it is missing.
-
-    Args:
-        path: file to write.
-        sheet: uint8 `[H, W, 3]`.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(path)

@@ -50,17 +50,29 @@ def test_folder_is_cropped_resized_and_written_once(photos, tmp_path):
 def test_unknown_and_unprepared_names(sets, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'fashion_mnist'"):
         data.open_source("fashion-mnits", "train", (32, 32, 1), tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"launch.prepare --dataset=fashion_mnist --data_dir={tmp_path}"):
+    with pytest.raises(FileNotFoundError, match=rf"image_sets.write_fashion_mnist\(data_dir='{tmp_path}'\)"):
         data.open_source("fashion_mnist", "train", (32, 32, 1), tmp_path)
     with pytest.raises(ValueError, match="no split 'val'; it has train, test"):
         data.open_source("fashion_mnist", "val", (32, 32, 1), sets)
     with pytest.raises(ValueError, match="cannot open 'lsun/nowhere'"):
         data.open_source("lsun/nowhere", "train", (32, 32, 3), sets)
+    with pytest.raises(FileNotFoundError, match=r"write_registered\('mnist'\)"):
+        data.open_source("mnist", "train", (32, 32, 1))
+
+
+def test_addresses_are_no_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, data_dir in (("gs://bucket/a.npz", None), ("s3://bucket/photos", None), ("fashion_mnist", "gs://sets")):
+        with pytest.raises(ValueError, match="is an address .*mount the bucket"):
+            data.open_source(name, "train", (32, 32, 1), data_dir)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sizes_and_channels(npz, sets):
     for name, data_dir in ((npz, None), ("fashion_mnist", sets)):
-        with pytest.raises(ValueError, match=r"larger than image_shape \(16, 32, 1\).*\(28, 32, 1\).*--image_size"):
+        with pytest.raises(
+            ValueError, match=r"larger than image_shape \(16, 32, 1\).*\(28, 32, 1\).*write_image_folder"
+        ):
             data.open_source(name, "train", (16, 32, 1), data_dir)
         with pytest.raises(ValueError, match="1 channel.*asks for 3"):
             data.open_source(name, "train", (32, 32, 3), data_dir)
@@ -80,7 +92,7 @@ def test_bad_npz(npz, tmp_path, fashion):
         with pytest.raises(ValueError, match=words):
             data.open_source(tmp_path / "bad.npz", split, (32, 32, 1))
     (tmp_path / "text.npz").write_text("text")
-    with pytest.raises(ValueError, match="not an .npz file"):
+    with pytest.raises(ValueError, match="text.npz cannot be read.*give an .npz of images"):
         data.open_source(tmp_path / "text.npz", "train", (32, 32, 1))
 
 

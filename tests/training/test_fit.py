@@ -12,8 +12,8 @@ import pytest
 from toy_training import Affine
 
 from pgm_jax.networks import MLP, Preconditioned, ProxNet
-from pgm_jax.schedules import ve
-from pgm_jax.training.fit import fit
+from pgm_jax.schedules import VE
+from pgm_jax.training import fit
 from pgm_jax.training.losses import l2, matching_objective
 from pgm_jax.training.step import init_state, make_step
 
@@ -29,14 +29,14 @@ def fitted(key=KEY, examples=EXAMPLES, schedule=None, **changes: Any):
         network=NETWORK, objective=SQUARES, optimizer=OPTIMIZER, steps=3, batch_size=4, ema_decay=0.9
     )
     settings |= changes
-    return fit(key, examples=examples, schedule=ve(0.1, 1.0) if schedule is None else schedule, **settings)
+    return fit(key, examples=examples, schedule=VE(0.1, 1.0) if schedule is None else schedule, **settings)
 
 
 def test_it_is_the_training_step_in_a_loop():
     prior, history = fitted()
     key_params, key_batches, key_run = jax.random.split(KEY, 3)
     state, losses = init_state(key_params, NETWORK, OPTIMIZER), []
-    step = jax.jit(make_step(NETWORK, OPTIMIZER, ve(0.1, 1.0), SQUARES, 0.9))
+    step = jax.jit(make_step(NETWORK, OPTIMIZER, VE(0.1, 1.0), SQUARES, 0.9))
     for i in range(3):
         rows = jax.random.randint(jax.random.fold_in(key_batches, i), (4,), 0, 50)
         state, scalars = step(state, EXAMPLES[rows], key_run)
@@ -63,7 +63,7 @@ def test_other_keys_examples_and_levels_are_one_program():
 
     fitted(objective=counted)
     before = traces
-    fitted(jax.random.key(9), 2.0 * EXAMPLES, ve(0.2, 3.0), objective=counted)
+    fitted(jax.random.key(9), 2.0 * EXAMPLES, VE(0.2, 3.0), objective=counted)
     fitted(network=dataclasses.replace(NETWORK), objective=counted)
     assert before > 0 and traces == before
 
@@ -74,7 +74,7 @@ def test_a_small_net_learns_the_mean_of_two_points():
     network = Preconditioned(MLP(width=16, blocks=1, embedding=8), (1, 1, 1), std=1.0)
     prior, history = fitted(
         examples=jnp.asarray([-1.0, 1.0]).reshape(2, 1, 1, 1),
-        schedule=ve(0.7, 1.5),
+        schedule=VE(0.7, 1.5),
         network=network,
         objective=matching_objective(l2, steps, steps, 1.0, 1.0),
         optimizer=optax.adam(optax.schedules.cosine_decay_schedule(1e-2, steps)),
@@ -93,6 +93,18 @@ def test_examples_of_another_shape_are_refused():
         fitted(examples=jnp.zeros((50, 1, 1, 2)))
     with pytest.raises(ValueError, match=r"N at least 1"):
         fitted(examples=jnp.zeros((0, 1, 1, 1)))
+
+
+def test_the_key_is_a_key_and_may_be_an_old_one():
+    with pytest.raises(TypeError, match="key"):
+        fitted(key=3)
+    old, new = (fitted(key=key)[0].params for key in (jax.random.PRNGKey(3), KEY))
+    chex.assert_trees_all_equal(old, new)
+
+
+def test_no_step_makes_a_nan_on_its_way():
+    with jax.debug_nans(True):
+        fitted(objective=matching_objective(l2, 1, 3, 1.0, 0.1), schedule=VE(1e-3, 10.0))
 
 
 @pytest.mark.parametrize("nothing", [dict(steps=0), dict(batch_size=0)])

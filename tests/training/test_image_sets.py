@@ -23,7 +23,7 @@ def test_tfds_itself_reads_the_prepared_set(sets, fashion):
 
 
 def test_idx_files_give_the_same_set(tmp_path, sets, fashion):
-    for split, stems in image_sets.IDX_FILES.items():
+    for split, stems in image_sets._IDX_FILES.items():
         for stem, array in zip(stems, (fashion[split], fashion[f"{split}_label"]), strict=True):
             write_idx(tmp_path / f"{stem}.gz", array)
     images_file = tmp_path / "t10k-images-idx3-ubyte.gz"
@@ -67,8 +67,8 @@ def test_bad_fashion_mnist_sources(tmp_path, monkeypatch, fashion):
         image_sets.write_fashion_mnist(tmp_path / "small.npz", tmp_path / "sets")
     for raw, words in ((b"\0\0\x08\x01\0\0\0\x05ab", "announces"), (b"<html>", "not an idx"), (b"\x1f\x8b", "damaged")):
         with pytest.raises(ValueError, match=words):
-            image_sets.parse_idx(raw, "file")
-    monkeypatch.setattr(image_sets.FashionMnist, "URL", (tmp_path / "offline").as_uri() + "/")
+            image_sets._parse_idx(raw, "file")
+    monkeypatch.setattr(image_sets._FashionMnist, "URL", (tmp_path / "offline").as_uri() + "/")
     with pytest.raises(ConnectionError, match="give their folder as the source"):
         image_sets.write_fashion_mnist(None, tmp_path / "sets")
     assert not (tmp_path / "sets" / "fashion_mnist" / "3.0.1").exists()
@@ -77,12 +77,12 @@ def test_bad_fashion_mnist_sources(tmp_path, monkeypatch, fashion):
 def test_download_is_checked(tmp_path, monkeypatch, fashion):
     url, known = tmp_path.as_uri() + "/", {}
     arrays = (fashion["train"], fashion["train_label"], fashion["test"], fashion["test_label"])
-    for stem, array in zip(sum(image_sets.IDX_FILES.values(), ()), arrays, strict=True):
+    for stem, array in zip(sum(image_sets._IDX_FILES.values(), ()), arrays, strict=True):
         write_idx(tmp_path / f"{stem}.gz", array)
         checksum = hashlib.sha256((tmp_path / f"{stem}.gz").read_bytes()).hexdigest()
         known[f"{url}{stem}.gz"] = types.SimpleNamespace(checksum=checksum)
-    monkeypatch.setattr(image_sets.FashionMnist, "URL", url)
-    monkeypatch.setattr(image_sets.FashionMnist, "url_infos", known)
+    monkeypatch.setattr(image_sets._FashionMnist, "URL", url)
+    monkeypatch.setattr(image_sets._FashionMnist, "url_infos", known)
     assert image_sets.write_fashion_mnist(None, tmp_path / "sets").sizes == {"train": 11, "test": 3}
     write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", fashion["test"][::-1])
     with pytest.raises(ValueError, match="SHA-256 differs"):

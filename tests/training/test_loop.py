@@ -26,11 +26,10 @@ from toy_training import (
 )
 
 from pgm_jax.networks import Preconditioned, UNet
-from pgm_jax.pretrained import describe
-from pgm_jax.schedules import ve
+from pgm_jax.schedules import VE
 from pgm_jax.training import checkpoint, loop
 from pgm_jax.training.checkpoint import CheckpointError
-from pgm_jax.training.loop import Cadence, NotFiniteError, preview_sheet
+from pgm_jax.training.loop import Cadence, NotFiniteError, _preview_sheet
 from pgm_jax.training.sharding import device_mesh
 
 
@@ -145,9 +144,31 @@ def test_parameters_that_explode_are_not_saved(tmp_path):
 
 def test_the_folder_of_another_network_is_refused(finished):
     wider = Preconditioned(UNet(**UNET | dict(channels=(16,))), (8, 8, 1))
-    description = dict(DESCRIPTION, network=describe(wider))
     with pytest.raises(CheckpointError, match=r"network.unet.channels: \[8\] in the checkpoint, \[16\] now"):
-        run(finished, network=wider, description=description)
+        run(finished, network=wider)
+
+
+def test_another_kind_of_optimizer_is_refused_and_another_number_is_not(tmp_path):
+    run(tmp_path, network=SMALLEST, steps=4)
+    with pytest.raises(CheckpointError, match="optimizer: .*ScaleByAdamState.* in the checkpoint, .*TraceState.* now"):
+        run(tmp_path, network=SMALLEST, optimizer=optax.sgd(1e-3, momentum=0.9))
+    assert int(run(tmp_path, network=SMALLEST, optimizer=optax.adam(2e-3), steps=6).step) == 6
+
+
+def test_a_run_goes_on_in_another_type(tmp_path):
+    """As the words about NaNs advise; the parameters are in float32 either way."""
+    half = Preconditioned(UNet(**UNET | dict(dtype=np.dtype("bfloat16"))), (8, 8, 1))
+    run(tmp_path, network=half, steps=4)
+    assert int(run(tmp_path, steps=6).step) == 6 and logged(tmp_path) == list(range(1, 7))
+
+
+def test_folders_are_of_this_machine_and_keys_are_keys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="is an address .*mount the bucket"):
+        run("gs://bucket/run", toy_batches(tmp_path / "images"))
+    with pytest.raises(TypeError, match="key"):
+        run(tmp_path, key=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["images", "images.npz"]
 
 
 def test_a_run_is_one_program(tmp_path):
@@ -187,11 +208,11 @@ def test_sheets_are_drawn_at_their_steps(tmp_path):
 def test_a_preview_shows_images_then_noisy_and_restored_ones():
     params = jax.jit(SMALLEST.init)(jax.random.key(0))
     images = np.full((1, 8, 8, 1), 0.2, np.float32)
-    sheet = preview_sheet(SMALLEST, params, images, ve(1e-4, 2e-4))  # next to no noise: all rows are the image
+    sheet = _preview_sheet(SMALLEST, params, images, VE(1e-4, 2e-4))  # next to no noise: all rows are the image
     rows = [sheet[2 * (2 + 10 * i) : 2 * (10 + 10 * i), 4:20].astype(int) for i in range(9)]
     assert all(np.abs(row - 153).max() <= 1 for row in rows)
     noisy, restored = (
-        preview_sheet(SMALLEST, params, images, ve(3.0, 4.0))[24 + 20 * i : 36 + 20 * i, 4:20] for i in (0, 1)
+        _preview_sheet(SMALLEST, params, images, VE(3.0, 4.0))[24 + 20 * i : 36 + 20 * i, 4:20] for i in (0, 1)
     )
     assert noisy.std() > 80 > restored.std()
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from toy_training import (
     NETWORK,
     OBJECTIVE,
@@ -23,9 +23,9 @@ from toy_training import (
     toy_batches,
 )
 
-from pgm_jax.schedules import ve
+from pgm_jax.schedules import VE
 from pgm_jax.training import checkpoint
-from pgm_jax.training.sharding import batch_sharding, device_mesh, fully_sharded, replicated, whole
+from pgm_jax.training.sharding import device_mesh, fully_sharded, replicated, whole
 from pgm_jax.training.step import init_state, make_step
 
 
@@ -33,10 +33,12 @@ def three_steps(start, dataset, devices, shardings_of):
     mesh = device_mesh(devices)
     shardings = shardings_of(mesh, start)
     state = jax.device_put(start, shardings)
-    step = make_step(NETWORK, OPTIMIZER, ve(), OBJECTIVE, 0.999)
+    step = make_step(NETWORK, OPTIMIZER, VE(), OBJECTIVE, 0.999)
     step = jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))
     for i in range(3):
-        state, scalars = step(state, jax.device_put(dataset[i], batch_sharding(mesh)), jax.random.key(1))
+        state, scalars = step(
+            state, jax.device_put(dataset[i], NamedSharding(mesh, PartitionSpec("data"))), jax.random.key(1)
+        )
     assert jax.tree.map(lambda leaf: leaf.sharding, state) == shardings and step._cache_size() == 1
     return whole(state), {name: float(value) for name, value in scalars.items()}
 

@@ -12,9 +12,9 @@ from scipy import stats
 from toy_training import Affine
 
 from pgm_jax.networks import Preconditioned
-from pgm_jax.schedules import ve
+from pgm_jax.schedules import VE
 from pgm_jax.training.losses import l2, matching_objective
-from pgm_jax.training.step import init_state, make_step, stratified_times
+from pgm_jax.training.step import _stratified_times, init_state, make_step
 
 SHAPE = (4, 4, 1)
 NETWORK = Preconditioned(Affine(), SHAPE)
@@ -27,7 +27,7 @@ SQUARES = matching_objective(l2, 10, 10, 1.0, 1.0)
 
 
 def stepper(objective=SQUARES, ema_decay=0.999):
-    return jax.jit(make_step(NETWORK, OPTIMIZER, ve(), objective, ema_decay))
+    return jax.jit(make_step(NETWORK, OPTIMIZER, VE(), objective, ema_decay))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def start():
 
 def test_each_stratum_has_one_time():
     for seed in range(20):
-        times = np.asarray(stratified_times(jax.random.key(seed), 16), np.float64)
+        times = np.asarray(_stratified_times(jax.random.key(seed), 16), np.float64)
         assert times.min() >= 0.0 and times.max() < 1.0
         shifted = np.sort((times - times[0]) % 1.0)
         np.testing.assert_allclose(np.minimum(shifted % (1 / 16), 1 / 16 - shifted % (1 / 16)), 0.0, atol=1e-6)
@@ -45,7 +45,7 @@ def test_each_stratum_has_one_time():
 
 
 def test_each_time_is_uniform():
-    times = jax.vmap(lambda key: stratified_times(key, 8))(jax.random.split(jax.random.key(0), 4000))
+    times = jax.vmap(lambda key: _stratified_times(key, 8))(jax.random.split(jax.random.key(0), 4000))
     for i in range(8):
         assert stats.kstest(np.asarray(times[:, i]), "uniform").pvalue > 1e-3
 
@@ -83,7 +83,7 @@ def test_a_step_depends_on_its_number_and_key_alone(start):
 def test_the_scalars_are_those_of_the_definition(start):
     state, scalars = stepper()(start, IMAGES, KEY)
     key_time, key_noise = jax.random.split(jax.random.fold_in(KEY, 0))
-    lam = np.array([float(ve().lam(t)) for t in stratified_times(key_time, len(IMAGES))])
+    lam = np.array([float(VE().lam(t)) for t in _stratified_times(key_time, len(IMAGES))])
     u = IMAGES + np.sqrt(lam)[:, None, None, None] * jax.random.normal(key_noise, IMAGES.shape)
     c_out = 0.5 * np.sqrt(lam / (0.25 + lam))
 
@@ -109,7 +109,7 @@ def test_dead_examples_are_counted(start):
 def test_training_finds_the_prox_of_a_gaussian():
     """Data of N(m, s^2) want no correction: the affine network learns to say what the preconditioning left out."""
     network = Preconditioned(Affine(), SHAPE, mean=0.0, std=0.4)
-    step = make_step(network, optax.adam(3e-2), ve(0.1, 1.0), SQUARES, 0.99)
+    step = make_step(network, optax.adam(3e-2), VE(0.1, 1.0), SQUARES, 0.99)
 
     def body(state, key):
         images = 0.4 * jax.random.normal(key, (64, *SHAPE))
@@ -123,4 +123,4 @@ def test_training_finds_the_prox_of_a_gaussian():
 
 def test_the_decay_of_an_average_is_below_one():
     with pytest.raises(ValueError, match=r"ema_decay is 1.0"):
-        make_step(NETWORK, OPTIMIZER, ve(), SQUARES, 1.0)
+        make_step(NETWORK, OPTIMIZER, VE(), SQUARES, 1.0)

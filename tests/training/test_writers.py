@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pgm_jax.training.writers import ScalarWriter, image_sheet, save_image
+from pgm_jax.training.writers import ScalarWriter, image_sheet
 
 
 def lines_of(folder):
@@ -47,7 +47,7 @@ def test_nothing_is_lost_where_the_disk_gives_up(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("pgm_jax.training.writers.os.replace", full)
+    monkeypatch.setattr("pgm_jax.files.os.replace", full)
     with pytest.raises(OSError, match="no space left"):
         ScalarWriter(tmp_path, 2)
     assert (tmp_path / "metrics.jsonl").read_text() == before
@@ -73,5 +73,6 @@ def test_a_sheet_clips():
 
 def test_a_picture_is_written_where_there_is_no_folder(tmp_path):
     sheet = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    save_image(tmp_path / "a" / "b.png", sheet)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a" / "b.png")), sheet)
+    with ScalarWriter(tmp_path) as writer:
+        writer.image(7, "sheets", sheet)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "sheets" / "0000007.png")), sheet)

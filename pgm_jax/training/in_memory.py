@@ -13,16 +13,17 @@ from jaxtyping import Array, Float
 from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.training.losses import Objective
 from pgm_jax.training.step import TrainState, init_state, make_step
-from pgm_jax.types import Key, Schedule
+from pgm_jax.types import Key, Schedule, as_key
 
 
 def fit(
     key: Key,
     network: Preconditioned,
-    examples: Float[Array, "n h w c"],
+    optimizer: optax.GradientTransformation,
     schedule: Schedule,
     objective: Objective,
-    optimizer: optax.GradientTransformation,
+    examples: Float[Array, "n h w c"],
+    *,
     steps: int,
     batch_size: int,
     ema_decay: float = 0.999,
@@ -34,10 +35,10 @@ def fit(
     Args:
         key: random key of the parameters, the batches, the levels and the noise.
         network: network to train.
-        examples: clean images `[N, H, W, C]`, in the units of the network's mean and std.
+        optimizer: optax transformation, learning rate included.
         schedule: distribution of the levels, see `make_step`.
         objective: loss of one example's residual, see `matching_objective`; it is to count on as many `steps`.
-        optimizer: optax transformation, learning rate included.
+        examples: clean images `[N, H, W, C]`, in the units of the network's mean and std.
         steps: number of training steps.
         batch_size: number of images of a step.
         ema_decay: largest decay of the average of the parameters.
@@ -46,8 +47,10 @@ def fit(
         The network with its averaged parameters, and the scalars of `make_step`, each of shape `[steps]`.
 
     Raises:
+        TypeError: if `key` is no key.
         ValueError: if the examples are not images of the network or a number is below 1.
     """
+    key = as_key(key)
     if examples.shape[1:] != network.image_shape or not len(examples):
         raise ValueError(
             f"The examples have the shape {examples.shape}; the network takes "
