@@ -1,6 +1,5 @@
 """What a run works on: images from files, arrays or data sets, or measurements, in batches of one size."""
 
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from pgm_jax import pretrained
-from pgm_jax.evaluate import Batch, check_images
+from pgm_jax.evaluation import Batch, check_images
+from pgm_jax.files import local_path, read_arrays
+from pgm_jax.pretrained import example_images
 from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, pixels_of, to_float
 from pgm_jax.types import Shape
 
@@ -35,11 +35,11 @@ def image_inputs(
         ValueError, TypeError: if it cannot be read, or holds images that a prior of `image_shape` does not fit.
     """
     if spec == BUNDLED:
-        images = np.asarray(pretrained.fashion_mnist_images())
+        images = np.asarray(example_images())
     elif Path(spec).suffix == ".npz":
-        images = _read_npz(Path(spec).expanduser())
+        images = _read_npz(spec)
     else:
-        return _file_inputs(Path(spec).expanduser(), image_shape, first, count, resize)
+        return _file_inputs(local_path(spec), image_shape, first, count, resize)
     chosen = _chosen(len(images), first, count, spec)
     images = check_images(images[chosen.start : chosen.stop], image_shape)
     return Inputs(len(chosen), lambda size: array_batches(images, np.asarray(chosen), size), lambda i: f"{spec} {i}")
@@ -70,14 +70,10 @@ def measurement_inputs(
         FileNotFoundError: if there is no file.
         TypeError, ValueError: if it holds no array of numbers of that kind and shape, or NaNs where there may be none.
     """
-    if not Path(path).expanduser().is_file():
-        raise FileNotFoundError(f"There is no measurement at {path}.")
-    try:
-        y = np.load(Path(path).expanduser())
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no readable .npy file ({error}); write it by numpy.save.") from error
-    if not isinstance(y, np.ndarray):
+    arrays = read_arrays(path, "an .npy of one measurement or a stack of them, by numpy.save")
+    if list(arrays) != ["array"]:
         raise ValueError(f"{path} holds several arrays; write the measurement alone, by numpy.save.")
+    y = arrays["array"]
     kind = np.inexact if np.issubdtype(dtype, np.complexfloating) else np.floating
     if not np.issubdtype(y.dtype, kind):
         expected = "floats, complex ones," if kind is np.inexact else "floats"
@@ -117,16 +113,11 @@ def unfinished(batches: Iterable[Batch], finished: set[int]) -> Iterator[Batch]:
             yield arrays, indices, left
 
 
-def _read_npz(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        with np.load(path) as file:
-            names, images = file.files, file["images"] if "images" in file.files else None
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is no readable .npz file ({error}).") from error
-    if images is None:
-        raise ValueError(f"{path} has no array `images`; it has {', '.join(names) or 'none'}.")
+def _read_npz(path: str) -> np.ndarray:
+    arrays = read_arrays(path, "an .npz with an array `images`")
+    if "images" not in arrays:
+        raise ValueError(f"{path} has no array `images`; it has {', '.join(arrays) or 'none'}.")
+    images = arrays["images"]
     images = images[..., None] if images.ndim == 3 else images
     return to_float(images) if images.dtype == np.uint8 else images
 

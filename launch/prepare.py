@@ -15,7 +15,6 @@ interrupted leaves nothing behind.
 
 import signal
 import sys
-from pathlib import Path
 
 from absl import app, flags, logging
 from rich.console import Console
@@ -36,8 +35,6 @@ def prepare():
     from pgm_jax.training import image_sets  # imports TFDS: a second that --help need not wait for
 
     dataset, source, data_dir = DATASET.value, SOURCE.value, DATA_DIR.value
-    if data_dir:
-        data_dir = Path(data_dir).expanduser()
     if dataset == "folder":
         if not source or not NAME.value:
             raise ValueError("--dataset=folder needs --source=FOLDER and --name=NAME.")

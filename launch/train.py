@@ -14,7 +14,6 @@ one.
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +26,10 @@ from absl import app, flags, logging
 
 from launch.config import DATA_DIR, define_config, one_line_errors, parse_flags
 from launch.output import differences, run_record
+from pgm_jax.files import local_path, replacing
 from pgm_jax.networks import Preconditioned, ProxNet
-from pgm_jax.pretrained import describe, network_of, save_prior
-from pgm_jax.schedules import ve
+from pgm_jax.pretrained import network_of, save_prior
+from pgm_jax.schedules import VE
 from pgm_jax.training.checkpoint import CheckpointError
 from pgm_jax.training.data import batches, open_source
 from pgm_jax.training.images import to_float
@@ -130,10 +130,8 @@ def open_workdir(folder: Path, record: dict[str, Any]) -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(text)
 
 
 def main(argv: list[str]) -> None:
@@ -144,8 +142,8 @@ def main(argv: list[str]) -> None:
     if _MULTI_HOST.value:
         jax.distributed.initialize()
     config: Any = _CONFIG.value
-    folder = Path(_WORKDIR.value).expanduser()
     with one_line_errors(ValueError, TypeError, OSError, AttributeError):
+        folder = local_path(_WORKDIR.value)
         c = config.train
         check(c)
         network = checked_network(config)
@@ -158,15 +156,14 @@ def main(argv: list[str]) -> None:
         former = open_workdir(folder, run_record(config, c.seed)) if jax.process_index() == 0 else None
     try:
         state = train(
+            jax.random.key(c.seed),
             network,
             optimizer,
-            ve(c.sigma_min, c.sigma_max),
+            VE(c.sigma_min, c.sigma_max),
             objective,
             dataset,
-            jax.random.key(c.seed),
             folder=folder,
             steps=c.steps,
-            description=dict(network=describe(network), optimizer="adamw"),
             ema_decay=c.ema_decay,
             cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
             preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
@@ -180,8 +177,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"launch.train: {error}")
     ema = whole(state.ema)
     if jax.process_index() == 0:
-        save_prior(folder / "prior.part.npz", ProxNet(ema, network))
-        os.replace(folder / "prior.part.npz", folder / "prior.npz")
+        save_prior(folder / "prior.npz", ProxNet(ema, network))
         print(f"{int(state.step)} of {c.steps} steps; the averaged weights are in {folder / 'prior.npz'}", flush=True)
 
 

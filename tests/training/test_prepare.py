@@ -62,6 +62,7 @@ def test_prepare_fashion_mnist(prepare, npz, tmp_path):
         (dict(dataset="mnist", source="x"), "--source is for"),
         (dict(dataset="mnist", name="x"), "--name is for"),
         (dict(dataset="fashion_mnist", source="nowhere"), "There is no nowhere"),
+        (dict(dataset="fashion_mnist", source="gs://bucket/a.npz"), "is an address"),
     ],
 )
 def test_prepare_errors(prepare, tmp_path, flags, words):
