@@ -34,7 +34,8 @@ from rich.progress import track
 from rich.table import Table
 
 from pgm_jax import operators
-from pgm_jax.operators import Stop
+from pgm_jax.noise import GaussianNoise, measure
+from pgm_jax.operators import Solver
 from pgm_jax.operators.decimation import blur_downsampling
 from pgm_jax.operators.kernels import gaussian_kernel
 
@@ -50,13 +51,13 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 FACTOR = 4
 ANGLES = 60
 COILS = 8
-STOP = Stop(tolerance=1e-4, iterations=50)
+SOLVER = Solver(tolerance=1e-4, iterations=50)
 ROUNDING = 1e-3
 
 forward = jax.jit(jax.vmap(lambda operator, x: operator.forward(x), (None, 0)))
 adjoint = jax.jit(jax.vmap(lambda operator, r: operator.adjoint(r), (None, 0)))
 solve = jax.jit(
-    jax.vmap(lambda operator, v, y, rho, stop: operator.solve(v, y, rho, None, stop), (None, 0, 0, None, None))
+    jax.vmap(lambda operator, v, y, rho, solver: operator.solve(v, y, rho, solver), (None, 0, 0, None, None))
 )
 
 
@@ -194,12 +195,12 @@ def steps(case: Case, batch: int) -> tuple[dict[str, Callable], dict[str, np.nda
     smooth = operators.gaussian_blur(case.ours.image_shape, 1.5)
     x = forward(smooth, x)
     v = jnp.zeros_like(v) if case.iterative else v
-    y = jax.jit(jax.vmap(operators.measure, (0, None, 0, None)))(jax.random.split(noise, batch), case.ours, x, 0.05)
+    y = measure(noise, case.ours, x, GaussianNoise(0.05))
     rho = float(jax.jit(lambda operator: operator.norm())(case.ours)) ** 2 / 100
     works = dict(
         forward=lambda: jax.block_until_ready(forward(case.ours, x)),
         adjoint=lambda: jax.block_until_ready(adjoint(case.ours, y)),
-        solve=lambda: jax.block_until_ready(solve(case.ours, v, y, rho, STOP)),
+        solve=lambda: jax.block_until_ready(solve(case.ours, v, y, rho, SOLVER)),
     )
     return works, dict(x=np.asarray(x), v=np.asarray(v), y=np.asarray(y)), rho
 
@@ -212,7 +213,7 @@ def their_steps(case: Case, numbers: dict[str, np.ndarray], rho: float) -> tuple
     physics, name = case.build(torch, importlib.import_module("deepinv.physics"))
     x, v = (torch.tensor(np.ascontiguousarray(case.image(numbers[key]))) for key in ("x", "v"))
     y = torch.tensor(np.ascontiguousarray(case.measurement(numbers["y"])))
-    settings = dict(solver="CG", max_iter=STOP.iterations, tol=STOP.tolerance) if case.iterative else {}
+    settings = dict(solver="CG", max_iter=SOLVER.iterations, tol=SOLVER.tolerance) if case.iterative else {}
     works = dict(
         forward=lambda: physics.A(x),
         adjoint=lambda: physics.A_adjoint(y),

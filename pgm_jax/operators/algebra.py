@@ -1,8 +1,10 @@
 """Operators of operators, and operators from a function.
 
-    compose(B, A)     x -> B(A(x))              A measures an image: its y has three axes
-    stack(A, B, ...)  x -> (A(x), B(x), ...)    one after another, as a vector
-    scale(c, A)       x -> c A(x)               solve(v, y, rho) of A at (v, y / c, rho / c^2)
+    compose(B, A)     B @ A    x -> B(A(x))              A measures an image: its y has three axes
+    stack(A, B, ...)           x -> (A(x), B(x), ...)    one after another, as a vector
+    scale(c, A)       c * A    x -> c A(x)               solve(v, y, rho) of A at (v, y / c, rho / c^2)
+    scale(w, A)       w * A    x -> w A(x)               a weight for every entry of y: a `Mask` behind A
+    A.T                        r -> A^T r                from measurements to images
 
 The result is linear where all parts are. `from_function` makes an operator of what is written as a plain function.
 """
@@ -16,11 +18,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.tree_util import Partial
+from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import LinearOperator, NonlinearOperator, check_image_shape
-from pgm_jax.operators.solvers import ACCURATE, SolveInfo, Stop
+from pgm_jax.operators.masks import Mask
+from pgm_jax.operators.solvers import ACCURATE, SolveInfo, Solver
 from pgm_jax.types import Scalar, Shape
 
 register = jax.tree_util.register_dataclass
@@ -45,7 +50,10 @@ class _Composition:
 class Composition(_Composition, LinearOperator):
     """y = B A x for linear A and B; build it with `compose`.
 
-    outer: B. inner: A. image_shape: (H, W, C) of x.
+    Attributes:
+        outer: B.
+        inner: A.
+        image_shape: (H, W, C) of x.
     """
 
     outer: LinearOperator
@@ -62,7 +70,10 @@ class Composition(_Composition, LinearOperator):
 class NonlinearComposition(_Composition, NonlinearOperator):
     """y = B(A(x)); build it with `compose`.
 
-    outer: B. inner: A. image_shape: (H, W, C) of x.
+    Attributes:
+        outer: B.
+        inner: A.
+        image_shape: (H, W, C) of x.
     """
 
     outer: LinearOperator | NonlinearOperator
@@ -75,15 +86,19 @@ def compose(
 ) -> Composition | NonlinearComposition:
     """First A, then B: y = B(A(x)), linear where both are.
 
-    outer: B, of images of A's measurement_shape. inner: A, of real measurements.
-    Raises ValueError where they do not fit.
+    Args:
+        outer: B, of images of A's measurement_shape.
+        inner: A, of real measurements, unless B is the adjoint of what measures complex ones.
+
+    Raises:
+        ValueError: if they do not fit.
     """
     if inner.measurement_shape != tuple(outer.image_shape):
         raise ValueError(
             f"the inner operator measures {inner.measurement_shape} and the outer one takes images of shape "
             f"{tuple(outer.image_shape)}: build the outer one for images of the inner one's measurement_shape"
         )
-    if jnp.issubdtype(inner._measurement(jnp.result_type(float)).dtype, jnp.complexfloating):
+    if _measures_complex(inner) and not _takes_complex(outer):
         raise ValueError(
             "the inner operator measures complex numbers, and operators take real images: put the complex one outside, "
             "or write both as one function for from_function"
@@ -109,7 +124,8 @@ class _Stack:
     def split(self, y: jax.Array) -> list[jax.Array]:
         """The measurement of each part, in its own shape.
 
-        y: the stacked measurement.
+        Args:
+            y: the stacked measurement.
         """
         image = jax.ShapeDtypeStruct(self.parts[0].image_shape, y.real.dtype)
         wanted = [jax.eval_shape(part.forward, image) for part in self.parts]
@@ -126,7 +142,9 @@ class _Stack:
 class Stack(_Stack, LinearOperator):
     """y = (A_1 x, A_2 x, ...) as one vector, for linear parts; build it with `stack`.
 
-    parts: the operators. image_shape: (H, W, C) of x.
+    Attributes:
+        parts: the operators.
+        image_shape: (H, W, C) of x.
     """
 
     parts: tuple[LinearOperator, ...]
@@ -143,7 +161,9 @@ class Stack(_Stack, LinearOperator):
 class NonlinearStack(_Stack, NonlinearOperator):
     """y = (A_1(x), A_2(x), ...) as one vector; build it with `stack`.
 
-    parts: the operators. image_shape: (H, W, C) of x.
+    Attributes:
+        parts: the operators.
+        image_shape: (H, W, C) of x.
     """
 
     parts: tuple[LinearOperator | NonlinearOperator, ...]
@@ -154,7 +174,12 @@ def stack(*parts: LinearOperator | NonlinearOperator) -> Stack | NonlinearStack:
     """Several measurements of one image as one vector y; linear where all parts are.
 
     The noise of all parts has one deviation: bring them to it by `scale`. `split(y)` gives each part's measurement.
-    parts: the operators, at least one. Raises ValueError where there is none or they take images of other shapes.
+
+    Args:
+        parts: the operators, at least one.
+
+    Raises:
+        ValueError: if there is none or they take images of other shapes.
     """
     shapes = {tuple(part.image_shape) for part in parts}
     if len(shapes) != 1:
@@ -179,10 +204,10 @@ class _Scaled:
         return self.operator.observed
 
     def solve_with_info(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
     ) -> tuple[jax.Array, SolveInfo]:
         """That of A at (v, y / c, rho / c^2)."""
-        return self.operator.solve_with_info(v, y / self.factor, rho / self.factor**2, start, stop)
+        return self.operator.solve_with_info(v, y / self.factor, rho / self.factor**2, solver, start)
 
     def norm(self) -> jax.Array:
         """|c| |A|."""
@@ -194,7 +219,10 @@ class _Scaled:
 class Scaled(_Scaled, LinearOperator):
     """y = c A x for a linear A; build it with `scale`.
 
-    factor: c. operator: A. image_shape: (H, W, C) of x.
+    Attributes:
+        factor: c.
+        operator: A.
+        image_shape: (H, W, C) of x.
     """
 
     factor: jax.Array
@@ -211,7 +239,10 @@ class Scaled(_Scaled, LinearOperator):
 class NonlinearScaled(_Scaled, NonlinearOperator):
     """y = c A(x); build it with `scale`.
 
-    factor: c. operator: A. image_shape: (H, W, C) of x.
+    Attributes:
+        factor: c.
+        operator: A.
+        image_shape: (H, W, C) of x.
     """
 
     factor: jax.Array
@@ -219,15 +250,68 @@ class NonlinearScaled(_Scaled, NonlinearOperator):
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
 
-def scale(factor: Scalar, operator: LinearOperator | NonlinearOperator) -> Scaled | NonlinearScaled:
-    """A measurement times a number: y = c A(x).
+def scale(
+    factor: Scalar | ArrayLike, operator: LinearOperator | NonlinearOperator
+) -> Scaled | NonlinearScaled | Mask | Composition | NonlinearComposition:
+    """A measurement times a number, y = c A(x), or times a weight for every entry of it, y = w A(x).
 
-    factor: c, not 0. operator: A. Raises ValueError where c is 0.
+    A weighted `Mask` is a `Mask`. Entries of weight 0 are not observed.
+
+    Args:
+        factor: c, not 0, or w, real and finite, an array that broadcasts to the measurement.
+        operator: A.
+
+    Raises:
+        ValueError: if c is 0, a number is not finite, or w does not broadcast to the measurement.
     """
-    if isinstance(factor, int | float) and factor == 0:
-        raise ValueError("the factor is 0, which measures nothing: give another number")
-    kind: Any = Scaled if _linear(operator) else NonlinearScaled
-    return kind(jnp.asarray(factor, float), operator, tuple(operator.image_shape))
+    image_shape, linear = tuple(operator.image_shape), _linear(operator)
+    if jnp.ndim(factor) == 0:
+        if isinstance(factor, int | float) and factor == 0:
+            raise ValueError("the factor is 0, which measures nothing: give another number")
+        scaled: Any = Scaled if linear else NonlinearScaled
+        return scaled(jnp.asarray(factor, float), operator, image_shape)
+    shape = operator.measurement_shape
+    if jnp.ndim(factor) > len(shape) or np.broadcast_shapes(jnp.shape(factor), shape) != shape:
+        raise ValueError(
+            f"the weights have shape {jnp.shape(factor)} and the measurement {shape}: give an array that broadcasts "
+            "to the measurement"
+        )
+    weights = _of_rank(jnp.asarray(factor, float), len(shape))
+    if isinstance(operator, Mask):
+        return Mask(weights * operator.mask, image_shape)
+    kind: Any = Composition if linear else NonlinearComposition
+    return kind(Mask(weights * _of_rank(operator.observed, len(shape)), shape), operator, image_shape)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Adjoint(LinearOperator):
+    """The map r -> A^T r from measurements to images, Re A^H r for complex ones; it is `A.T`.
+
+    Attributes:
+        operator: A.
+        image_shape: shape of r.
+    """
+
+    operator: LinearOperator
+    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def T(self) -> LinearOperator:
+        """A itself."""
+        return self.operator
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """A^T x."""
+        return self.operator.adjoint(x)
+
+    def adjoint(self, r: jax.Array) -> jax.Array:
+        """A r."""
+        return self.operator.forward(r)
+
+    def norm(self) -> jax.Array:
+        """|A|."""
+        return self.operator.norm()
 
 
 @register
@@ -235,7 +319,9 @@ def scale(factor: Scalar, operator: LinearOperator | NonlinearOperator) -> Scale
 class LinearFunction(LinearOperator):
     """y = f(x) for a linear f; build it with `from_function`.
 
-    function: f. image_shape: (H, W, C) of x.
+    Attributes:
+        function: f.
+        image_shape: (H, W, C) of x.
     """
 
     function: Partial
@@ -251,7 +337,9 @@ class LinearFunction(LinearOperator):
 class Function(NonlinearOperator):
     """y = f(x); build it with `from_function`.
 
-    function: f. image_shape: (H, W, C) of x.
+    Attributes:
+        function: f.
+        image_shape: (H, W, C) of x.
     """
 
     function: Partial
@@ -267,13 +355,17 @@ def from_function(
 ) -> LinearFunction | Function:
     """The operator y = f(x) of a function of one image, written with jax: its adjoint or derivative comes by itself.
 
-    function: f, (H, W, C) -> an array of floats, real or complex. Arrays of numbers that you want to sweep without
-    compiling anew, or to `vmap` over, go in by `jax.tree_util.Partial(f, numbers)`.
-    On accelerators products of matrices in f want `precision=jax.lax.Precision.HIGHEST`, or A^T is not the adjoint.
-    image_shape: (H, W, C). linear: whether f is linear; by default it is tried out on two random images, and under
-    `vmap` or `jit`, where there are no numbers to try, it is whether jax can transpose f.
-    Raises ValueError where `linear` is true and f is not, or f does not take such an image; TypeError where f does not
-    return one array of floats.
+    Args:
+        function: f, (H, W, C) -> an array of floats, real or complex. Arrays of numbers that you want to sweep without
+            compiling anew, or to `vmap` over, go in by `jax.tree_util.Partial(f, numbers)`. On accelerators products
+            of matrices in f want `precision=jax.lax.Precision.HIGHEST`, or A^T is not the adjoint.
+        image_shape: (H, W, C).
+        linear: whether f is linear; by default it is tried out on two random images, and under `vmap` or `jit`, where
+            there are no numbers to try, it is whether jax can transpose f.
+
+    Raises:
+        ValueError: if `linear` is true and f is not, or f does not take such an image.
+        TypeError: if f does not return one array of floats.
     """
     image_shape = check_image_shape(image_shape)
     try:
@@ -314,3 +406,17 @@ def _breach(function: Callable[[jax.Array], jax.Array], image_shape: Shape) -> s
 
 def _linear(*operators: LinearOperator | NonlinearOperator) -> bool:
     return all(isinstance(operator, LinearOperator) for operator in operators)
+
+
+def _measures_complex(operator: LinearOperator | NonlinearOperator) -> bool:
+    return jnp.issubdtype(operator._measurement(jnp.result_type(float)).dtype, jnp.complexfloating)
+
+
+def _takes_complex(operator: LinearOperator | NonlinearOperator) -> bool:
+    while isinstance(operator, _Composition | _Scaled):
+        operator = operator.inner if isinstance(operator, _Composition) else operator.operator
+    return isinstance(operator, Adjoint) and _measures_complex(operator.operator)
+
+
+def _of_rank(a: jax.Array, rank: int) -> jax.Array:
+    return a.reshape((1,) * (rank - a.ndim) + a.shape)

@@ -6,7 +6,7 @@ A new operator states `forward`; everything else follows from it:
                                                      conjugate gradients, norm by power iteration
     y = A(x)      derive from `NonlinearOperator`    linearize and vjp by differentiating it, solve by the method of
                                                      Levenberg and Marquardt
-    y = A x, with a regularised inverse in closed form: derive from `ClosedForm` and state that as `invert`
+    y = A x, with a regularised inverse in closed form: derive from `ClosedForm` and state that as `solve`
 
 The data step of every one is solve(v, y, rho) = argmin_x 1/2 |A(x) - y|^2 + rho/2 |x - v|^2. Where A = U S V^T is
 known it is a closed form, and the same one for every basis:
@@ -17,10 +17,13 @@ A mask is diagonal in pixels, a circular blur in frequencies, a separable map in
 this is the limit v + A^+ (y - A v): the consistent image that is nearest to v.
 
 Images are real. A measurement may be complex, and then <a, b> = Re sum conj(a) b: the adjoint is Re A^H r.
+
+    A(x)      measures an image or a batch       A @ B     B first, then A       A.T    the adjoint as an operator
+    2 * A, w * A      a number, or one for every entry of y, times the measurement
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +32,13 @@ from jaxtyping import Array, Inexact
 from pgm_jax.operators.solvers import (
     ACCURATE,
     SolveInfo,
-    Stop,
+    Solver,
     conjugate_gradients,
     levenberg_marquardt,
     squared_error,
     squares,
 )
-from pgm_jax.types import Image, Key, Operator, Scalar, Shape
+from pgm_jax.types import Scalar, Shape
 
 POWER_ITERATIONS = 100
 
@@ -43,7 +46,12 @@ POWER_ITERATIONS = 100
 class SVD(NamedTuple):
     """A thin singular value decomposition A = U S V^T by its four maps; c are coefficients of the shape of s.
 
-    s: singular values, at least 0. v_t, v: x -> V^T x, c -> V c. u_t, u: y -> U^T y, c -> U c.
+    Attributes:
+        s: singular values, at least 0.
+        v_t: x -> V^T x.
+        v: c -> V c.
+        u_t: y -> U^T y.
+        u: c -> U c.
     """
 
     s: jax.Array
@@ -62,6 +70,9 @@ class _Measurement:
 
     image_shape: Shape
 
+    # numpy's scalars and arrays leave the product with an operator to the operator.
+    __array_ufunc__ = None
+
     @property
     def measurement_shape(self) -> Shape:
         """The shape of y = A(x)."""
@@ -73,8 +84,40 @@ class _Measurement:
         return jnp.asarray(1.0)
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A(x)."""
+        """A(x) of one image."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(x), the measurement of an image")
+
+    def __call__(self, x: Any) -> jax.Array:
+        """A(x) of one image or, by `vmap`, of a batch with any leading axes."""
+        x, shape = jnp.asarray(x), tuple(self.image_shape)
+        leading = x.ndim - len(shape)
+        if leading < 0 or x.shape[leading:] != shape:
+            raise ValueError(
+                f"x has shape {x.shape} and the operator takes {shape}, after any number of batch axes: build the "
+                "operator for the shape of one image" + (", or add the axis of the channels" if leading < 0 else "")
+            )
+        forward = self.forward
+        for _ in range(leading):
+            forward = jax.vmap(forward)
+        return forward(x)
+
+    def __matmul__(self, inner: Any) -> Any:
+        """The composition x -> A(B(x)), see `compose`."""
+        from pgm_jax.operators import algebra  # which derives its classes from the ones here
+
+        if not isinstance(inner, _Measurement):
+            raise TypeError(f"@ composes two operators, and got a {type(inner).__name__}: measure an image by A(x)")
+        return algebra.compose(self, inner)
+
+    def __mul__(self, factor: Any) -> Any:
+        """The measurement times a number or weights, see `scale`."""
+        from pgm_jax.operators import algebra
+
+        if isinstance(factor, _Measurement):
+            raise TypeError("* takes a number or weights and an operator: A @ B composes two operators")
+        return algebra.scale(factor, self)
+
+    __rmul__ = __mul__
 
     def _measurement(self, dtype) -> jax.ShapeDtypeStruct:
         return jax.eval_shape(self.forward, jax.ShapeDtypeStruct(self.image_shape, dtype))
@@ -82,6 +125,13 @@ class _Measurement:
 
 class LinearOperator(_Measurement):
     """A linear map y = A x of an image; see the module's docstring."""
+
+    @property
+    def T(self) -> "LinearOperator":
+        """The adjoint as an operator, from measurements to images."""
+        from pgm_jax.operators import algebra
+
+        return algebra.Adjoint(self, self.measurement_shape)
 
     def adjoint(self, r: jax.Array) -> jax.Array:
         """A^T r, an image; Re A^H r for a complex measurement."""
@@ -96,45 +146,46 @@ class LinearOperator(_Measurement):
         """A x, and the derivative there: the operator itself."""
         return self.forward(x), self
 
-    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
         """About (A^T A + rho)^{-1} r for rho > 0, symmetric and positive, to speed `solve` up; by default r."""
         return r
 
-    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
-        """`approximate_inverse`; r at rho = 0, where only plain iterations end at the nearest consistent image."""
-        return jnp.where(rho > 0, self.approximate_inverse(r, rho), r)
-
     def solve(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
     ) -> jax.Array:
         """argmin_x 1/2 |A x - y|^2 + rho/2 |x - v|^2, which is (A^T A + rho)^{-1} (A^T y + rho v).
 
-        v: image. y: measurement. rho: at least 0, in the units of |A|^2; sigma^2 / lam for noise of deviation sigma.
-        start: first guess, v by default; conjugate gradients keep of it what A does not see, so give one that is v
-        there, as v is. stop: when the iterations end. A closed form ignores both.
         At rho = 0, for measurements without noise, A has to be well conditioned on the entries that it observes.
+        Where the iterations fail, on numbers that are not finite, all of the image is NaN.
+
+        Args:
+            v: image.
+            y: measurement.
+            rho: at least 0, in the units of |A|^2; sigma^2 / lam for noise of deviation sigma.
+            solver: when the iterations end; a closed form ignores it, and `start`.
+            start: first guess, v by default; conjugate gradients keep of it what A does not see, so give one that is
+                v there, as v is.
         """
-        return self.solve_with_info(v, y, rho, start, stop)[0]
+        return self.solve_with_info(v, y, rho, solver, start)[0]
 
     def solve_with_info(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
     ) -> tuple[jax.Array, SolveInfo]:
         """`solve`, with the residual of its normal equation |A^T (y - A x) + rho (v - x)| / |A^T (y - A v)|.
 
-        v, y, rho, start, stop: as for `solve`.
+        v, y, rho, solver and start are those of `solve`.
         """
 
         def normal(d):
             return self.adjoint(self.forward(d)) + rho * d
 
+        def precondition(r):
+            # At rho = 0 only plain iterations end at the nearest consistent image.
+            return jnp.where(rho > 0, self.precondition(r, rho), r)
+
         # Solving for the step from v makes the tolerance relative to the step.
-        step, info = conjugate_gradients(
-            normal,
-            self.adjoint(y - self.forward(v)),
-            None if start is None else start - v,
-            lambda r: self.precondition(r, rho),
-            stop,
-        )
+        b, first = self.adjoint(y - self.forward(v)), None if start is None else start - v
+        step, info = conjugate_gradients(normal, b, first, precondition, solver)
         return v + step, info
 
     def norm(self) -> jax.Array:
@@ -143,23 +194,19 @@ class LinearOperator(_Measurement):
 
 
 class ClosedForm(LinearOperator):
-    """A linear operator that knows its regularised inverse."""
-
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
-        """(A^T A + rho)^{-1} (A^T y + rho v), and its limit v + A^+ (y - A v) at rho = 0."""
-        raise NotImplementedError(f"{type(self).__name__} must define invert(v, y, rho), see ClosedForm")
+    """A linear operator that knows its regularised inverse: it defines `solve`, with the limit v + A^+ (y - A v)."""
 
     def solve(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
     ) -> jax.Array:
-        """As for every linear operator, by `invert`."""
-        return self.invert(v, y, rho)
+        """As for every linear operator, without iterations."""
+        raise NotImplementedError(f"{type(self).__name__} must define solve(v, y, rho, solver, start), see ClosedForm")
 
     def solve_with_info(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
     ) -> tuple[jax.Array, SolveInfo]:
-        """As for every linear operator, by `invert`."""
-        x = self.invert(v, y, rho)
+        """As for every linear operator, by `solve`."""
+        x = self.solve(v, y, rho)
         slope, first = (self.adjoint(y - self.forward(u)) + rho * (v - u) for u in (x, v))
         size = jnp.sqrt(squares(first))
         residual = jnp.sqrt(squares(slope)) / jnp.where(size > 0, size, 1)
@@ -168,6 +215,14 @@ class ClosedForm(LinearOperator):
 
 class NonlinearOperator(_Measurement):
     """A map y = A(x) of an image, with derivatives almost everywhere; see the module's docstring."""
+
+    @property
+    def T(self) -> LinearOperator:
+        """What only a linear operator has."""
+        raise AttributeError(
+            f"a {type(self).__name__} is not linear and has no adjoint: its derivative at an image x has one, "
+            "A.linearize(x)[1].T, and A.vjp(x, r) applies it"
+        )
 
     def vjp(self, x: jax.Array, r: jax.Array) -> jax.Array:
         """J(x)^T r, an image, J the derivative of A; Re J^H r for a complex measurement."""
@@ -179,23 +234,29 @@ class NonlinearOperator(_Measurement):
         return y, _Derivative(derivative, self.image_shape)
 
     def solve(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
     ) -> jax.Array:
         """A stationary point of 1/2 |A(x) - y|^2 + rho/2 |x - v|^2, by linearising A again and again.
 
-        v: image. y: measurement. rho: at least 0; sigma^2 / lam for noise of deviation sigma.
-        start: image at which A is linearised first, v by default. stop: when the iterations end.
+        All of it is NaN where the objective at the start, or what is left at the end, is not finite.
+
+        Args:
+            v: image.
+            y: measurement.
+            rho: at least 0; sigma^2 / lam for noise of deviation sigma.
+            solver: when the iterations end.
+            start: image at which A is linearised first, v by default.
         """
-        return self.solve_with_info(v, y, rho, start, stop)[0]
+        return self.solve_with_info(v, y, rho, solver, start)[0]
 
     def solve_with_info(
-        self, v: jax.Array, y: jax.Array, rho: Scalar, start: jax.Array | None = None, stop: Stop = ACCURATE
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
     ) -> tuple[jax.Array, SolveInfo]:
         """`solve`, with the slope |J^T (y - A(x)) + rho (v - x)| that is left, over that at v.
 
-        v, y, rho, start, stop: as for `solve`.
+        v, y, rho, solver and start are those of `solve`.
         """
-        return levenberg_marquardt(self, squared_error(y), v, rho, v if start is None else start, stop)
+        return levenberg_marquardt(self, squared_error(y), v, rho, v if start is None else start, solver)
 
     def norm(self) -> jax.Array:
         """max |J(0) d| / |d|, the steepness at the mid-grey image x = 0; elsewhere A may be steeper."""
@@ -220,7 +281,9 @@ def transpose(
 ) -> Callable[[jax.Array], jax.Array]:
     """r -> Re A^H r for the linear program x -> A x of a real image.
 
-    forward: A. image: shape and type of x.
+    Args:
+        forward: A.
+        image: shape and type of x.
     """
     transposed = jax.linear_transpose(forward, image)
     # jax transposes without conjugation, and keeps the real part where the image is real.
@@ -232,7 +295,10 @@ def power_iteration(
 ) -> jax.Array:
     """max |A x| / |x| by the iteration x <- A^T A x / |A^T A x|, approached from below.
 
-    forward, adjoint: A and A^T. image_shape: shape of x.
+    Args:
+        forward: A.
+        adjoint: A^T.
+        image_shape: shape of x.
     """
 
     def iterate(_, x):
@@ -246,28 +312,12 @@ def power_iteration(
     return jnp.sqrt(squares(forward(x)))
 
 
-def measure(key: Key, operator: Operator, x: Image, sigma: Scalar) -> Inexact[Array, "..."]:
-    """A noisy measurement y = A(x) + sigma * observed * n with n ~ N(0, I): hidden entries hold no noise.
-
-    Of a complex measurement the real and the imaginary part have noise of deviation sigma each.
-    x: one image (H, W, C) in [-1, 1]; batches by `vmap`, one key an image. sigma: noise deviation in the units of y.
-    Raises ValueError where x has not the operator's image_shape.
-    """
-    if x.shape != operator.image_shape:
-        raise ValueError(
-            f"x has shape {x.shape} and the operator takes one image of shape {operator.image_shape}: "
-            "build the operator for the shape of x, and measure a batch with jax.vmap"
-        )
-    y = operator.forward(x)
-    # A complex normal of jax has the variance 1 in all, half of it in each part.
-    scale = jnp.sqrt(2.0) * sigma if jnp.iscomplexobj(y) else sigma
-    return y + scale * operator.observed * jax.random.normal(key, y.shape, y.dtype)
-
-
 def wiener(gain: Inexact[Array, "*shape"], rho: Scalar) -> Inexact[Array, "*shape"]:
     """The regularised inverse of a diagonal S, conj(S) / (|S|^2 + rho), and 0 where S = 0 even at rho = 0.
 
-    gain: S, of any shape, real or complex. rho: at least 0, in the units of |S|^2.
+    Args:
+        gain: S, of any shape, real or complex.
+        rho: at least 0, in the units of |S|^2.
     """
     return jnp.conj(gain) / jnp.where(gain == 0, 1.0, jnp.abs(gain) ** 2 + rho)
 

@@ -2,7 +2,7 @@
 
 With a circular boundary A is diagonal in the discrete Fourier basis, A = F^-1 K F, hence
 
-    invert(v, y, rho) = v + F^-1 [ conj(K) / (|K|^2 + rho) * F (y - A v) ]
+    solve(v, y, rho) = v + F^-1 [ conj(K) / (|K|^2 + rho) * F (y - A v) ]
 
 Its decomposition has to be real. |K| is the same at k and -k, and so it is diagonal in the Hartley basis too:
 
@@ -26,6 +26,7 @@ from jax.typing import ArrayLike
 from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
 from pgm_jax.operators.kernels import gaussian_taps, motion_kernel
 from pgm_jax.operators.separable import Separable, filter_matrix, separable_map
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Key, Scalar, Shape
 
 
@@ -61,7 +62,9 @@ class CircularBlur(ClosedForm):
         """A^T r = F^-1 [ conj(K) F r ]."""
         return self._filter(jnp.conj(self.transfer), r)
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + F^-1 [ conj(K) / (|K|^2 + rho) * F (y - A v) ]."""
         transfer = self.transfer
         # Three transforms; that of y - A v would take four.
@@ -119,7 +122,7 @@ class ReflectingBlur(LinearOperator):
         blurred = jnp.fft.irfft2(spectrum, s=shape, axes=(0, 1))
         return blurred[rows - 1 : rows - 1 + height, cols - 1 : cols - 1 + width]
 
-    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
         """C^T [ 1 / (P + rho) * C r ], C the cosine transform and P about |K|^2, see the head of this file."""
         height, width, _ = self.image_shape
         power = jnp.abs(jnp.fft.fft2(self.kernel, s=(2 * height, 2 * width))) ** 2

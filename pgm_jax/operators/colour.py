@@ -2,7 +2,7 @@
 
 y = sum_c w_c x_c, of the shape (H, W, 1). A A^T = |w|^2 I, hence
 
-    invert(v, y, rho) = v + w (y - A v) / (|w|^2 + rho)
+    solve(v, y, rho) = v + w (y - A v) / (|w|^2 + rho)
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Scalar, Shape
 
 
@@ -35,7 +36,9 @@ class Colourisation(ClosedForm):
         """A^T r, w_c r in channel c."""
         return self.weights[None, None] * r
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + w (y - A v) / (|w|^2 + rho)."""
         return v + self.adjoint(y - self.forward(v)) / (jnp.sum(self.weights**2) + rho)
 

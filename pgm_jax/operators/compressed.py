@@ -2,7 +2,7 @@
 
 Every A has orthonormal rows, A A^T = I, whence |A| = 1 and
 
-    invert(v, y, rho) = v + A^T (y - A v) / (1 + rho)
+    solve(v, y, rho) = v + A^T (y - A v) / (1 + rho)
 
     gaussian    A = rows of a uniformly random orthogonal matrix; dense, for small images
     hadamard    A = S H D / sqrt(n) in every channel of n pixels: random signs D, the Walsh-Hadamard matrix H and a
@@ -19,13 +19,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Key, Scalar, Shape
 
 
 class OrthonormalRows(ClosedForm):
     """A with A A^T = I: U = I, s = 1 and V = A^T, by `forward` and `adjoint` alone."""
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + A^T (y - A v) / (1 + rho)."""
         return v + self.adjoint(y - self.forward(v)) / (1 + rho)
 

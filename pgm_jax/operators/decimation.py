@@ -4,7 +4,7 @@ A = D B with B = F^-1 K F and D x = x[::f, ::f]. Decimation adds up the f f freq
 coarse grid (aliases), hence A A^T is diagonal in the discrete Fourier basis of y,
 
     A A^T = F^-1 G F,   G = mean of |K|^2 over the aliases
-    invert(v, y, rho) = v + A^T F^-1 [ 1 / (G + rho) * F (y - A v) ]
+    solve(v, y, rho) = v + A^T F^-1 [ 1 / (G + rho) * F (y - A v) ]
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from pgm_jax.operators.base import ClosedForm, check_image_shape
 from pgm_jax.operators.blur import CircularBlur, circular_blur
 from pgm_jax.operators.resize import check_factor
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Scalar, Shape
 
 
@@ -48,7 +49,9 @@ class BlurDownsampling(ClosedForm):
         between = (0, self.factor - 1, self.factor - 1)
         return self.blur.adjoint(jax.lax.pad(r, jnp.zeros((), r.dtype), (between, between, (0, 0, 0))))
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + A^T F^-1 [ 1 / (G + rho) * F (y - A v) ], 0 in place of 1 / 0."""
         residual = y - self.forward(v)
         folded = self.folded[:, : residual.shape[1] // 2 + 1]

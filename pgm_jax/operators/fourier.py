@@ -31,6 +31,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Key, Scalar, Shape
 
 FLOOR = 1e-2
@@ -65,7 +66,9 @@ class FourierSampling(ClosedForm):
         """A^T r = Re F^H M r."""
         return centred_ifft(self.mask * r).real
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + Re F^H [ M (y - M F v) / (S^2 + rho) ]."""
         gains = self.gains
         weights = self.mask / jnp.where(gains > 0, gains**2 + rho, 1.0)
@@ -113,7 +116,9 @@ class ComplexFourierSampling(ClosedForm):
         """A^T r = F^H M r."""
         return as_channels(centred_ifft(self.mask * r))
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + F^H [ M (y - M F v) / (M^2 + rho) ]."""
         return v + as_channels(centred_ifft(wiener(self.mask, rho) * (y - self.forward(v))))
 
@@ -160,7 +165,7 @@ class MRI(LinearOperator):
         """A^T r = Re sum_k conj(s_k) F^H M r_k."""
         return jnp.sum(jnp.conj(self.coils)[..., None] * centred_ifft(self.mask[None] * r, (1, 2)), axis=0).real
 
-    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
         """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density."""
         return centred_ifft(centred_fft(r) / _stiffness(self.density, rho)).real
 
@@ -192,7 +197,7 @@ class ComplexMRI(LinearOperator):
         """A^T r = sum_k conj(s_k) F^H M r_k."""
         return as_channels(jnp.sum(jnp.conj(self.coils) * centred_ifft(self.mask[None] * r, (1, 2)), axis=0))
 
-    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
         """F^H [ F r / (density + rho) ], rho at least a hundredth of the largest density."""
         return as_channels(centred_ifft(centred_fft(as_complex(r)) / _stiffness(self.density, rho)))
 

@@ -2,7 +2,7 @@
 
 y = m * x with m = 1 where seen and 0 where hidden, so y has the shape of x and is 0 where hidden. A is diagonal, hence
 
-    invert(v, y, rho) = v + m (y - m v) / (m^2 + rho)
+    solve(v, y, rho) = v + m (y - m v) / (m^2 + rho)
 
 The seen pixels are chosen by their number (`random_mask`), one by one (`bernoulli_mask`), or outside a rectangle at a
 given or a random place (`box_mask`, `random_box_mask`).
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Key, Scalar, Shape
 
 
@@ -23,7 +24,9 @@ from pgm_jax.types import Key, Scalar, Shape
 class Mask(ClosedForm):
     """y = mask * x; build it with `mask`, `random_mask`, `bernoulli_mask`, `box_mask` or `random_box_mask`.
 
-    mask: (H, W, 1), shared by the channels, or (H, W, C); 1 where seen, 0 where hidden. image_shape: (H, W, C).
+    Attributes:
+        mask: m, (H, W, 1), shared by the channels, or (H, W, C); 1 where seen, 0 where hidden, or weights.
+        image_shape: (H, W, C).
     """
 
     mask: jax.Array
@@ -31,8 +34,8 @@ class Mask(ClosedForm):
 
     @property
     def observed(self) -> jax.Array:
-        """The mask itself."""
-        return self.mask
+        """1 where m is not 0."""
+        return (self.mask != 0).astype(self.mask.dtype)
 
     def forward(self, x: jax.Array) -> jax.Array:
         """A x = m * x."""
@@ -42,7 +45,9 @@ class Mask(ClosedForm):
         """A^T r = m * r, since A is symmetric."""
         return self.mask * r
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + m (y - m v) / (m^2 + rho), which is v where hidden even at rho = 0."""
         return v + wiener(self.mask, rho) * (y - self.mask * v)
 
@@ -51,8 +56,10 @@ class Mask(ClosedForm):
         return jnp.max(jnp.abs(self.mask))
 
     def svd(self) -> SVD:
-        """U = V = I and s = m, of the shape (H, W, C)."""
-        return SVD(jnp.broadcast_to(self.mask, self.image_shape), *4 * (lambda a: a,))
+        """V = I, s = |m|, of the shape (H, W, C), and U the sign of m."""
+        sign = jnp.where(self.mask < 0, -1, 1)
+        gains = jnp.broadcast_to(jnp.abs(self.mask), self.image_shape)
+        return SVD(gains, *2 * (lambda a: a,), *2 * (lambda a: sign * a,))
 
 
 def mask(image_shape: Shape, seen: ArrayLike) -> Mask:

@@ -3,7 +3,7 @@
 Down-sampling and every blur whose kernel is an outer product are of this form at any boundary. With the two small
 singular value decompositions R = U_R s V_R^T and C = U_C t V_C^T, and the gains S_ij = s_i t_j,
 
-    invert(v, y, rho) = v + V_R [ S / (S^2 + rho) * U_R^T (y - A v) U_C ] V_C^T
+    solve(v, y, rho) = v + V_R [ S / (S^2 + rho) * U_R^T (y - A v) U_C ] V_C^T
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Scalar, Shape
 
 
@@ -56,7 +57,9 @@ class Separable(ClosedForm):
         """A^T r, r_c -> R^T r_c C."""
         return sandwich(self.rows.T, r, self.cols.T)
 
-    def invert(self, v: jax.Array, y: jax.Array, rho: Scalar) -> jax.Array:
+    def solve(
+        self, v: jax.Array, y: jax.Array, rho: Scalar, solver: Solver = ACCURATE, start: jax.Array | None = None
+    ) -> jax.Array:
         """v + V_R [ S / (S^2 + rho) * U_R^T (y - A v) U_C ] V_C^T."""
         coefficients = sandwich(self.row_factors.u.T, y - self.forward(v), self.col_factors.u.T)
         weights = wiener(self.gains, rho)[..., None]

@@ -21,12 +21,13 @@ import jax.numpy as jnp
 from pgm_jax.types import Scalar
 
 
-class Stop(NamedTuple):
-    """When an iterative data step ends; plain numbers, so that changing them does not compile again.
+class Solver(NamedTuple):
+    """How far an iterative data step goes; plain numbers, so that changing them does not compile again.
 
-    tolerance: of the residual, relative to that at v; 0 for what the floating type can give.
-    iterations: most iterations of conjugate gradients, in each linearisation.
-    rounds: most linearisations of a nonlinear operator.
+    Attributes:
+        tolerance: of the residual, relative to that at v; 0 for what the floating type can give.
+        iterations: most iterations of conjugate gradients, in each linearisation.
+        rounds: most linearisations of a nonlinear operator.
     """
 
     tolerance: Scalar = 0.0
@@ -35,16 +36,18 @@ class Stop(NamedTuple):
 
 
 # The worst case at rho = 2e-4 |A|^2 in float32 takes 500 iterations, by sqrt(|A|^2 / rho) / 2 * ln(2 / tolerance).
-ACCURATE = Stop()
+ACCURATE = Solver()
 # Inside a sampler the noise of the next step hides what is left.
-QUICK = Stop(tolerance=1e-3, iterations=50, rounds=5)
+QUICK = Solver(tolerance=1e-3, iterations=50, rounds=5)
 
 
 class SolveInfo(NamedTuple):
     """How an iterative data step ended.
 
-    residual: what is left of the equation that it solves, relative to what there was at v; 0 for an exact solution.
-    iterations: iterations of conjugate gradients in all; 0 for a closed form.
+    Attributes:
+        residual: what is left of the equation that it solves, relative to what there was at v; 0 for an exact
+            solution, NaN, as the image itself, where the step failed.
+        iterations: iterations of conjugate gradients in all; 0 for a closed form.
     """
 
     residual: jax.Array
@@ -54,7 +57,10 @@ class SolveInfo(NamedTuple):
 class Misfit(NamedTuple):
     """A data term D(z), z = A(x), with its derivatives; all take z and, but for `value`, give its shape.
 
-    value: z -> D(z). slope: z -> D'(z). curvature: z -> W, the diagonal of D'' or a bound of it, at least 0.
+    Attributes:
+        value: z -> D(z).
+        slope: z -> D'(z).
+        curvature: z -> W, the diagonal of D'' or a bound of it, at least 0.
     """
 
     value: Callable[[jax.Array], jax.Array]
@@ -67,43 +73,49 @@ def conjugate_gradients(
     b: jax.Array,
     start: jax.Array | None = None,
     precondition: Callable[[jax.Array], jax.Array] = lambda r: r,
-    stop: Stop = ACCURATE,
+    solver: Solver = ACCURATE,
 ) -> tuple[jax.Array, SolveInfo]:
     """M^{-1} b for a symmetric positive M, by preconditioned conjugate gradients (Hestenes and Stiefel, 1952).
 
     It ends where |b - M x| <= tolerance |b|. Gradients pass through it by solving with M once more.
-    matrix: x -> M x. b: right side. start: first guess, 0 by default. precondition: r -> about M^{-1} r, symmetric and
-    positive. stop: tolerance and most iterations.
+
+    Args:
+        matrix: x -> M x.
+        b: right side.
+        start: first guess, 0 by default.
+        precondition: r -> about M^{-1} r, symmetric and positive.
+        solver: tolerance and most iterations.
     """
-    tolerance = jnp.maximum(stop.tolerance, 10 * jnp.finfo(b.dtype).eps)
+    tolerance = jnp.maximum(solver.tolerance, 10 * jnp.finfo(b.dtype).eps)
 
     def solve(matrix: Callable, b: jax.Array) -> tuple[jax.Array, SolveInfo]:
         size = squares(b)
         bound = tolerance**2 * size
 
         def unfinished(state: _Iterate) -> jax.Array:
-            return (squares(state.r) > bound) & (state.count < stop.iterations) & state.curved
+            return (squares(state.r) > bound) & (state.count < solver.iterations) & state.curved
 
         def iterate(state: _Iterate) -> _Iterate:
             image = matrix(state.p)
-            curvature = jnp.vdot(state.p, image)
+            curvature = jnp.vdot(state.p, image).real
             alpha = state.rz / jnp.where(curvature > 0, curvature, 1)
             # A direction without curvature, or rounded to one below 0, has nothing to offer: it ends there.
             alpha = jnp.where(curvature > 0, alpha, 0)
             x, r = state.x + alpha * state.p, state.r - alpha * image
             z = precondition(r)
-            rz = jnp.vdot(r, z)
+            rz = jnp.vdot(r, z).real
             p = z + rz / jnp.where(state.rz > 0, state.rz, 1) * state.p
             return _Iterate(x, r, p, rz, state.count + 1, curvature > 0)
 
         x = jnp.zeros_like(b) if start is None else start
         r = b if start is None else b - matrix(start)
         z = precondition(r)
-        first = _Iterate(x, r, z, jnp.vdot(r, z), jnp.zeros((), jnp.int32), jnp.asarray(True))
+        first = _Iterate(x, r, z, jnp.vdot(r, z).real, jnp.zeros((), jnp.int32), jnp.asarray(True))
         last = jax.lax.while_loop(unfinished, iterate, first)
         # The recursion for r drifts away from what it stands for.
         left = squares(b - matrix(last.x)) / jnp.where(size > 0, size, 1)
-        return last.x, SolveInfo(jnp.sqrt(left), last.count)
+        x, residual = _failure_seen(last.x, jnp.sqrt(left))
+        return x, SolveInfo(residual, last.count)
 
     return jax.lax.custom_linear_solve(matrix, b, solve, symmetric=True, has_aux=True)
 
@@ -118,14 +130,19 @@ class _Iterate(NamedTuple):
 
 
 def levenberg_marquardt(
-    operator: Any, misfit: Misfit, v: jax.Array, rho: Scalar, start: jax.Array, stop: Stop
+    operator: Any, misfit: Misfit, v: jax.Array, rho: Scalar, start: jax.Array, solver: Solver
 ) -> tuple[jax.Array, SolveInfo]:
     """A stationary point of D(A(x)) + rho/2 |x - v|^2, see the head of this file.
 
-    operator: A, by its `linearize`. misfit: D. v: image. rho: at least 0. start: first image.
-    stop: tolerance of the slope, relative to that at v; most iterations and rounds.
+    Args:
+        operator: A, by its `linearize`.
+        misfit: D.
+        v: image.
+        rho: at least 0.
+        start: first image.
+        solver: tolerance of the slope, relative to that at v; most iterations and rounds.
     """
-    tolerance = jnp.maximum(stop.tolerance, 10 * jnp.finfo(v.dtype).eps)
+    tolerance = jnp.maximum(solver.tolerance, 10 * jnp.finfo(v.dtype).eps)
 
     def value(x: jax.Array, z: jax.Array) -> jax.Array:
         return misfit.value(z) + 0.5 * rho * squares(x - v)
@@ -138,11 +155,12 @@ def levenberg_marquardt(
         return value_and_slope(x)[1]
 
     scale = jnp.sqrt(squares(slope_at(v)))
-    scale = jnp.where(scale > 0, scale, 1)
+    # Where A has no derivative at v, what is left counts as it is.
+    scale = jnp.where((scale > 0) & (scale < jnp.inf), scale, 1)
 
     def unfinished(state: _Round) -> jax.Array:
         # The slope says little of what A does not see: one round at least.
-        return ((state.residual > tolerance) | (state.round == 0)) & (state.round < stop.rounds)
+        return ((state.residual > tolerance) | (state.round == 0)) & (state.round < solver.rounds)
 
     def iterate(state: _Round) -> _Round:
         z, derivative = operator.linearize(state.x)
@@ -156,7 +174,7 @@ def levenberg_marquardt(
         pull = misfit.slope(z) + weights * derivative.forward(centre - state.x)
         # Steps far from the end need not be exact: the tolerance follows the slope down.
         inner = jnp.maximum(jnp.minimum(1e-2, 1e-2 * state.residual), tolerance)
-        step, info = conjugate_gradients(model, -derivative.adjoint(pull), stop=Stop(inner, stop.iterations))
+        step, info = conjugate_gradients(model, -derivative.adjoint(pull), solver=Solver(inner, solver.iterations))
         x = centre + step
         # Near the end values are equal to all digits: a step that does not raise them is good.
         (new, slope), old = value_and_slope(x), value(state.x, z)
@@ -169,13 +187,16 @@ def levenberg_marquardt(
 
     def solve(_: Callable, start: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         zero = jnp.zeros((), jnp.int32)
-        first = jnp.sqrt(squares(slope_at(start))) / scale
-        last = jax.lax.while_loop(unfinished, iterate, _Round(start, jnp.zeros((), v.dtype), first, zero, zero))
+        before, slope = value_and_slope(start)
+        first = _Round(start, jnp.zeros((), v.dtype), jnp.sqrt(squares(slope)) / scale, zero, zero)
+        last = jax.lax.while_loop(unfinished, iterate, first)
+        # No step raises the objective, which is finite at the end where it is at the start.
+        x, residual = _failure_seen(last.x, last.residual, before)
         # Whole numbers have no tangents, and custom_root asks for some.
-        return last.x, (last.residual, last.iterations.astype(v.dtype))
+        return x, (residual, last.iterations.astype(v.dtype))
 
     def solve_tangent(hessian: Callable, b: jax.Array) -> jax.Array:
-        return conjugate_gradients(hessian, b, stop=Stop(stop.tolerance, stop.iterations))[0]
+        return conjugate_gradients(hessian, b, solver=Solver(solver.tolerance, solver.iterations))[0]
 
     # Gradients are those of the stationary point, whatever way led to it, where the Hessian is positive.
     x, (residual, iterations) = jax.lax.custom_root(slope_at, start, solve, solve_tangent, has_aux=True)
@@ -193,7 +214,8 @@ class _Round(NamedTuple):
 def squared_error(y: jax.Array) -> Misfit:
     """D(z) = 1/2 |z - y|^2, the misfit of Gaussian noise.
 
-    y: measurement, real or complex.
+    Args:
+        y: measurement, real or complex.
     """
     return Misfit(lambda z: 0.5 * squares(z - y), lambda z: z - y, lambda z: jnp.ones((), z.real.dtype))
 
@@ -201,11 +223,21 @@ def squared_error(y: jax.Array) -> Misfit:
 def mean_curvature(derivative: Any, weights: jax.Array, like: jax.Array) -> jax.Array:
     """d^T J^T W J d / |d|^2 for one random direction d: the scale of the damping.
 
-    derivative: J. weights: W, broadcastable to y. like: an image.
+    Args:
+        derivative: J.
+        weights: W, broadcastable to y.
+        like: an image.
     """
     direction = jax.random.rademacher(jax.random.key(0), like.shape, like.dtype)
     z = derivative.forward(direction)
     return jnp.sum(weights * jnp.abs(z) ** 2) / direction.size
+
+
+@jax.jit  # as one program its NaN is not taken for a slip by jax_debug_nans, unless it comes out
+def _failure_seen(x: jax.Array, residual: jax.Array, objective: Scalar = 0.0) -> tuple[jax.Array, jax.Array]:
+    """x and its residual, or NaN for both where either number is not finite: callers count such steps."""
+    finite = jnp.isfinite(residual) & jnp.isfinite(objective)
+    return jnp.where(finite, x, jnp.nan), jnp.where(finite, residual, jnp.nan)
 
 
 def squares(a: jax.Array) -> jax.Array:

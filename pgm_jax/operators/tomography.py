@@ -116,7 +116,7 @@ class Radon(LinearOperator):
         start = jnp.zeros(self.image_shape, jnp.result_type(r, self.angles))
         return jax.lax.scan(back_project, start, (self._rays(), beside))[0]
 
-    def approximate_inverse(self, r: jax.Array, rho: Scalar) -> jax.Array:
+    def precondition(self, r: jax.Array, rho: Scalar) -> jax.Array:
         """F^-1 [ F r / (g + rho) ] on an image with as many zeros beside it, see the module's docstring.
 
         Angles over less than 180 degrees gain little by it.

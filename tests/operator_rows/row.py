@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pgm_jax.operators import Stop
+from pgm_jax.operators import Solver
 from pgm_jax.potentials import Gaussian, GaussianLikelihood
 from pgm_jax.proximal import data_first, explicit, forward_backward, parallel, prior_first
 
@@ -72,7 +72,7 @@ def drawn_from_its_key_alone(row):
 def splittings(operator, v, y):
     """The point that every splitting of the prox of a posterior makes of v, in one program."""
     prior = Gaussian(jnp.zeros(operator.image_shape), 0.5)
-    likelihood = GaussianLikelihood(operator, y, 0.3, stop=Stop(1e-3, 20, 3))
+    likelihood = GaussianLikelihood(operator, y, 0.3, solver=Solver(1e-3, 20, 3))
     return [
         split(prior, likelihood)(v, 0.01) for split in (data_first, prior_first, forward_backward, parallel, explicit)
     ]

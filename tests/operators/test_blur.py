@@ -14,7 +14,7 @@ from pgm_jax.operators.blur import circular_blur, gaussian_blur, motion_blur, re
 from pgm_jax.operators.decimation import blur_downsampling
 from pgm_jax.operators.kernels import gaussian_kernel, motion_kernel
 from pgm_jax.operators.resize import average_downsampling, bicubic_downsampling
-from pgm_jax.operators.solvers import Stop
+from pgm_jax.operators.solvers import Solver
 
 KEY = jax.random.key(0)
 KEYS = jax.random.split(KEY, 50)
@@ -108,7 +108,7 @@ def test_the_reflecting_precondition_saves_iterations():
         operator = motion_blur(key, shape, 15, boundary="reflect")
         v, y = normal(*shape), operator.forward(jnp.ones(shape))
         two = operator, Plain(operator.kernel, shape)
-        return [one.solve_with_info(v, y, 1e-2, None, Stop(1e-4))[1] for one in two]
+        return [one.solve_with_info(v, y, 1e-2, Solver(1e-4))[1] for one in two]
 
     pairs = [both(key) for key in KEYS[:12]]
     assert all(info.residual <= 2e-4 for pair in pairs for info in pair)

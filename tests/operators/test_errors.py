@@ -45,9 +45,10 @@ REFUSED = {
     "no factor": (lambda: operators.average_downsampling(SHAPE, 0), "factor 0 .* positive"),
     "a negative factor": (lambda: operators.bicubic_downsampling(SHAPE, -2), "factor -2 .* positive"),
     "an image of another size": (
-        lambda: operators.measure(KEY, operators.box_mask(SHAPE, (0, 0, 1, 1)), jnp.ones((12, 8, 3)), 0.1),
-        r"\(12, 8, 3\).*\(8, 12, 3\)",
+        lambda: operators.box_mask(SHAPE, (0, 0, 1, 1))(np.ones((2, 12, 8, 3))),
+        r"\(2, 12, 8, 3\).*takes \(8, 12, 3\), after any number of batch axes",
     ),
+    "an image without channels": (lambda: operators.random_mask(KEY, SHAPE)(np.ones((8, 12))), "axis of the channels"),
 }
 
 
@@ -64,3 +65,11 @@ def test_an_operator_must_say_what_it_measures():
 
     with pytest.raises(NotImplementedError, match=r"Nothing must define forward\(x\)"):
         Nothing().forward(jnp.ones(SHAPE))
+
+
+def test_a_closed_form_must_be_stated():
+    class Unsolved(operators.ClosedForm):
+        image_shape = SHAPE
+
+    with pytest.raises(NotImplementedError, match=r"Unsolved must define solve\(v, y, rho, solver, start\)"):
+        Unsolved().solve(jnp.ones(SHAPE), jnp.ones(SHAPE), 0.1)

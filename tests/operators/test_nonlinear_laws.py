@@ -7,7 +7,7 @@ import operator_rows
 import pytest
 from operator_rows.row import drawn_from_its_key_alone, normal, one_trace_for_two, splittings, two_of_a_kind
 
-from pgm_jax.operators import Stop
+from pgm_jax.operators import Solver
 
 ROWS = {name: row for family in operator_rows.FAMILIES for name, row in getattr(family, "NONLINEAR", {}).items()}
 
@@ -67,7 +67,7 @@ def solves_its_stationarity(row):
         pytest.skip("the derivative of a rounding is not that of its objective")
     y = operator.forward(truth)
     for start in (v, truth):
-        x, info = jax.jit(type(operator).solve_with_info)(operator, v, y, rho, start, Stop(1e-6, rounds=200))
+        x, info = jax.jit(type(operator).solve_with_info)(operator, v, y, rho, Solver(1e-6, rounds=200), start)
         slope = operator.vjp(x, operator.forward(x) - y) + rho * (x - v)
         first = operator.vjp(v, operator.forward(v) - y)
         now, before = (jnp.sum(jnp.abs(operator.forward(u) - y) ** 2) + rho * jnp.sum((u - v) ** 2) for u in (x, start))

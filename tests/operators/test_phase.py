@@ -7,7 +7,7 @@ import pytest
 from operator_rows.row import normal
 
 from pgm_jax.operators.phase import phase_retrieval
-from pgm_jax.operators.solvers import Stop
+from pgm_jax.operators.solvers import Solver
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_solve_recovers_an_image_from_its_magnitudes_near_the_truth():
         x = jnp.tanh(normal(6, 5, 1))
         start = x + 0.02 * normal(6, 5, 1, seed=1)
         y = operator.forward(x)
-        solve = jax.jit(lambda y, start: operator.solve_with_info(start, y, 0.0, stop=Stop(rounds=60)))
+        solve = jax.jit(lambda y, start: operator.solve_with_info(start, y, 0.0, Solver(rounds=60)))
         found, info = solve(y, start)
         assert info.residual < 1e-8
         np.testing.assert_allclose(found, x, atol=1e-7)

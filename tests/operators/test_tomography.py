@@ -11,7 +11,7 @@ from operator_rows.tomography import joseph
 from scipy import ndimage
 from skimage import data, transform
 
-from pgm_jax.operators import Stop
+from pgm_jax.operators import Solver
 from pgm_jax.operators.phantom import shepp_logan
 from pgm_jax.operators.tomography import filtered_back_projection, radon
 
@@ -120,7 +120,7 @@ def test_the_preconditioner_saves_iterations():
     @jax.jit
     def iterations(operator, x, rho):
         y = operator.forward(x)
-        return operator.solve_with_info(0 * x, y, rho, None, Stop(1e-5))[1].iterations
+        return operator.solve_with_info(0 * x, y, rho, Solver(1e-5))[1].iterations
 
     plain = type("Plain", (type(operator),), {"precondition": lambda self, r, rho: r})
     jax.tree_util.register_dataclass(plain)
