@@ -7,6 +7,9 @@ CONFIG ?= configs/fashion_mnist.py
 FOLDERS := $(sort $(dir $(wildcard tests/*/test_*.py)))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
+# In a variable, since the comma would part the arguments of a call.
+LIBRARY := .[train,plots]
+
 DEMO ?= $(BIN)/python -m launch.restore --config=$(CONFIG) --demo
 TRAIN ?= $(BIN)/python -m launch.train --config=$(CONFIG)
 
@@ -65,7 +68,7 @@ $(VENV)/uv.stamp:
 	@touch $@
 
 $(VENV)/library.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
-	$(call install,.)
+	$(call install,$(LIBRARY))
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
