@@ -54,6 +54,7 @@ constraints: $(VENV)/uv.stamp  ## resolve setup.cfg anew into constraints.txt
 		--custom-compile-command "make constraints" setup.cfg --extra test --extra colab -o constraints.txt
 
 wheel: $(VENV)/test.stamp  ## build the wheel into dist/
+	rm -rf build
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove the environment, caches and builds
