@@ -1,43 +1,42 @@
-"""Many chains of one sampler at once, in one compiled program for each kind of sampler."""
+"""A sampler of a toy with what it costs, and what samplers of one level need."""
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.tree_util import Partial
 
-from pgm_jax.samplers import Rows, Sampler, run
-from pgm_jax.types import Key, Shape
-
-# (prior, likelihood) -> Sampler; a function of its own for each kind, since programs are kept by it
-Build = Callable[[Any, Any], Sampler]
+from pgm_jax.samplers import Rows, Sampler, langevin, sample
+from pgm_jax.types import Key, Potential, Shape
 
 
 class Method(NamedTuple):
-    """A sampler of a toy: what to build, on which rows, with which prior, and what a row costs."""
+    """A sampler on its rows, and how many evaluations of the prior's prox, or of a score, a row costs."""
 
-    build: Build
+    sampler: Sampler
     rows: Any
-    prior: Any
-    likelihood: Any
-    calls: int = 1  # evaluations of the prior's prox, or of a score, in each row
+    calls: int = 1
 
     @property
     def total(self) -> int:
         """Evaluations in a run."""
         return self.calls * jax.tree.leaves(self.rows)[0].shape[0]
 
+    def draw(self, key: Key, count: int, shape: Shape = ()) -> Array:
+        """`count` independent chains from a start at 0 and the noise of the first row: `[count, *shape]`."""
+        return sample(key, self.sampler, jnp.zeros(shape), self.rows, count)
 
-def draw(method: Method, key: Key, count: int, shape: Shape = ()) -> Array:
-    """`count` independent chains from a start at 0 and the noise of the first row: `[count, *shape]`."""
-    return _draw(method.build, method.rows, method.prior, method.likelihood, key, count, shape)
+
+def at_one_level(lam: float, delta: float, count: int) -> Rows:
+    """The rows of a plain Langevin process."""
+    return langevin(jnp.full(1, lam), jnp.full(1, delta), count)
 
 
-@functools.partial(jax.jit, static_argnames=("build", "count", "shape"))
-def _draw(build: Build, rows: Rows, prior: Any, likelihood: Any, key: Key, count: int, shape: Shape) -> Array:
-    def chain(key: Key) -> Array:
-        return run(build(prior, likelihood), key, jnp.zeros(shape), rows)[0].x
+def energy(prior: Potential, likelihood: Potential) -> Partial:
+    """U = f + g as a function of x."""
+    return Partial(_energy, prior, likelihood)
 
-    return jax.vmap(chain)(jax.random.split(key, count))
+
+def _energy(prior: Potential, likelihood: Potential, x: Array) -> Array:
+    return likelihood.value(x) + prior.value(x)

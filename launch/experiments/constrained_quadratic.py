@@ -1,8 +1,8 @@
-"""A quadratic restricted to the unit ball in eight dimensions: feasibility, optimality, and the distance to the law.
+"""A quadratic restricted to the unit ball in eight dimensions: feasibility, optimality, and distance to exact samples.
 
 f(x) = x^T A x / 2 + b^T x, pi ~ exp(-beta f) on |x| <= 1. The prior is uniform on the ball; its prox is the projection,
 or is learned from its samples alone. *Feasibility* is the share of samples in the ball, *optimality* f(best feasible
-sample) - f*: an extreme order statistic that measures no law, so that of exact samples stands beside it.
+sample) - f*: an extreme order statistic that measures no distribution, so that of exact samples stands beside it.
 """
 
 import functools
@@ -15,17 +15,17 @@ from jax import Array
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from launch.experiments.chains import Method, draw
+from launch.experiments.chains import Method, energy
 from launch.experiments.findings import Claim, Findings, Table
 from launch.experiments.learning import learn_prox
 from launch.experiments.panels import COLOURS, INK, plain
-from launch.experiments.truncated_normal import corrected
+from launch.experiments.truncated_normal import corrected, paper_rows
 from pgm_jax.metrics import sliced_wasserstein
 from pgm_jax.posteriors import BallQuadratic, random_ball_quadratic
 from pgm_jax.potentials import Ball, Quadratic, quadratic
-from pgm_jax.proximal import forward_backward
+from pgm_jax.proximal import data_first, forward_backward
 from pgm_jax.samplers import Rows, Sampler, bridge, pgm, proximal_mala, proximal_rows
-from pgm_jax.schedules import geometric_levels, log_linear, uniform_levels, ve
+from pgm_jax.schedules import LogLinear, geometric_levels
 from pgm_jax.types import Key
 
 BALL = Ball(1.0)
@@ -33,19 +33,18 @@ PAPER_FEASIBILITY = {0: 0.0, 1: 7.43, 5: 97.43, 10: 99.61, 20: 99.73}  # %, by K
 PAPER_OPTIMALITY = {0.0: 0.2365, 0.1: 0.2094, 1.0: 0.0701, 2.0: 0.0438, 10.0: 0.0164}  # by beta at K = 10
 
 
-def pgm_of_the_paper(prior: Any, likelihood: Any) -> Sampler:
-    return pgm(prior, likelihood, functools.partial(forward_backward, max_step=1.0))
+def of_the_paper(likelihood: Quadratic) -> Sampler:
+    return pgm(forward_backward(BALL, likelihood, max_step=1.0))
 
 
-def paper_rows(calls: int) -> Rows:
-    """The integrator on the grid of the paper; no rows for K = 0, which is the start."""
-    return bridge(uniform_levels(log_linear(), calls))
+def implicit(prior: Any, likelihood: Quadratic) -> Sampler:
+    return pgm(data_first(prior, likelihood))
 
 
 def short_rows(calls: int, config: ConfigDict) -> Rows:
     """The integrator from a level that the learned prox saw in training: a network knows no farther."""
     c = config.learned_corrected
-    return bridge(geometric_levels(ve(0.5 * c.lam_min**0.5, 2.0 * c.lam_max**0.5), calls, c.lam_max, c.lam_min))
+    return bridge(geometric_levels(c.lam_max, c.lam_min, calls))
 
 
 # Compiled once for all temperatures.
@@ -87,7 +86,7 @@ def feasible(samples: Array, tolerance: float = 1e-6) -> float:
 
 
 def run(config: ConfigDict, key: Key) -> Findings:
-    """Feasibility against K, optimality against beta, and the samplers' distances to the law at beta = 10."""
+    """Feasibility against K, optimality against beta, and the samplers' distances to the exact samples at beta = 10."""
     for_toys, for_learning, for_chains = jax.random.split(key, 3)
     instance = random_ball_quadratic(jax.random.key(config.instance), config.dimension)
     learned = learn_prox(for_learning, ball_samples(config.learning.examples, config.dimension), config.learning)
@@ -95,10 +94,9 @@ def run(config: ConfigDict, key: Key) -> Findings:
         beta: Toy(instance, beta, jax.random.fold_in(for_toys, i), config.samples)
         for i, beta in enumerate(PAPER_OPTIMALITY)
     }
-    sample = functools.partial(draw, count=config.samples, shape=(config.dimension,))
-    k_table, k_sets = over_k(toys[10.0], learned, sample, for_chains, config)
-    beta_table = over_beta(toys, learned, sample, for_chains, config)
-    table, sets, measured = samplers_at_ten(toys[10.0], learned, sample, for_chains, config)
+    k_table, k_sets = over_k(for_chains, toys[10.0], learned, config)
+    beta_table = over_beta(for_chains, toys, learned, config)
+    table, sets, measured = samplers_at_ten(for_chains, toys[10.0], learned, config)
     best = measured["PGM, corrected, exact prox"]
     claims = [
         Claim("exact prox, corrected: feasibility (%)", best[0], "= 100", best[0] == 100.0),
@@ -125,16 +123,16 @@ def ball_samples(count: int, dimension: int) -> Array:
     return (radius * x / jnp.linalg.norm(x, axis=1, keepdims=True)).reshape(count, 1, 1, dimension)
 
 
-def over_k(toy: Toy, learned: Any, sample: Any, key: Key, config: ConfigDict) -> tuple[Table, dict[int, Array]]:
+def over_k(key: Key, toy: Toy, learned: Any, config: ConfigDict) -> tuple[Table, dict[int, Array]]:
     """Feasibility for each number of steps K at beta = 10, as the paper has it, and the learned samples by K."""
-    rows, sets = [], {}
-    start = jnp.sqrt(log_linear().lam(1.0)) * jax.random.normal(key, (config.samples, config.dimension))
+    rows, sets, size = [], {}, (config.samples, (config.dimension,))
+    start = jnp.sqrt(LogLinear().lam(1.0)) * jax.random.normal(key, (config.samples, config.dimension))
     for k, paper in PAPER_FEASIBILITY.items():
         if k == 0:
             exact = sets[k] = start
         else:
-            exact = sample(Method(pgm_of_the_paper, paper_rows(k), BALL, toy.likelihood), key)
-            sets[k] = sample(Method(pgm, short_rows(k, config), learned, toy.likelihood), key)
+            exact = Method(of_the_paper(toy.likelihood), paper_rows(k)).draw(key, *size)
+            sets[k] = Method(implicit(learned, toy.likelihood), short_rows(k, config)).draw(key, *size)
         distances = (toy.distance(sets[k]) / toy.floor, toy.distance(exact) / toy.floor)
         rows.append((k, paper, feasible(sets[k], 0.0), feasible(sets[k], 0.01), feasible(exact), *distances))
     columns = (
@@ -154,16 +152,19 @@ def over_k(toy: Toy, learned: Any, sample: Any, key: Key, config: ConfigDict) ->
     return Table("Feasibility over K", columns, rows, caption), sets
 
 
-def over_beta(toys: dict[float, Toy], learned: Any, sample: Any, key: Key, config: ConfigDict) -> Table:
+def over_beta(key: Key, toys: dict[float, Toy], learned: Any, config: ConfigDict) -> Table:
     """Optimality for each beta at K = 10, beside that of exact samples."""
     rows = []
     for beta, paper in PAPER_OPTIMALITY.items():
         toy = toys[beta]
-        plain_learned = sample(Method(pgm, short_rows(10, config), learned, toy.likelihood), key)
-        plain_exact = sample(Method(pgm_of_the_paper, paper_rows(10), BALL, toy.likelihood), key)
-        full = sample(Method(pgm, corrected(config.calls, **config.corrected), BALL, toy.likelihood), key)
-        sets = (plain_learned, plain_exact, full, toy.other)
-        rows.append((beta, paper, *map(toy.optimality, sets), toy.distance(full) / toy.floor))
+        tried = (
+            Method(implicit(learned, toy.likelihood), short_rows(10, config)),
+            Method(of_the_paper(toy.likelihood), paper_rows(10)),
+            Method(implicit(BALL, toy.likelihood), corrected(config.calls, **config.corrected)),
+        )
+        sets = [method.draw(key, config.samples, (config.dimension,)) for method in tried]
+        optima = map(toy.optimality, (*sets, toy.other))
+        rows.append((beta, paper, *optima, toy.distance(sets[-1]) / toy.floor))
     columns = (
         "beta",
         "paper, learned",
@@ -181,22 +182,24 @@ def over_beta(toys: dict[float, Toy], learned: Any, sample: Any, key: Key, confi
 
 
 def samplers_at_ten(
-    toy: Toy, learned: Any, sample: Any, key: Key, config: ConfigDict
+    key: Key, toy: Toy, learned: Any, config: ConfigDict
 ) -> tuple[Table, dict[str, Array], dict[str, tuple[float, float]]]:
     """Every sampler at beta = 10: feasibility, optimality, sliced W1."""
     best = corrected(config.calls, **config.corrected)
     learnt = corrected(config.learned_calls, **config.learned_corrected)
+    f, exact = toy.likelihood, implicit(BALL, toy.likelihood)
+    mala = proximal_mala(data_first(BALL, f), energy(BALL, f))
     kinds = {
-        "PGM, integrator as in the paper, K = 200": Method(pgm_of_the_paper, paper_rows(200), BALL, toy.likelihood),
-        "PGM, integrator, implicit, K = 200": Method(pgm, paper_rows(200), BALL, toy.likelihood),
-        "PGM, corrected, exact prox": Method(pgm, best, BALL, toy.likelihood),
-        "PGM, corrected, learned prox": Method(pgm, learnt, learned, toy.likelihood),
-        "proximal MALA": Method(proximal_mala, proximal_rows(0.02, config.calls // 2), BALL, toy.likelihood, 2),
+        "PGM, integrator as in the paper, K = 200": Method(of_the_paper(f), paper_rows(200)),
+        "PGM, integrator, implicit, K = 200": Method(exact, paper_rows(200)),
+        "PGM, corrected, exact prox": Method(exact, best),
+        "PGM, corrected, learned prox": Method(implicit(learned, f), learnt),
+        "proximal MALA": Method(mala, proximal_rows(0.02, config.calls // 2), 2),
     }
     floor_row: tuple = ("exact samples", None, 100.0, 100.0, toy.optimality(toy.other), toy.floor, 1.0)
     rows, sets, measured = [floor_row], dict[str, Array](), dict[str, tuple[float, float]]()
     for index, (name, method) in enumerate(kinds.items()):
-        x = sets[name] = sample(method, jax.random.fold_in(key, index))
+        x = sets[name] = method.draw(jax.random.fold_in(key, index), config.samples, (config.dimension,))
         distance = toy.distance(x)
         measured[name] = (feasible(x), distance / toy.floor)
         rows.append(
@@ -208,7 +211,7 @@ def samplers_at_ten(
 
 
 def figure_of(toy: Toy, k_table: Table, sets: dict[str, Array]) -> Figure:
-    """Feasibility against K, and the laws of |x| and of f(x)."""
+    """Feasibility against K, and the distributions of |x| and of f(x)."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     ks = [row[0] for row in k_table.rows]

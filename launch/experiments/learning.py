@@ -1,6 +1,6 @@
 """The prox of a toy, learned from samples of its prior alone, and what the width of the matching makes of it.
 
-The network is told neither the law nor the constraint: it sees u = x_0 + sqrt(lam) eps and is to say x_0.
+The network is told neither the distribution nor the constraint: it sees u = x_0 + sqrt(lam) eps and is to say x_0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 from launch.experiments.findings import Table
 from launch.experiments.theory_matching import LAPLACE, matched
 from pgm_jax.networks import MLP, Flattened, Preconditioned, prox_coefficients
-from pgm_jax.schedules import ve
-from pgm_jax.training.fit import fit
+from pgm_jax.schedules import VE
+from pgm_jax.training import fit
 from pgm_jax.training.losses import l1, l2, matching_objective
 from pgm_jax.types import Key
 
@@ -64,8 +64,9 @@ def learn_prox(key: Key, examples: Array, settings: Mapping[str, Any] | ConfigDi
     )
     rate = optax.schedules.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.steps // 20, c.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate, b2=0.99))
-    levels = ve(c.sigma_min, c.sigma_max)
-    prior, _ = fit(key, network, images, levels, objective, optimizer, c.steps, c.batch_size, c.ema_decay)
+    levels = VE(c.sigma_min, c.sigma_max)
+    sizes = dict(steps=c.steps, batch_size=c.batch_size, ema_decay=c.ema_decay)
+    prior, _ = fit(key, network, optimizer, levels, objective, images, **sizes)
     return Flattened(prior)
 
 

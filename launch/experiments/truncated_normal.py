@@ -1,10 +1,9 @@
-"""N(0, 1) restricted to [-1, 1], by every sampler: what stays inside, and how far the law is from the exact one.
+"""N(0, 1) restricted to [-1, 1], by every sampler: what stays inside, and how far samples are from exact ones.
 
 f = x^2 / 2 is the likelihood, the prior g the indicator of the interval; its prox is the projection, or is learned from
 samples of the prior alone, which are uniform on the interval.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -14,93 +13,73 @@ from jax import Array
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from launch.experiments.chains import Method, draw
+from launch.experiments.chains import Method, at_one_level, energy
 from launch.experiments.findings import Claim, Findings, Table
 from launch.experiments.learning import learn_prox
 from launch.experiments.panels import INK, histogram, lines
 from pgm_jax.metrics import wasserstein_1d
 from pgm_jax.posteriors import TruncatedNormal
 from pgm_jax.potentials import Box, Gaussian
-from pgm_jax.proximal import forward_backward
+from pgm_jax.proximal import data_first, explicit, forward_backward, parallel
 from pgm_jax.samplers import (
     Rows,
-    Sampler,
     apportion,
     bridge,
-    constant_rows,
     diffusion,
-    myula,
-    p_ula,
     pgm,
     project_each,
     project_last,
     proximal_mala,
     proximal_rows,
-    subgradient_langevin,
     with_corrector,
 )
-from pgm_jax.schedules import geometric_levels, log_linear, uniform_levels, ve
+from pgm_jax.schedules import LogLinear, geometric_levels, uniform_levels
 from pgm_jax.types import Key
 
 BOX, LIKELIHOOD, TARGET = Box(-1.0, 1.0), Gaussian(0.0, 1.0), TruncatedNormal(-1.0, 1.0)
+IMPLICIT, OF_THE_PAPER = pgm(data_first(BOX, LIKELIHOOD)), pgm(forward_backward(BOX, LIKELIHOOD))
 PAPER = "98.45 %, peak at -0.02"
 
 
 def corrected(calls: int, lam_max: float, lam_min: float, levels: int, rate: float, power: float) -> Rows:
     """Rows of the integrator with correctors, in proportion to lam^-power at each level; `calls` in all."""
     levels = min(levels, calls // 2)
-    grid = geometric_levels(ve(0.5 * lam_min**0.5, 2.0 * lam_max**0.5), levels, lam_max, lam_min)
+    grid = geometric_levels(lam_max, lam_min, levels)
     return with_corrector(bridge(grid), apportion(calls - levels, np.asarray(grid.lam[:-1]) ** -power), rate)
 
 
 def paper_rows(calls: int) -> Rows:
     """The integrator on the grid of the paper, uniform in the time of its own schedule."""
-    return bridge(uniform_levels(log_linear(), calls))
+    return bridge(uniform_levels(LogLinear(), calls))
 
 
-def pgm_of_the_paper(prior: Any, likelihood: Any) -> Sampler:
-    return pgm(prior, likelihood, forward_backward)
-
-
-def unconstrained(prior: Any, likelihood: Any) -> Sampler:
-    return diffusion(likelihood.prox)  # of N(0, 1), whose posterior mean is its prox
-
-
-def projected_at_each_step(prior: Any, likelihood: Any) -> Sampler:
-    return project_each(unconstrained(prior, likelihood), lambda x: prior.prox(x, 1.0))
-
-
-def projected_at_the_end(prior: Any, likelihood: Any) -> Sampler:
-    return project_last(unconstrained(prior, likelihood), lambda x: prior.prox(x, 1.0))
-
-
-def with_exact_score(prior: Any, likelihood: Any) -> Sampler:
-    return diffusion(prior.denoise)
+def projected(x: Array) -> Array:
+    return BOX.prox(x, 1.0)
 
 
 def methods(config: ConfigDict, learned: Any) -> dict[str, Method]:
     """The rows of the table, by name; those of `PGM` and `learned` are drawn in the figure."""
-    toy = functools.partial(Method, prior=BOX, likelihood=LIKELIHOOD)
-    steps = bridge(geometric_levels(ve(0.005, 4.0), config.steps, 9.0, 1e-4))
-    best = corrected(config.calls, **config.corrected)
-    few = corrected(config.steps, **config.corrected)
+    steps = bridge(geometric_levels(9.0, 1e-4, config.steps))
     learnt = corrected(config.learned_calls, **config.learned_corrected)
+    free = diffusion(LIKELIHOOD.prox)  # of N(0, 1), whose posterior mean is its prox
+    learned_prox = pgm(data_first(learned, LIKELIHOOD))
+    mala = proximal_mala(data_first(BOX, LIKELIHOOD), energy(BOX, LIKELIHOOD))
     return {
-        "DDPM, N(0, 1) without the constraint": toy(unconstrained, steps),
-        "the same, projected at each step": toy(projected_at_each_step, steps),
-        "the same, projected at the end": toy(projected_at_the_end, steps),
-        "DDPM, exact Stein score of the target": Method(with_exact_score, steps, TARGET, LIKELIHOOD),
-        "subgradient Langevin": toy(subgradient_langevin, constant_rows(1.0, 0.01, config.calls)),
-        "MYULA": toy(myula, constant_rows(0.01, 0.005, config.calls)),
-        "P-ULA": toy(p_ula, proximal_rows(0.01, config.calls)),
-        "proximal MALA": toy(proximal_mala, proximal_rows(0.1, config.calls // 2), calls=2),
-        "PGM, integrator as in the paper, K = 20": toy(pgm_of_the_paper, paper_rows(20)),
-        "PGM, integrator as in the paper, K = 200": toy(pgm_of_the_paper, paper_rows(200)),
-        "PGM, integrator, implicit data step": toy(pgm, steps),
-        "PGM, corrected": toy(pgm, few),
-        "PGM, corrected, more calls": toy(pgm, best),
-        "PGM, integrator, learned prox": Method(pgm, paper_rows(20), learned, LIKELIHOOD),
-        "PGM, corrected, learned prox": Method(pgm, learnt, learned, LIKELIHOOD),
+        "DDPM, N(0, 1) without the constraint": Method(free, steps),
+        "the same, projected at each step": Method(project_each(free, projected), steps),
+        "the same, projected at the end": Method(project_last(free, projected), steps),
+        "DDPM, exact Stein score of the target": Method(diffusion(TARGET.denoise), steps),
+        "subgradient Langevin": Method(pgm(explicit(BOX, LIKELIHOOD)), at_one_level(1.0, 0.01, config.calls)),
+        "MYULA": Method(pgm(parallel(BOX, LIKELIHOOD)), at_one_level(0.01, 0.005, config.calls)),
+        "P-ULA": Method(IMPLICIT, proximal_rows(0.01, config.calls)),
+        "proximal MALA": Method(mala, proximal_rows(0.1, config.calls // 2), 2),
+        "PGM, integrator as in the paper, K = 20": Method(OF_THE_PAPER, paper_rows(20)),
+        "PGM, integrator as in the paper, K = 200": Method(OF_THE_PAPER, paper_rows(200)),
+        "PGM, integrator, implicit data step": Method(IMPLICIT, steps),
+        "PGM, corrected": Method(IMPLICIT, corrected(config.steps, **config.corrected)),
+        "PGM, corrected, more calls": Method(IMPLICIT, corrected(config.calls, **config.corrected)),
+        "PGM, integrator, learned prox": Method(learned_prox, paper_rows(20)),
+        "PGM, corrected, learned prox": Method(learned_prox, learnt),
     }
 
 
@@ -129,7 +108,7 @@ def run(config: ConfigDict, key: Key) -> Findings:
     rows: list[tuple] = [("exact samples", None, 100.0, peak(exact[0]), (floor, float(floors.std(ddof=1))), 1.0)]
     for index, (name, method) in enumerate(methods(config, learned).items()):
         keys = jax.random.split(jax.random.fold_in(for_chains, index), config.repeats)
-        sets = [draw(method, k, config.samples) for k in keys]
+        sets = [method.draw(k, config.samples) for k in keys]
         distances = np.array([distance(samples) for samples in sets])
         inside = float(np.mean([jnp.mean(jnp.abs(samples) <= 1) for samples in sets]))
         shown[name], measured[name] = sets[0], (inside, float(distances.mean()), float(distances.mean()) / floor)
@@ -166,18 +145,15 @@ def against_calls(config: ConfigDict, learned: Any, key: Key, distance: Any) -> 
     curves: dict[str, list[tuple[int, float]]] = {}
     for calls in config.curve:
         kinds = {
-            "integrator as in the paper": Method(pgm_of_the_paper, paper_rows(calls), BOX, LIKELIHOOD),
-            "integrator, implicit": Method(
-                pgm, bridge(geometric_levels(ve(0.005, 4.0), calls, 9.0, 1e-4)), BOX, LIKELIHOOD
-            ),
-            "corrected": Method(pgm, corrected(calls, **config.corrected), BOX, LIKELIHOOD),
+            "integrator as in the paper": Method(OF_THE_PAPER, paper_rows(calls)),
+            "integrator, implicit": Method(IMPLICIT, bridge(geometric_levels(9.0, 1e-4, calls))),
+            "corrected": Method(IMPLICIT, corrected(calls, **config.corrected)),
         }
         if calls <= config.learned_calls:
-            kinds["corrected, learned prox"] = Method(
-                pgm, corrected(calls, **config.learned_corrected), learned, LIKELIHOOD
-            )
+            rows = corrected(calls, **config.learned_corrected)
+            kinds["corrected, learned prox"] = Method(pgm(data_first(learned, LIKELIHOOD)), rows)
         for name, method in kinds.items():
-            curves.setdefault(name, []).append((calls, distance(draw(method, key, config.samples))))
+            curves.setdefault(name, []).append((calls, distance(method.draw(key, config.samples))))
     return curves
 
 

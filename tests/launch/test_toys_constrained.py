@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from launch.experiments import constrained_quadratic, truncated_normal
-from launch.experiments.chains import Method, draw
+from launch.experiments.chains import Method
 from pgm_jax.potentials import Box, Gaussian
+from pgm_jax.proximal import data_first
 from pgm_jax.samplers import pgm
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -77,6 +78,6 @@ def test_corrected_rows_are_as_many_as_the_calls():
     for calls in (24, 100):
         rows = truncated_normal.corrected(calls, lam_max=1.0, lam_min=1e-3, levels=10, rate=1.0, power=0.5)
         assert rows.lam.shape == (calls,)
-    method = Method(pgm, rows, Box(-1.0, 1.0), Gaussian(0.0, 1.0), calls=2)
+    method = Method(pgm(data_first(Box(-1.0, 1.0), Gaussian(0.0, 1.0))), rows, calls=2)
     assert method.total == 200
-    assert draw(method, jax.random.key(0), 7).shape == (7,)
+    assert method.draw(jax.random.key(0), 7).shape == (7,)
