@@ -7,6 +7,7 @@ affine, so that where each sampler ends is known, right or wrong; and the poster
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 from matplotlib.axes import Axes
 
-from launch.experiments.chains import Method, draw
+from launch.experiments.chains import Method
 from launch.experiments.coverage import (
     Calibration,
     calibrate,
@@ -25,22 +26,23 @@ from launch.experiments.coverage import (
     not_calibrated,
 )
 from launch.experiments.findings import Cell, Claim, Findings, Table
-from launch.experiments.gaussian_recursion import Law, Problem, Scores, random_problem, recursion, scores, simulate
+from launch.experiments.gaussian_recursion import Moments, Problem, Scores, random_problem, recursion, scores, simulate
 from launch.experiments.gaussian_samplers import (
     SHORT,
     Parts,
     Tried,
+    capped,
     corrected,
     levels,
     likelihood_of,
     parts_of,
     tried,
-    with_capped_steps,
 )
 from launch.experiments.panels import COLOURS
 from launch.experiments.theory_panels import figure_of
 from pgm_jax import samplers
 from pgm_jax.metrics import gelbrich
+from pgm_jax.proximal import data_first
 from pgm_jax.samplers import bridge, pgm
 from pgm_jax.types import Key
 
@@ -49,9 +51,9 @@ ABOVE_4 = math.erfc(4 / 2**0.5)  # of a standard normal number
 
 
 class Found(NamedTuple):
-    """Where a sampler ended: its law by the recursion, its points, and their scores against both laws."""
+    """Where a sampler ended: its moments by the recursion, its points, and their scores against both truths."""
 
-    law: Law | None
+    end: Moments | None
     points: np.ndarray
     own: Scores | None
     posterior: Scores
@@ -90,8 +92,7 @@ def run(config: Any, key: Key) -> Findings:
 def against_the_truth(what: str, problem: Problem, key: Key, c: Any) -> tuple[Table, dict[str, Found], list[Claim]]:
     """Means and covariances of all samplers, against their recursions and against the posterior."""
     parts, truth = parts_of(problem), problem.posterior
-    full = isinstance(parts.prior, type(parts.likelihood))
-    each = {name: t for name, t in tried(parts, c).items() if full or t.plane}
+    each = tried(parts, c)
     key_exact, key_chains = jax.random.split(key)
     keys = jax.random.split(key_chains, len(each))
     found = {name: find(t, problem, k, c.samples) for (name, t), k in zip(each.items(), keys, strict=True)}
@@ -102,11 +103,19 @@ def against_the_truth(what: str, problem: Problem, key: Key, c: Any) -> tuple[Ta
     rows: list[tuple[Cell, ...]] = [("exact samples", None, None, scores(sets[0], truth).largest, floor, 0.0, "1 to 1")]
     for name, f in found.items():
         reached = moments(f.points)
-        widths = along_axes(f.law or reached, truth)[1]
-        far = (distance(reached, truth), f.law and distance(f.law, truth))
+        widths = along_axes(f.end or reached, truth)[1]
+        far = (distance(reached, truth), f.end and distance(f.end, truth))
         ratio = f"{widths.min():.3f} to {widths.max():.3f}"
         rows.append((name, each[name].method.total, f.own and f.own.largest, f.posterior.largest, *far, ratio))
-    columns = ("sampler", "calls", "|z|, own law", "|z|, posterior", "Gelbrich", "by recursion", "std over posterior's")
+    columns = (
+        "sampler",
+        "calls",
+        "|z|, own recursion",
+        "|z|, posterior",
+        "Gelbrich",
+        "by recursion",
+        "std over posterior's",
+    )
     return Table(f"Gaussian posterior, {what}", columns, rows, caption(found, c)), found, claims_of(what, found, c)
 
 
@@ -116,7 +125,7 @@ def caption(found: dict[str, Found], c: Any) -> str:
     by_chance = 1 - (1 - ABOVE_4) ** sum(counts)
     return (
         f"{c.samples:,} chains; |z|: the largest of {counts[0]} scores of means and covariances along the principal "
-        f"axes. Of {sum(counts)} independent normal scores, as many as against own laws, one is above 4 with "
+        f"axes. Of {sum(counts)} independent normal scores, as many as against own recursions, one is above 4 with "
         f"probability {by_chance:.2g}. Gelbrich: to the posterior, its floor the mean ± deviation of {EXACT_SETS} sets "
         "of exact samples. By recursion: the same without chains. FB: forward-backward. η is 1 and the splitting data "
         f"first where nothing is said; corrected: {c.correctors} steps at each level, short: {SHORT}. Projected "
@@ -144,39 +153,38 @@ def claims_of(what: str, found: dict[str, Found], c: Any) -> list[Claim]:
 def find(t: Tried, problem: Problem, key: Key, count: int) -> Found:
     """Run the chains of a sampler, and its recursion."""
     size, target = len(problem.prior.mean), t.target
-    points = np.asarray(draw(t.method, key, count, (size,)), np.float64)
-    law = target and recursion(t.method.rows, lambda lam, weight: target(problem, lam, weight), size)
-    return Found(law, points, law and scores(points, law), scores(points, problem.posterior))
+    points = np.asarray(t.method.draw(key, count, (size,)), np.float64)
+    end = target and recursion(t.method.rows, partial(target, problem), size)
+    return Found(end, points, end and scores(points, end), scores(points, problem.posterior))
 
 
-def moments(points: np.ndarray) -> Law:
+def moments(points: np.ndarray) -> Moments:
     """Mean and covariance of points."""
-    return Law(points.mean(axis=0), np.cov(points.T))
+    return Moments(points.mean(axis=0), np.cov(points.T))
 
 
-def distance(law: Law, truth: Law) -> float:
+def distance(reached: Moments, truth: Moments) -> float:
     """The Gelbrich distance, in double precision."""
     with jax.enable_x64(True):
-        return float(gelbrich(*(jnp.asarray(a) for a in (*law, *truth))))
+        return float(gelbrich(*(jnp.asarray(a) for a in (*reached, *truth))))
 
 
-def along_axes(law: Law, truth: Law) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of a law in the principal axes of the truth and in its deviations, widest axis first."""
+def along_axes(reached: Moments, truth: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation in the principal axes of the truth and in its deviations, widest axis first."""
     values, axes = np.linalg.eigh(truth.covariance)
     values, axes = values[::-1], axes[:, ::-1]
     seen = values > 1e-8 * values[0]
     axes, std = axes[:, seen], np.sqrt(values[seen])
-    return (law.mean - truth.mean) @ axes / std, np.sqrt(np.diag(axes.T @ law.covariance @ axes)) / std
+    return (reached.mean - truth.mean) @ axes / std, np.sqrt(np.diag(axes.T @ reached.covariance @ axes)) / std
 
 
-def eigen_panels(truth: Law, found: dict[str, Found]) -> list[Callable[[Axes], None]]:
+def eigen_panels(truth: Moments, found: dict[str, Found]) -> list[Callable[[Axes], None]]:
     """Deviations and means in the axes of the posterior, in one set of colours: lines by recursion, dots by chains."""
 
     def panel(axis: Axes, which: int, show: Callable[[np.ndarray], np.ndarray]) -> None:
         for f, colour in zip(found.values(), COLOURS, strict=False):
-            line, dots = (
-                show(along_axes(law, truth)[which]) for law in (f.law or moments(f.points), moments(f.points))
-            )
+            reached = moments(f.points)
+            line, dots = (show(along_axes(of, truth)[which]) for of in (f.end or reached, reached))
             place = np.arange(1, len(line) + 1)
             axis.plot(place, line, color=colour, lw=1.2)
             axis.plot(place, dots, "o", color=colour, ms=4)
@@ -199,7 +207,7 @@ def eigen_panels(truth: Law, found: dict[str, Found]) -> list[Callable[[Axes], N
     return [widths, means]
 
 
-def optimisers(parts: Parts, truth: Law) -> tuple[Table, list[Claim]]:
+def optimisers(parts: Parts, truth: Moments) -> tuple[Table, list[Claim]]:
     """FISTA, ADMM and HQS end at the mean of the posterior, which is its mode."""
     lipschitz = float(jnp.max(parts.likelihood.eigenvalues))
     each = {
@@ -209,9 +217,9 @@ def optimisers(parts: Parts, truth: Law) -> tuple[Table, list[Claim]]:
     }
     rows, claims = [], []
     for name, (build, steps, bound) in each.items():
-        method = Method(build, steps, parts.prior, parts.likelihood)
-        end = np.asarray(draw(method, jax.random.key(0), 1, truth.mean.shape)[0], np.float64)
-        off = float(np.abs(along_axes(Law(end, truth.covariance), truth)[0]).max())
+        method = Method(build(parts.prior, parts.likelihood), steps)
+        end = np.asarray(method.draw(jax.random.key(0), 1, truth.mean.shape)[0], np.float64)
+        off = float(np.abs(along_axes(Moments(end, truth.covariance), truth)[0]).max())
         rows.append((name, method.total, off))
         claims.append(
             Claim(f"{name} ends at the mean of the posterior, off by deviations", off, f"≤ {bound:g}", off <= bound)
@@ -230,20 +238,21 @@ def simulated(problem: Problem, key: Key, c: Any) -> Sequence[Calibration]:
     keys = jax.random.split(key_chains, c.simulations)
     axes = jnp.asarray(np.linalg.eigh(truth.covariance)[1], jnp.float32)
     low, many = (bridge(levels(n, c)) for n in c.levels)
-    each = {
-        "PGM corrected": (pgm, corrected(c.correctors_many, c.rate, samplers.leimkuhler_matthews, c)),
-        f"PGM alone, {c.levels[0]} levels": (pgm, low),
-        f"PGM alone, {c.levels[1]} levels": (pgm, many),
-        f"PGM alone, FB, {c.levels[1]} levels": (with_capped_steps, many),
-    }
+
+    def methods(slopes: Array) -> dict[str, Method]:
+        likelihood = dataclasses.replace(parts.likelihood, slopes=slopes)
+        first = pgm(data_first(parts.prior, likelihood))
+        full = corrected(c.correctors_many, c.rate, samplers.leimkuhler_matthews, c)
+        return {
+            "PGM corrected": Method(first, full),
+            f"PGM alone, {c.levels[0]} levels": Method(first, low),
+            f"PGM alone, {c.levels[1]} levels": Method(first, many),
+            f"PGM alone, FB, {c.levels[1]} levels": Method(capped(parts.prior, likelihood), many),
+        }
+
     found = []
-    for name, (build, rows) in each.items():
-        method = Method(build, rows, parts.prior, parts.likelihood)
-
-        def samples_of(key: Key, slopes: Array, method: Method = method) -> Array:
-            likelihood = dataclasses.replace(parts.likelihood, slopes=slopes)
-            return draw(method._replace(likelihood=likelihood), key, c.draws, truth.mean.shape)
-
-        samples = jax.vmap(samples_of)(keys, slopes) @ axes
+    for name, method in methods(slopes[0]).items():
+        draw = jax.vmap(lambda key, slopes, name=name: methods(slopes)[name].draw(key, c.draws, truth.mean.shape))
+        samples = draw(keys, slopes) @ axes
         found.append(calibrate(key_judge, name, method.total, samples, jnp.asarray(truths, jnp.float32) @ axes))
     return found

@@ -25,7 +25,7 @@ AffineMap = tuple[Matrix, Vector]
 NOTHING = 1e-4  # of the largest standard deviation: a direction with less counts as one without any
 
 
-class Law(NamedTuple):
+class Moments(NamedTuple):
     """A mean and a covariance."""
 
     mean: Vector
@@ -35,7 +35,7 @@ class Law(NamedTuple):
 class Problem(NamedTuple):
     """A measurement `y = A x + N(0, sigma^2)` of `x ~ N(m, C)`; all float64."""
 
-    prior: Law
+    prior: Moments
     matrix: Float[np.ndarray, "m d"]
     y: Vector
     sigma: float
@@ -51,13 +51,13 @@ class Problem(NamedTuple):
         return self.matrix.T @ self.y / self.sigma**2
 
     @property
-    def posterior(self) -> Law:
+    def posterior(self) -> Moments:
         """The posterior by the gain `K = C A^T (A C A^T + sigma^2)^{-1}`, which asks for no inverse of C."""
         (mean, covariance), a = self.prior, self.matrix
         gain = covariance @ a.T @ np.linalg.inv(a @ covariance @ a.T + self.sigma**2 * np.eye(len(a)))
         left = np.eye(len(mean)) - gain @ a
         # Joseph's form, which stays symmetric and positive.
-        return Law(mean + gain @ (self.y - a @ mean), left @ covariance @ left.T + self.sigma**2 * gain @ gain.T)
+        return Moments(mean + gain @ (self.y - a @ mean), left @ covariance @ left.T + self.sigma**2 * gain @ gain.T)
 
 
 def random_problem(key: Key, variances: Vector, gains: Vector, sigma: float) -> Problem:
@@ -66,7 +66,7 @@ def random_problem(key: Key, variances: Vector, gains: Vector, sigma: float) -> 
     axes, left, right = (
         _basis(k, size) for k, size in zip(keys, (len(variances), len(gains), len(variances)), strict=False)
     )
-    prior = Law(_normal(keys[3], (len(variances),)), (axes * variances) @ axes.T)
+    prior = Moments(_normal(keys[3], (len(variances),)), (axes * variances) @ axes.T)
     problem = Problem(prior, (left * gains) @ right[:, : len(gains)].T, np.zeros(len(gains)), sigma)
     return problem._replace(y=simulate(problem, keys[4], 1)[1][0])
 
@@ -111,58 +111,55 @@ def then(first: AffineMap, second: AffineMap) -> AffineMap:
     return second[0] @ first[0], second[0] @ first[1] + second[1]
 
 
-def data_first(p: Problem, lam: float, weight: float) -> AffineMap:
+def data_first(p: Problem, lam: float) -> AffineMap:
     """The prox of the likelihood, then that of the prior."""
-    return then(data_map(p, lam * weight), prior_map(p, lam))
+    return then(data_map(p, lam), prior_map(p, lam))
 
 
-def prior_first(p: Problem, lam: float, weight: float) -> AffineMap:
+def prior_first(p: Problem, lam: float) -> AffineMap:
     """The prox of the prior, then that of the likelihood."""
-    return then(prior_map(p, lam), data_map(p, lam * weight))
+    return then(prior_map(p, lam), data_map(p, lam))
 
 
-def forward_backward(p: Problem, lam: float, weight: float) -> AffineMap:
+def forward_backward(p: Problem, lam: float) -> AffineMap:
     """A gradient step on the likelihood, then the prox of the prior."""
-    return then(gradient_map(p, lam * weight), prior_map(p, lam))
+    return then(gradient_map(p, lam), prior_map(p, lam))
 
 
-def capped_forward_backward(p: Problem, lam: float, weight: float) -> AffineMap:
-    """The same, with a gradient step of `min(lam w, 1 / |H|)`."""
-    return then(gradient_map(p, min(lam * weight, 1 / float(np.linalg.norm(p.hessian, 2)))), prior_map(p, lam))
+def capped_forward_backward(p: Problem, lam: float) -> AffineMap:
+    """The same, with a gradient step of `min(lam, 1 / |H|)`."""
+    return then(gradient_map(p, min(lam, 1 / float(np.linalg.norm(p.hessian, 2)))), prior_map(p, lam))
 
 
-def parallel(p: Problem, lam: float, weight: float) -> AffineMap:
+def parallel(p: Problem, lam: float) -> AffineMap:
     """The prox of the prior less a gradient of the likelihood at the same point."""
     shrink, shift = prior_map(p, lam)
-    return shrink - lam * weight * p.hessian, shift + lam * weight * p.linear
+    return shrink - lam * p.hessian, shift + lam * p.linear
 
 
-def explicit(p: Problem, lam: float, weight: float) -> AffineMap:
-    """A gradient step on both, `v - lam (w (H v - b) + C^-1 (v - m))`."""
+def explicit(p: Problem, lam: float) -> AffineMap:
+    """A gradient step on both, `v - lam (H v - b + C^-1 (v - m))`."""
     precision = np.linalg.inv(p.prior.covariance)
-    slope, shift = gradient_map(p, lam * weight)
+    slope, shift = gradient_map(p, lam)
     return slope - lam * precision, shift + lam * precision @ p.prior.mean
 
 
-def exact(p: Problem, lam: float, weight: float) -> AffineMap:
+def exact(p: Problem, lam: float) -> AffineMap:
     """The prox of the posterior, and the mean of x given `x + sqrt(lam) eps = v`: for a Gaussian they are one."""
     return prior_map(p._replace(prior=p.posterior), lam)
 
 
-def recursion(rows: Rows, target: Callable[[float, float], AffineMap], size: int) -> Law:
-    """The law after all rows, (lam, weight) -> P, for chains that start at `mu (0 + sqrt(lam) xi)`."""
-    numbers = (
-        np.asarray(a, np.float64)
-        for a in (rows.mu, rows.lam, rows.keep, rows.pull, rows.noise, rows.probe, rows.weight)
-    )
+def recursion(rows: Rows, target: Callable[[float], AffineMap], size: int) -> Moments:
+    """Where a target lam -> P takes chains by all rows, if they that start at `mu (0 + sqrt(lam) xi)`."""
+    columns = (rows.mu, rows.lam, rows.keep, rows.pull, rows.noise, rows.probe)
     eye = np.eye(size)
-    law = Law(np.zeros(size), float(rows.mu[0]) ** 2 * float(rows.lam[0]) * eye)
-    for mu, lam, keep, pull, noise, probe, weight in zip(*numbers, strict=True):
-        slope, shift = target(lam, weight)
+    end = Moments(np.zeros(size), float(rows.mu[0]) ** 2 * float(rows.lam[0]) * eye)
+    for mu, lam, keep, pull, noise, probe in zip(*(np.asarray(a, np.float64) for a in columns), strict=True):
+        slope, shift = target(lam)
         forth = keep * eye + pull / mu * slope
         stir = noise * eye + pull * probe / mu * slope
-        law = Law(forth @ law.mean + pull * shift, forth @ law.covariance @ forth.T + stir @ stir.T)
-    return law
+        end = Moments(forth @ end.mean + pull * shift, forth @ end.covariance @ forth.T + stir @ stir.T)
+    return end
 
 
 class Scores(NamedTuple):
@@ -173,16 +170,16 @@ class Scores(NamedTuple):
     off_plane: float
 
 
-def scores(points: Float[np.ndarray, "n d"], law: Law) -> Scores:
-    """z-scores of the mean and the covariance of points against those of a Gaussian law, in its principal axes.
+def scores(points: Float[np.ndarray, "n d"], truth: Moments) -> Scores:
+    """z-scores of the mean and the covariance of points against those of a Gaussian, in its principal axes.
 
     In these axes, each of unit variance, the scores `sqrt(n) mean_i` and `sqrt(n - 1) (S_ij - 1_ij) / sqrt(1 + 1_ij)`
     are nearly independent, and narrow directions count as much as wide ones.
     """
     n = len(points)
-    values, axes = np.linalg.eigh(law.covariance)
+    values, axes = np.linalg.eigh(truth.covariance)
     spread = values > NOTHING**2 * values[-1]
-    along = (points - law.mean) @ axes
+    along = (points - truth.mean) @ axes
     off_plane = float(np.abs(along[:, ~spread]).max(initial=0.0))
     white = along[:, spread] / np.sqrt(values[spread])
     eye = np.eye(white.shape[1])

@@ -9,13 +9,25 @@ import numpy as np
 from jax import Array
 
 from launch.experiments import gaussian_recursion as dense
-from launch.experiments.chains import Method
+from launch.experiments.chains import Method, at_one_level, energy
 from pgm_jax import samplers
 from pgm_jax.posteriors import Normal, gaussian_posterior
 from pgm_jax.potentials import Quadratic, dense_gaussian_likelihood, quadratic
-from pgm_jax.proximal import forward_backward, prior_first
-from pgm_jax.samplers import Rows, Sampler, annealed, bridge, constant_rows, euler, pgm, proximal_rows, with_last_prox
-from pgm_jax.schedules import Levels, geometric_levels, linear_vp
+from pgm_jax.proximal import data_first, explicit, forward_backward, parallel, prior_first
+from pgm_jax.samplers import (
+    Rows,
+    Sampler,
+    bridge,
+    diffusion,
+    euler,
+    langevin,
+    pgm,
+    proximal_mala,
+    proximal_rows,
+    with_last_prox,
+)
+from pgm_jax.samplers.rows import Scheme
+from pgm_jax.schedules import Levels, LinearVP, geometric_levels
 
 SINGULAR = 1e6  # condition number of C from which on it counts as singular
 LADDER = 12  # levels of annealed and of corrected processes
@@ -34,13 +46,13 @@ class Tried(NamedTuple):
     """A sampler, its target in dense matrices, and whether it can do with a prior that is concentrated on a plane.
 
     Attributes:
-        method: sampler, rows and potentials.
-        target: (problem, lam, weight) -> P; None where a step is not affine.
+        method: sampler and rows.
+        target: (problem, lam) -> P; None where a step is not affine.
         plane: whether the prior's prox is all that it asks for, and it is tried on a singular C too.
     """
 
     method: Method
-    target: Callable[[dense.Problem, float, float], dense.AffineMap] | None
+    target: Callable[[dense.Problem, float], dense.AffineMap] | None
     plane: bool = False
 
 
@@ -68,25 +80,13 @@ def likelihood_of(problem: dense.Problem, y: Array) -> Quadratic:
     return dense_gaussian_likelihood(problem.matrix, y, problem.sigma)
 
 
-def with_prior_first(prior: Any, likelihood: Any) -> Sampler:
-    return pgm(prior, likelihood, prior_first)
-
-
-def with_capped_steps(prior: Any, likelihood: Any) -> Sampler:
-    return pgm(prior, likelihood, partial(forward_backward, max_step=1.0 / jnp.max(likelihood.eigenvalues)))
-
-
-def with_exact_prox(posterior: Any, likelihood: Any) -> Sampler:
-    return pgm(posterior, likelihood, lambda posterior, likelihood, beta: posterior.prox)
-
-
-def with_exact_denoiser(posterior: Any, likelihood: Any) -> Sampler:
-    return samplers.diffusion(posterior.denoise)
+def capped(prior: Any, likelihood: Quadratic) -> Sampler:
+    return pgm(forward_backward(prior, likelihood, max_step=1.0 / jnp.max(likelihood.eigenvalues)))
 
 
 def levels(count: int, c: Any, lam_max: float = 1e3) -> Levels:
     """Geometric levels of a variance-preserving process, so that mu is not 1."""
-    return geometric_levels(linear_vp(), count, lam_max, c.lam_min)
+    return geometric_levels(lam_max, c.lam_min, count, LinearVP())
 
 
 def corrected(steps: int, rate: float, scheme: Any, c: Any) -> Rows:
@@ -99,59 +99,58 @@ def corrected(steps: int, rate: float, scheme: Any, c: Any) -> Rows:
 
 
 def tried(parts: Parts, c: Any) -> dict[str, Tried]:
-    """All samplers, by name; lam and steps are in units of x^2, and suit `|H| = 100`."""
+    """The samplers that can do with the prior, by name; lam and steps are in units of x^2, and suit `|H| = 100`."""
     prior, likelihood, posterior = parts
     few, many = (levels(count, c) for count in c.levels)
     n = c.levels[1]
-    toy = partial(Method, prior=prior, likelihood=likelihood)
-    exact = partial(Method, prior=posterior, likelihood=likelihood)
     schemes = {"EM": samplers.euler_maruyama, "exponential": samplers.exponential, "IMEX": samplers.imex}
     # Many steps where the start is forgotten, few below.
     ladder = jnp.geomspace(c.stable, c.lam_min, LADDER)
-    rungs = partial(annealed, ladder, (300, *[20] * (LADDER - 1)), samplers.linear_step(1.0))
+    counts = (300, *[20] * (LADDER - 1))
 
-    def down(**settings: Any) -> Rows:
-        return with_last_prox(rungs(**settings), c.lam_min)
+    def down(scheme: Scheme, kappa: Array | None = None) -> Rows:
+        return with_last_prox(langevin(ladder, ladder, counts, scheme, kappa), c.lam_min)
 
     lm = samplers.leimkuhler_matthews
     full, short = corrected(c.correctors, c.rate, lm, c), partial(corrected, SHORT, c=c)
-    df, pf, fb, capped = dense.data_first, dense.prior_first, dense.forward_backward, dense.capped_forward_backward
-    return {
-        f"PGM, {c.levels[0]} levels": Tried(toy(pgm, bridge(few)), df),
-        f"PGM, {n} levels": Tried(toy(pgm, bridge(many)), df, True),
-        f"PGM, {n} levels, η = 1/2": Tried(toy(pgm, bridge(many, 0.5)), df),
-        f"PGM, {n} levels, η = 0": Tried(toy(pgm, bridge(many, 0.0)), df),
-        f"PGM, {n} levels, FB, capped": Tried(toy(with_capped_steps, bridge(many)), capped),
-        f"PGM, {n} levels, FB, λ < 1/L": Tried(toy(samplers.joint_langevin, bridge(levels(n, c, c.stable))), fb),
-        "PGM corrected": Tried(toy(pgm, full), df, True),
-        "PGM corrected, FB, capped": Tried(toy(with_capped_steps, full), capped),
-        "PGM corrected, exact prox, short": Tried(exact(with_exact_prox, short(1.5, lm)), dense.exact, True),
-        "PGM corrected, prior first, short": Tried(toy(with_prior_first, short(1.5, lm)), pf),
-        "PGM corrected, short": Tried(toy(pgm, short(1.5, lm)), df),
-        **{f"PGM corrected, {name}, short": Tried(toy(pgm, short(1.0, s)), df) for name, s in schemes.items()},
-        **{
-            f"joint Langevin, {name}": Tried(toy(samplers.joint_langevin, down(scheme=s)), fb, name == "EM")
-            for name, s in schemes.items()
-        },
-        "joint Langevin, EM, weights from 1/4": Tried(
-            toy(samplers.joint_langevin, down(weight=jnp.linspace(0.25, 1.0, LADDER))), fb
+    first, joint, smoothed = (pgm(split(prior, likelihood)) for split in (data_first, forward_backward, parallel))
+    safe, exact, denoised = capped(prior, likelihood), pgm(posterior.prox), diffusion(posterior.denoise)
+    df, fb, safe_fb = dense.data_first, dense.forward_backward, dense.capped_forward_backward
+    each = {
+        f"PGM, {c.levels[0]} levels": Tried(Method(first, bridge(few)), df),
+        f"PGM, {n} levels": Tried(Method(first, bridge(many)), df, True),
+        f"PGM, {n} levels, η = 1/2": Tried(Method(first, bridge(many, 0.5)), df),
+        f"PGM, {n} levels, η = 0": Tried(Method(first, bridge(many, 0.0)), df),
+        f"PGM, {n} levels, FB, capped": Tried(Method(safe, bridge(many)), safe_fb),
+        f"PGM, {n} levels, FB, λ < 1/L": Tried(Method(joint, bridge(levels(n, c, c.stable))), fb),
+        "PGM corrected": Tried(Method(first, full), df, True),
+        "PGM corrected, FB, capped": Tried(Method(safe, full), safe_fb),
+        "PGM corrected, exact prox, short": Tried(Method(exact, short(1.5, lm)), dense.exact, True),
+        "PGM corrected, prior first, short": Tried(
+            Method(pgm(prior_first(prior, likelihood)), short(1.5, lm)), dense.prior_first
         ),
+        "PGM corrected, short": Tried(Method(first, short(1.5, lm)), df),
+        **{f"PGM corrected, {name}, short": Tried(Method(first, short(1.0, s)), df) for name, s in schemes.items()},
+        **{f"joint Langevin, {name}": Tried(Method(joint, down(s)), fb, name == "EM") for name, s in schemes.items()},
         **{
             f"partial Langevin, {name}": Tried(
-                toy(samplers.partial_langevin, down(scheme=s, kappa=samplers.partial_rate)),
-                dense.parallel,
-                name == "EM",
+                Method(smoothed, down(s, 1 / ladder + ladder)), dense.parallel, name == "EM"
             )
             for name, s in schemes.items()
         },
-        "DDPM": Tried(exact(with_exact_denoiser, bridge(many)), dense.exact, True),
-        "DDIM": Tried(exact(with_exact_denoiser, bridge(many, 0.0)), dense.exact),
-        "Euler-Maruyama": Tried(exact(with_exact_denoiser, euler(many)), dense.exact),
-        "Euler": Tried(exact(with_exact_denoiser, euler(many, 0.0)), dense.exact),
-        "P-ULA": Tried(toy(samplers.p_ula, proximal_rows(5e-3, c.steps)), df, True),
-        "MYULA": Tried(toy(samplers.myula, constant_rows(0.01, 5e-3, c.steps)), dense.parallel),
-        "subgradient Langevin": Tried(
-            toy(samplers.subgradient_langevin, constant_rows(1.0, 2e-3, c.steps)), dense.explicit
-        ),
-        "proximal MALA": Tried(toy(samplers.proximal_mala, proximal_rows(6e-3, c.steps // 2), calls=2), None),
+        "DDPM": Tried(Method(denoised, bridge(many)), dense.exact, True),
+        "DDIM": Tried(Method(denoised, bridge(many, 0.0)), dense.exact),
+        "Euler-Maruyama": Tried(Method(denoised, euler(many)), dense.exact),
+        "Euler": Tried(Method(denoised, euler(many, 0.0)), dense.exact),
+        "P-ULA": Tried(Method(first, proximal_rows(5e-3, c.steps)), df, True),
+        "MYULA": Tried(Method(smoothed, at_one_level(0.01, 5e-3, c.steps)), dense.parallel),
     }
+    if isinstance(prior, Quadratic):
+        subgradient = pgm(explicit(prior, likelihood))
+        mala = proximal_mala(data_first(prior, likelihood), energy(prior, likelihood))
+        each |= {
+            "subgradient Langevin": Tried(Method(subgradient, at_one_level(1.0, 2e-3, c.steps)), dense.explicit),
+            "proximal MALA": Tried(Method(mala, proximal_rows(6e-3, c.steps // 2), 2), None),
+        }
+        return each
+    return {name: t for name, t in each.items() if t.plane}

@@ -2,12 +2,11 @@
 
     U(x) = |x| / b + (x - y)^2 / (2 sigma^2)
 
-Two pieces of normal laws that meet in a kink. Mode and mean of p(x_0 | x) differ here, and with them the prox and the
-denoiser: that is what the corrector has to mend.
+Two pieces of normal distributions that meet in a kink. Mode and mean of p(x_0 | x) differ here, and with them the prox
+and the denoiser: that is what the corrector has to mend.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 from jax import Array
 from matplotlib.axes import Axes
 
-from launch.experiments.chains import Method, draw
+from launch.experiments.chains import Method, at_one_level, energy
 from launch.experiments.coverage import (
     Calibration,
     calibrate,
@@ -28,68 +27,64 @@ from launch.experiments.coverage import (
 from launch.experiments.findings import Claim, Findings, Table
 from launch.experiments.panels import COLOURS
 from launch.experiments.theory_panels import figure_of
-from pgm_jax import samplers
 from pgm_jax.metrics import wasserstein_1d
 from pgm_jax.posteriors import LaplacePosterior
 from pgm_jax.potentials import Gaussian, Laplace
+from pgm_jax.proximal import data_first, explicit, forward_backward, parallel
 from pgm_jax.samplers import (
     Rows,
-    Sampler,
-    annealed,
     apportion,
     bridge,
-    constant_rows,
+    diffusion,
+    langevin,
     pgm,
+    proximal_mala,
     proximal_rows,
     with_corrector,
     with_last_prox,
 )
-from pgm_jax.schedules import geometric_levels, linear_vp
+from pgm_jax.schedules import LinearVP, geometric_levels
 from pgm_jax.types import Key
 
 EXACT_SETS = 40  # sets of exact samples, whose W1 is the floor
 MASS = 0.9
 
 
-def with_exact_prox(posterior: Any, likelihood: Any) -> Sampler:
-    return pgm(posterior, likelihood, lambda posterior, likelihood, beta: posterior.prox)
-
-
-def with_exact_denoiser(posterior: Any, likelihood: Any) -> Sampler:
-    return samplers.diffusion(posterior.denoise)
-
-
 def methods(c: Any, y: Array) -> dict[str, Method]:
     """All samplers of a measurement, which may be traced; lam and steps are in units of x^2."""
-    toy = partial(Method, prior=Laplace(c.scale), likelihood=Gaussian(y, c.sigma))
-    exact = partial(toy, prior=LaplacePosterior(c.scale, y, c.sigma))
+    parts = Laplace(c.scale), Gaussian(y, c.sigma)
+    posterior = LaplacePosterior(c.scale, y, c.sigma)
+    first, smoothed = pgm(data_first(*parts)), pgm(parallel(*parts))
+    exact, denoised = pgm(posterior.prox), diffusion(posterior.denoise)
     low, high = c.levels
-    few, many = (bridge(geometric_levels(linear_vp(), n, 1e3, 1e-4)) for n in c.levels)
-    grid = geometric_levels(linear_vp(), c.rungs, 1.0, c.lam_min)
+    few, many = (bridge(geometric_levels(1e3, 1e-4, n, LinearVP())) for n in c.levels)
+    grid = geometric_levels(1.0, c.lam_min, c.rungs, LinearVP())
     corrected = with_corrector(bridge(grid), growing(c.calls - c.rungs, grid.lam[:-1]), 1.0)
     # A process without predictor starts where it is stable and has to end lower.
     ladder = jnp.geomspace(0.3, 0.1 * c.lam_min, c.rungs)
-    rungs = partial(annealed, ladder, growing(c.calls - 1, ladder), samplers.linear_step(1.0))
+    counts = growing(c.calls - 1, ladder)
     smooth = c.sigma**2  # 1 / L
 
-    def down(rows: Rows) -> Rows:
-        return with_last_prox(rows, ladder[-1])
+    def down(kappa: Array | None = None) -> Rows:
+        return with_last_prox(langevin(ladder, ladder, counts, kappa=kappa), ladder[-1])
 
     return {
-        f"PGM alone, exact prox, {low} levels": exact(with_exact_prox, few),
-        f"PGM alone, exact prox, {high} levels": exact(with_exact_prox, many),
-        f"PGM alone, {high} levels": toy(pgm, many),
-        "PGM corrected, exact prox": exact(with_exact_prox, corrected),
-        "PGM corrected": toy(pgm, corrected),
-        "joint Langevin": toy(samplers.joint_langevin, down(rungs())),
-        "partial Langevin": toy(samplers.partial_langevin, down(rungs(kappa=samplers.partial_rate))),
-        "P-ULA": toy(samplers.p_ula, proximal_rows(0.1 * smooth, c.calls)),
-        "MYULA, λ = 1/L": toy(samplers.myula, constant_rows(smooth, smooth / 2, c.calls)),
-        "MYULA, λ = 0.1/L": toy(samplers.myula, constant_rows(smooth / 10, smooth / 11, c.calls)),
-        "subgradient Langevin": toy(samplers.subgradient_langevin, constant_rows(1.0, 0.1 * smooth, c.calls)),
-        "proximal MALA": toy(samplers.proximal_mala, proximal_rows(smooth, c.calls // 2), calls=2),
-        f"DDPM, exact Stein score, {low} levels": exact(with_exact_denoiser, few),
-        f"DDPM, exact Stein score, {high} levels": exact(with_exact_denoiser, many),
+        f"PGM alone, exact prox, {low} levels": Method(exact, few),
+        f"PGM alone, exact prox, {high} levels": Method(exact, many),
+        f"PGM alone, {high} levels": Method(first, many),
+        "PGM corrected, exact prox": Method(exact, corrected),
+        "PGM corrected": Method(first, corrected),
+        "joint Langevin": Method(pgm(forward_backward(*parts)), down()),
+        "partial Langevin": Method(smoothed, down(1 / ladder + ladder)),
+        "P-ULA": Method(first, proximal_rows(0.1 * smooth, c.calls)),
+        "MYULA, λ = 1/L": Method(smoothed, at_one_level(smooth, smooth / 2, c.calls)),
+        "MYULA, λ = 0.1/L": Method(smoothed, at_one_level(smooth / 10, smooth / 11, c.calls)),
+        "subgradient Langevin": Method(pgm(explicit(*parts)), at_one_level(1.0, 0.1 * smooth, c.calls)),
+        "proximal MALA": Method(
+            proximal_mala(data_first(*parts), energy(*parts)), proximal_rows(smooth, c.calls // 2), 2
+        ),
+        f"DDPM, exact Stein score, {low} levels": Method(denoised, few),
+        f"DDPM, exact Stein score, {high} levels": Method(denoised, many),
     }
 
 
@@ -123,7 +118,7 @@ def one_measurement(c: Any, key: Key) -> tuple[Table, list[Callable[[Axes], None
 
     points, w1, mass, rows = {}, {}, {}, []
     for (name, method), k in zip(each.items(), jax.random.split(key_chains, len(each)), strict=True):
-        x = points[name] = draw(method, k, c.samples)
+        x = points[name] = method.draw(k, c.samples)
         ends = exact.cdf(jnp.quantile(x, jnp.array([(1 - MASS) / 2, (1 + MASS) / 2])))
         w1[name], mass[name] = float(to_exact(x)), 100 * float(ends[1] - ends[0])
         rows.append((name, method.total, w1[name], w1[name] / floor[0], mass[name], float(x.mean()), float(x.std())))
@@ -184,6 +179,6 @@ def simulated(c: Any, key: Key, names: Sequence[str]) -> list[Calibration]:
     keys = jax.random.split(key_chains, c.simulations)
     found = []
     for name in names:
-        samples = jax.vmap(lambda key, y, name=name: draw(methods(c, y)[name], key, c.draws))(keys, ys)
+        samples = jax.vmap(lambda key, y, name=name: methods(c, y)[name].draw(key, c.draws))(keys, ys)
         found.append(calibrate(key_judge, name, methods(c, ys[0])[name].total, samples, truths))
     return found

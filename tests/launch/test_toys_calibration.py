@@ -12,8 +12,9 @@ import pytest
 from launch.experiments import gaussian, laplace
 from launch.experiments import gaussian_recursion as dense
 from launch.experiments.coverage import calibrate, calibrated, coverage_table, not_calibrated
-from launch.experiments.gaussian_samplers import parts_of, tried, with_capped_steps
+from launch.experiments.gaussian_samplers import capped, parts_of, tried
 from pgm_jax import proximal
+from pgm_jax.potentials import tempered
 from pgm_jax.samplers import Rows, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -44,11 +45,11 @@ def problem(variances=SMALL.variances):
 
 @pytest.mark.parametrize("name", ["data_first", "prior_first", "forward_backward", "parallel", "explicit"])
 def test_dense_maps_are_the_splittings(name):
-    p, lam, weight = problem(), 0.03, 0.5
+    p, lam, beta = problem(), 0.03, 0.5
     parts = parts_of(p)
     v = jax.random.normal(KEY, (8,))
-    expected = getattr(proximal, name)(parts.prior, parts.likelihood, weight)(v, lam)
-    slope, shift = getattr(dense, name)(p, lam, weight)
+    expected = getattr(proximal, name)(parts.prior, tempered(parts.likelihood, beta))(v, lam)
+    slope, shift = getattr(dense, name)(p._replace(sigma=p.sigma / beta**0.5), lam)
     np.testing.assert_allclose(slope @ np.asarray(v) + shift, expected, atol=2e-5)
 
 
@@ -57,8 +58,8 @@ def test_dense_maps_of_the_posterior_and_of_a_singular_prior():
         parts = parts_of(p)
         v = jax.random.normal(KEY, (8,))
         pairs = [
-            (dense.exact(p, 0.03, 1.0), parts.posterior.prox(v, 0.03)),
-            (dense.data_first(p, 0.03, 1.0), proximal.data_first(parts.prior, parts.likelihood)(v, 0.03)),
+            (dense.exact(p, 0.03), parts.posterior.prox(v, 0.03)),
+            (dense.data_first(p, 0.03), proximal.data_first(parts.prior, parts.likelihood)(v, 0.03)),
         ]
         for (slope, shift), expected in pairs:
             np.testing.assert_allclose(slope @ np.asarray(v) + shift, expected, atol=2e-5)
@@ -70,31 +71,31 @@ def test_the_recursion_is_that_of_the_step():
     """One row, no number of which is 0 or 1: the step itself is `F x + f + G xi`, of the mean and covariance given."""
     p = problem()
     parts = parts_of(p)
-    row = Rows(*(jnp.array([a]) for a in (0.8, 0.02, 0.4, 0.5, 0.3, 0.2, 0.7)))
-    sampler = with_capped_steps(parts.prior, parts.likelihood)
+    row = Rows(*(jnp.array([a]) for a in (0.8, 0.02, 0.4, 0.5, 0.3, 0.2)))
+    sampler = capped(parts.prior, parts.likelihood)
     # `run` starts at mu sqrt(lam) eps, and both eps and xi come from its keys: the step is linear in them.
-    first, last = (np.asarray(run(sampler, KEY, x, row)[0].x) for x in (jnp.zeros(8), jnp.ones(8)))
-    law = dense.recursion(row, lambda lam, weight: dense.capped_forward_backward(p, lam, weight), 8)
+    first, last = (np.asarray(run(KEY, sampler, x, row)[0].x) for x in (jnp.zeros(8), jnp.ones(8)))
+    end = dense.recursion(row, lambda lam: dense.capped_forward_backward(p, lam), 8)
     start, xi = (np.asarray(jax.random.normal(jax.random.fold_in(KEY, i), (8,)), float) for i in (1, 0))
-    slope, shift = dense.capped_forward_backward(p, 0.02, 0.7)
+    slope, shift = dense.capped_forward_backward(p, 0.02)
     forth, stir = 0.4 * np.eye(8) + 0.5 / 0.8 * slope, 0.3 * np.eye(8) + 0.5 * 0.2 / 0.8 * slope
-    np.testing.assert_allclose(first, law.mean + forth @ (0.8 * 0.02**0.5 * start) + stir @ xi, atol=2e-5)
+    np.testing.assert_allclose(first, end.mean + forth @ (0.8 * 0.02**0.5 * start) + stir @ xi, atol=2e-5)
     np.testing.assert_allclose(last - first, forth @ np.full(8, 0.8), atol=2e-5)
-    np.testing.assert_allclose(law.mean, 0.5 * shift, atol=1e-7)
-    np.testing.assert_allclose(law.covariance, 0.8**2 * 0.02 * forth @ forth.T + stir @ stir.T, atol=1e-7)
+    np.testing.assert_allclose(end.mean, 0.5 * shift, atol=1e-7)
+    np.testing.assert_allclose(end.covariance, 0.8**2 * 0.02 * forth @ forth.T + stir @ stir.T, atol=1e-7)
 
 
-def test_scores_are_normal_for_the_law_and_large_for_another():
-    law = problem(SMALL.plane).posterior
-    values, axes = np.linalg.eigh(law.covariance)
+def test_scores_are_normal_for_the_truth_and_large_for_another():
+    truth = problem(SMALL.plane).posterior
+    values, axes = np.linalg.eigh(truth.covariance)
     root = axes * np.sqrt(np.maximum(values, 0.0))
-    points = law.mean + np.random.default_rng(0).normal(size=(4000, 8)) @ root.T
-    good = dense.scores(points, law)
+    points = truth.mean + np.random.default_rng(0).normal(size=(4000, 8)) @ root.T
+    good = dense.scores(points, truth)
     assert good.count == 5 + 15 and good.largest < 4 and good.off_plane < 1e-7
-    narrow = dense.scores(law.mean + 0.95 * (points - law.mean), law)
-    shifted = dense.scores(points + 0.1 * root[:, -1], law)
+    narrow = dense.scores(truth.mean + 0.95 * (points - truth.mean), truth)
+    shifted = dense.scores(points + 0.1 * root[:, -1], truth)
     assert narrow.largest > 4 and shifted.largest > 5
-    assert dense.scores(points + 0.01 * axes[:, 0], law).off_plane == pytest.approx(0.01)
+    assert dense.scores(points + 0.01 * axes[:, 0], truth).off_plane == pytest.approx(0.01)
 
 
 def test_gaussian_at_toy_size(monkeypatch):
