@@ -6,7 +6,7 @@ in. What is measured is the sliced W1 between as many samples as exact ones, ove
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -59,25 +59,23 @@ class Bench:
     """The samplers of one dimension in the default precision, compiled, and the distance of their sets."""
 
     def __init__(self, tried: dict[str, Method], like: Problem, config: Any) -> None:
-        def many(method: Method) -> Callable[[Problem, Key], Array]:
-            return lambda problem, key: jax.vmap(partial(method.draw, problem))(jax.random.split(key, config.samples))
-
         def distances(key: Key, sets: Array, exact: Array) -> Array:
             return jax.vmap(lambda a: sliced_wasserstein(key, a, exact, config.directions))(sets)
 
-        self.programs = [jax.jit(many(m)).lower(like, jax.random.key(0)).compile() for m in tried.values()]
+        draws = [jax.jit(partial(method.draw, count=config.samples)) for method in tried.values()]
+        self.programs = [draw.lower(jax.random.key(0), like).compile() for draw in draws]
         self.exact = self.programs[list(tried).index(FLOOR)]
         self.distances = jax.jit(distances)
 
-    def measure(self, problem: Problem, key: Key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def measure(self, key: Key, problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Samples `[methods, n, d]`, their sliced W1 to one exact set, and the seconds that they took."""
         for_exact, for_units, for_chains = jax.random.split(key, 3)
         sets, seconds = [], []
         for index, program in enumerate(self.programs):
             start = time.perf_counter()
-            sets.append(jax.block_until_ready(program(problem, jax.random.fold_in(for_chains, index))))
+            sets.append(jax.block_until_ready(program(jax.random.fold_in(for_chains, index), problem)))
             seconds.append(time.perf_counter() - start)
-        found = self.distances(for_units, jnp.stack(sets), self.exact(problem, for_exact))
+        found = self.distances(for_units, jnp.stack(sets), self.exact(for_exact, problem))
         return np.asarray(jnp.stack(sets)), np.asarray(found), np.array(seconds)
 
 
@@ -101,8 +99,8 @@ def run(config: Any, key: Key) -> Findings:
         Place(config.dimensions[0], *cell) for cell in dict.fromkeys((cells[1 % len(cells)], cells[len(cells) // 2]))
     ]
     found = Found({place: [] for place in places}, {place: [] for place in places}, {place: {} for place in shown})
-    whole = measure_all(config, key, seeds, tried, found)
-    precision, precise = in_double(config, key, names) if whole else ([], [])
+    whole = measure_all(key, config, seeds, tried, found)
+    precision, precise = in_double(key, config, names) if whole else ([], [])
     standing, claims = where_pgm_stands(names, found)
     tables = [table_of(d, tried[d], found, config) for d in seeds]
     figures = dict(gmm25=distances_figure(names, found.distances), gmm25_samples=samples_figure(found.shown))
@@ -110,7 +108,7 @@ def run(config: Any, key: Key) -> Findings:
 
 
 def measure_all(
-    config: Any, key: Key, seeds: dict[int, int], tried: dict[int, dict[str, Method]], found: Found
+    key: Key, config: Any, seeds: dict[int, int], tried: dict[int, dict[str, Method]], found: Found
 ) -> bool:
     """Fill `found` problem by problem; whether it came to the end, since Ctrl-C stops it."""
     console, benches = Console(stderr=True), {}
@@ -123,7 +121,7 @@ def measure_all(
         if place.d not in benches:
             console.print(f"compiling for d = {place.d}")
             benches[place.d] = Bench(tried[place.d], problem, config)
-        return pool.submit(benches[place.d].measure, problem, for_chains)
+        return pool.submit(benches[place.d].measure, for_chains, problem)
 
     try:
         with Progress(console=console, transient=True) as progress:
@@ -176,7 +174,7 @@ def table_of(d: int, tried: dict[str, Method], found: Found, config: Any) -> Tab
         f"Sliced W1 along {config.directions} directions between {config.samples} samples and as many exact ones, mean "
         f"± 1.96 standard errors over {' to '.join(map(str, counts))} problems. Calls: proxes of the prior, or "
         "denoisers, for one sample. Quoted rows were not run here: they were measured with an earlier implementation "
-        "in float64, on problems of the same law but other seeds; (∇): it differentiates the denoiser.",
+        "in float64, on problems of the same distribution but other seeds; (∇): it differentiates the denoiser.",
     )
 
 
@@ -254,7 +252,7 @@ def where_pgm_stands(names: Sequence[str], found: Found) -> tuple[Table, list[Cl
     return table, claims
 
 
-def in_double(config: Any, key: Key, names: Sequence[str]) -> tuple[list[Table], list[Claim]]:
+def in_double(key: Key, config: Any, names: Sequence[str]) -> tuple[list[Table], list[Claim]]:
     """The same problems in float32 and in float64, at the smallest sigma, in the first dimension."""
     d, sigma, m = config.dimensions[0], min(config.sigmas), config.measurements[len(config.measurements) // 2]
     keys = [jax.random.fold_in(key, 1000 + seed) for seed in range(min(config.seeds, config.double_seeds))]
@@ -263,7 +261,7 @@ def in_double(config: Any, key: Key, names: Sequence[str]) -> tuple[list[Table],
     def distances() -> np.ndarray:
         problems = [problem_of(one, sigma) for one in measured]
         bench = Bench(methods(d), problems[0], config)
-        return np.array([bench.measure(problem, k)[1] for problem, k in zip(problems, keys, strict=True)], float)
+        return np.array([bench.measure(k, problem)[1] for problem, k in zip(problems, keys, strict=True)], float)
 
     single = distances()
     with jax.enable_x64(True):

@@ -1,24 +1,35 @@
 """The samplers that are tried on the mixture of 25 Gaussians, and what others measured with guided ones.
 
-To add a sampler is to add a line to `methods`: its name, a function (problem, key) -> x, one sample `[d]`, and how many
-proxes of the prior, or denoisers, a sample costs. It is vectorised and compiled once for a dimension.
+To add a sampler is to add a line to `methods`: its name, a function (key, problem, count) -> samples `[count, d]`, and
+how many proxes of the prior, or denoisers, a sample costs. It is compiled once for a dimension.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import Partial
 
-from pgm_jax import samplers
+from launch.experiments.chains import energy
 from pgm_jax.posteriors import MixturePosterior, MixtureProblem, mixture_posterior
 from pgm_jax.potentials import Mixture, Quadratic, dense_gaussian_likelihood
-from pgm_jax.proximal import Splitting, data_first, forward_backward
-from pgm_jax.samplers import Rows, Sampler, annealed, bridge, diffusion, pgm, run, with_corrector, with_last_prox
-from pgm_jax.schedules import Levels, geometric_levels, ve
+from pgm_jax.proximal import Splitting, data_first, forward_backward, parallel
+from pgm_jax.samplers import (
+    Rows,
+    bridge,
+    langevin,
+    pgm,
+    proximal_mala,
+    proximal_rows,
+    run,
+    sample,
+    with_corrector,
+    with_last_prox,
+)
+from pgm_jax.schedules import Levels, geometric_levels
 from pgm_jax.types import Key, Potential, Prior, Prox, Scalar
 
 SIZE = 4  # measurements to which all problems are filled up, so that their number does not recompile
@@ -30,12 +41,12 @@ SPLIT, BY_ROUNDS, EXACT = "PGM corrected, data first", "PGM corrected, prox by r
 
 
 class Problem(NamedTuple):
-    """A posterior as samplers see it; `law` is the prior with what is exact about it, its samples and denoiser."""
+    """A posterior as samplers see it; `known` is the prior with what is exact about it, its samples and denoiser."""
 
     prior: Mixture
     likelihood: Quadratic
     posterior: MixturePosterior
-    law: MixturePosterior
+    known: MixturePosterior
 
 
 class Place(NamedTuple):
@@ -47,9 +58,9 @@ class Place(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A sampler: (problem, key) -> one sample `[d]`, and its proxes of the prior, or denoisers."""
+    """A sampler: (key, problem, count) -> samples `[count, d]`, and its proxes of the prior, or denoisers, for each."""
 
-    draw: Callable[[Problem, Key], Array]
+    draw: Callable[[Key, Problem, int], Array]
     calls: int = 0
 
 
@@ -60,35 +71,31 @@ def problem_of(measured: MixtureProblem, sigma: float) -> Problem:
     weights, more = jnp.full(count, 1 / count), SIZE - len(y)
     likelihood = dense_gaussian_likelihood(jnp.pad(matrix, ((0, more), (0, 0))), jnp.pad(y, (0, more)), sigma)
     posterior = mixture_posterior(weights, means, 1.0, matrix, y, sigma)
-    law = MixturePosterior(jnp.log(weights), means, jnp.ones(d), jnp.eye(d))
-    return Problem(Mixture(weights, means, jnp.asarray(1.0)), likelihood, posterior, law)
+    known = MixturePosterior(jnp.log(weights), means, jnp.ones(d), jnp.eye(d))
+    return Problem(Mixture(weights, means, jnp.asarray(1.0)), likelihood, posterior, known)
 
 
-def exact_prox(problem: Problem) -> Splitting:
-    """The exact prox of U in place of a splitting."""
-    return lambda prior, likelihood, beta: problem.posterior.prox
+def by_rounds(prior: Prior, likelihood: Potential) -> Prox:
+    """The prox of `U = f + g` by rounds of over-relaxed ADMM from v, with the penalty 1 / lam.
 
-
-def by_rounds(prior: Prior, likelihood: Potential, beta: Scalar = 1.0) -> Prox:
-    """The prox of `U = beta f + g` by rounds of over-relaxed ADMM from v, with the penalty 1 / lam.
-
-        x = Prox_{beta f}^{lam/2}((v + z - w) / 2),   x' = a x + (1 - a) z,   z = Prox_g^lam(x' + w),   w += x' - z
+        x = Prox_f^{lam/2}((v + z - w) / 2),   x' = a x + (1 - a) z,   z = Prox_g^lam(x' + w),   w += x' - z
 
     A single prox of the prior at lam sees the data through noise of variance lam, and so takes a mode that they refuse.
     The price w adds up by how much they are missed, until the prior gives another.
     """
 
-    def prox(v: Array, lam: Scalar) -> Array:
-        def one(_: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-            z, w = state
-            x = likelihood.prox((v + z - w) / 2, beta * lam / 2)
-            x = RELAXATION * x + (1 - RELAXATION) * z
-            z = prior.prox(x + w, lam)
-            return z, w + x - z
+    return Partial(_by_rounds, prior, likelihood)
 
-        return jax.lax.fori_loop(0, ROUNDS, one, (v, jnp.zeros_like(v)))[0]
 
-    return prox
+def _by_rounds(prior: Prior, likelihood: Potential, v: Array, lam: Scalar) -> Array:
+    def one(_: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        z, w = state
+        x = likelihood.prox((v + z - w) / 2, lam / 2)
+        x = RELAXATION * x + (1 - RELAXATION) * z
+        z = prior.prox(x + w, lam)
+        return z, w + x - z
+
+    return jax.lax.fori_loop(0, ROUNDS, one, (v, jnp.zeros_like(v)))[0]
 
 
 def spacing(dimension: int) -> float:
@@ -98,7 +105,7 @@ def spacing(dimension: int) -> float:
 
 def grid(dimension: int, count: int) -> Levels:
     """Levels from where the prior is a single mode down to where the narrowest direction is resolved."""
-    return geometric_levels(ve(1e-2, 1e3), count, 8.0 * spacing(dimension), LAM_MIN)
+    return geometric_levels(8.0 * spacing(dimension), LAM_MIN, count)
 
 
 def steps_at(lam: Array, dimension: int, many: int, few: int) -> list[int]:
@@ -118,37 +125,35 @@ def lipschitz(problem: Problem) -> Array:
     return jnp.max(problem.likelihood.eigenvalues)
 
 
-def driven(rows: Rows, build: Callable[[Problem], Sampler], each: int = 1) -> Method:
-    """A sampler on rows from a start at 0, with so many calls in each row."""
+def driven(rows: Rows, prox_of: Callable[[Problem], Prox], each: int = 1) -> Method:
+    """The sampler of a prox, or of a denoiser, on rows from a start at 0, with so many calls in each row."""
 
-    def draw(problem: Problem, key: Key) -> Array:
-        return run(build(problem), key, jnp.zeros_like(problem.posterior.values), rows)[0].x
+    def draw(key: Key, problem: Problem, count: int) -> Array:
+        return sample(key, pgm(prox_of(problem)), jnp.zeros_like(problem.posterior.values), rows, count)
 
     return Method(draw, each * rows.lam.shape[0])
 
 
-def split_by(split: Splitting) -> Callable[[Problem], Sampler]:
-    return lambda problem: pgm(problem.prior, problem.likelihood, split)
+def split_by(split: Splitting) -> Callable[[Problem], Prox]:
+    return lambda problem: split(problem.prior, problem.likelihood)
 
 
-def with_exact_prox(problem: Problem) -> Sampler:
-    return pgm(problem.prior, problem.likelihood, exact_prox(problem))
+def exact_prox(problem: Problem) -> Prox:
+    return problem.posterior.prox
 
 
-def capped_joint(problem: Problem) -> Sampler:
-    """Joint Langevin whose gradient step is capped at 1 / L: at large lam it would be unstable."""
-    return pgm(problem.prior, problem.likelihood, partial(forward_backward, max_step=1.0 / lipschitz(problem)))
+def capped(problem: Problem) -> Prox:
+    """The gradient step capped at 1 / L: at large lam it would be unstable."""
+    return forward_backward(problem.prior, problem.likelihood, max_step=1.0 / lipschitz(problem))
 
 
-def partial_process(dimension: int, lam: Array, counts: list[int]) -> Method:
+def partial_process(lam: Array, counts: list[int]) -> Method:
     """Partial Langevin, whose steps are `1 / (L + kappa)`, half of what is stable."""
+    kappa = 1.0 / lam + lam
 
-    def draw(problem: Problem, key: Key) -> Array:
-        def rule(lam: Array) -> Array:
-            return 1.0 / (lipschitz(problem) + samplers.partial_rate(lam))
-
-        rows = with_last_prox(annealed(lam, counts, rule, kappa=samplers.partial_rate), LAM_MIN)
-        return run(samplers.partial_langevin(problem.prior, problem.likelihood), key, jnp.zeros(dimension), rows)[0].x
+    def draw(key: Key, problem: Problem, count: int) -> Array:
+        steps = langevin(lam, 1.0 / (lipschitz(problem) + kappa), counts, kappa=kappa)
+        return driven(with_last_prox(steps, LAM_MIN), split_by(parallel)).draw(key, problem, count)
 
     return Method(draw, sum(counts) + 1)
 
@@ -156,11 +161,13 @@ def partial_process(dimension: int, lam: Array, counts: list[int]) -> Method:
 def mala(steps: int) -> Method:
     """Proximal MALA from samples of the prior, with a step of the narrowest variance, 1 / (L + 1)."""
 
-    def draw(problem: Problem, key: Key) -> Array:
-        start, chain = jax.random.split(key)
-        rows = samplers.proximal_rows(1.0 / (lipschitz(problem) + 1.0), steps)
-        sampler = samplers.proximal_mala(problem.prior, problem.likelihood)
-        return run(sampler, chain, problem.law.sample(start, 1)[0], rows)[0].x
+    def draw(key: Key, problem: Problem, count: int) -> Array:
+        for_starts, for_chains = jax.random.split(key)
+        rows = proximal_rows(1.0 / (lipschitz(problem) + 1.0), steps)
+        parts = problem.prior, problem.likelihood
+        sampler = proximal_mala(data_first(*parts), energy(*parts))
+        starts = problem.known.sample(for_starts, count)
+        return jax.vmap(lambda key, x: run(key, sampler, x, rows)[0].x)(jax.random.split(for_chains, count), starts)
 
     return Method(draw, 2 * steps)
 
@@ -170,19 +177,18 @@ def methods(d: int) -> dict[str, Method]:
     levels, few, full = bridge(grid(d, 100)), bridge(grid(d, 50)), corrected(d, 20, 30, 4)
     lam = jnp.geomspace(8.0 * spacing(d), LAM_MIN, 20)
     counts = steps_at(lam, d, 15, 3)
-    joint = with_last_prox(annealed(lam, counts, samplers.linear_step(1.0)), LAM_MIN)
     return {
-        FLOOR: Method(lambda problem, key: problem.posterior.sample(key, 1)[0]),
-        PRIOR: Method(lambda problem, key: problem.law.sample(key, 1)[0]),
-        "DDPM, prior's denoiser": driven(levels, lambda problem: diffusion(problem.law.denoise)),
-        DDPM: driven(levels, lambda problem: diffusion(problem.posterior.denoise)),
+        FLOOR: Method(lambda key, problem, count: problem.posterior.sample(key, count)),
+        PRIOR: Method(lambda key, problem, count: problem.known.sample(key, count)),
+        "DDPM, prior's denoiser": driven(levels, lambda problem: problem.known.denoise),
+        DDPM: driven(levels, lambda problem: problem.posterior.denoise),
         "PGM alone, data first": driven(few, split_by(data_first)),
-        "PGM alone, exact prox": driven(few, with_exact_prox),
+        "PGM alone, exact prox": driven(few, exact_prox),
         SPLIT: driven(full, split_by(data_first)),
         BY_ROUNDS: driven(corrected(d, 16, 12, 1), split_by(by_rounds), ROUNDS),
-        EXACT: driven(full, with_exact_prox),
-        "PGM joint Langevin": driven(joint, capped_joint),
-        "PGM partial Langevin": partial_process(d, lam, counts),
+        EXACT: driven(full, exact_prox),
+        "PGM joint Langevin": driven(with_last_prox(langevin(lam, lam, counts), LAM_MIN), capped),
+        "PGM partial Langevin": partial_process(lam, counts),
         "MALA from the prior": mala(50),
     }
 

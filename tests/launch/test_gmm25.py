@@ -2,6 +2,7 @@
 
 import pathlib
 import runpy
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +22,12 @@ from launch.experiments.gmm25_methods import (
     Method,
     by_rounds,
     driven,
+    exact_prox,
     methods,
     problem_of,
     quoted_cells,
     split_by,
     steps_at,
-    with_exact_prox,
 )
 from pgm_jax.posteriors import gaussian_posterior, gmm25_problem
 from pgm_jax.potentials import Gaussian, dense_gaussian_likelihood
@@ -46,8 +47,8 @@ def settings(**changed):
 
 def exact_methods(d):
     """Samplers that are exact, under the names that the claims ask for."""
-    exact = Method(lambda problem, key: problem.posterior.sample(key, 1)[0])
-    prior = Method(lambda problem, key: problem.law.sample(key, 1)[0])
+    exact = Method(lambda key, problem, count: problem.posterior.sample(key, count))
+    prior = Method(lambda key, problem, count: problem.known.sample(key, count))
     return {FLOOR: exact, PRIOR: prior, DDPM: exact, SPLIT: prior, BY_ROUNDS: exact, EXACT: exact}
 
 
@@ -73,12 +74,12 @@ def test_rounds_find_the_prox_of_a_gaussian_posterior(monkeypatch):
 
 
 @pytest.mark.parametrize("d", [8, 80])
-def test_every_sampler_gives_one_sample_and_says_what_it_costs(d):
+def test_every_sampler_gives_samples_and_says_what_it_costs(d):
     problem = problem_of(gmm25_problem(KEY, d, 2, 0.1), 0.1)
     tried = methods(d)
     assert {FLOOR, PRIOR, DDPM, SPLIT, BY_ROUNDS, EXACT} <= set(tried)
     for name, method in tried.items():
-        assert jax.eval_shape(method.draw, problem, KEY).shape == (d,), name
+        assert jax.eval_shape(partial(method.draw, count=3), KEY, problem).shape == (3, d), name
         assert (method.calls == 0) == (name in (FLOOR, PRIOR)), name
 
 
@@ -95,8 +96,8 @@ def test_quoted_figures_are_known_for_every_column():
 def test_samplers_of_each_kind_run():
     problem = problem_of(gmm25_problem(KEY, 8, 2, 0.1), 0.1)
     rows = bridge(gmm25_methods.grid(8, 3))
-    for build in (split_by(data_first), with_exact_prox):
-        assert bool(jnp.all(jnp.isfinite(driven(rows, build).draw(problem, KEY))))
+    for prox_of in (split_by(data_first), exact_prox):
+        assert bool(jnp.all(jnp.isfinite(driven(rows, prox_of).draw(KEY, problem, 2))))
 
 
 def test_gmm25_at_toy_size(monkeypatch):
