@@ -22,12 +22,14 @@ from ml_collections import ConfigDict
 
 from launch.experiments.findings import Cell, Claim, Findings, Table
 from pgm_jax.metrics import data_misfit, psnr
-from pgm_jax.operators import Radon, Stop, filtered_back_projection, radon, shepp_logan
-from pgm_jax.operators.phantom import ELLIPSES
+from pgm_jax.noise import GaussianNoise
+from pgm_jax.operators import Solver, radon
+from pgm_jax.operators.phantom import ELLIPSES, shepp_logan
+from pgm_jax.operators.tomography import Radon, filtered_back_projection
 from pgm_jax.potentials import GaussianLikelihood, TotalVariation
-from pgm_jax.samplers import Rows, admm, bridge, pgm, with_corrector
-from pgm_jax.samplers import run as follow
-from pgm_jax.schedules import geometric_levels, ve
+from pgm_jax.proximal import data_first
+from pgm_jax.samplers import Rows, admm, bridge, pgm, sample, with_corrector
+from pgm_jax.schedules import geometric_levels
 from pgm_jax.types import Key
 
 RAMP, SMOOTH, MODE, MEAN, ONE = (
@@ -37,18 +39,18 @@ RAMP, SMOOTH, MODE, MEAN, ONE = (
     "PGM, TV: mean",
     "PGM, TV: a sample",
 )
-QUANTILE = 1.645  # of a normal law, 90 % inside
+QUANTILE = 1.645  # of a normal distribution, 90 % inside
 SUB_RAYS = 4  # of a detector, for the phantom
 GAIN = 6.0  # dB over filtered back projection, at the fewest views
 
 
 class Scan(NamedTuple):
-    """One measured slice: its truth (H, W, 1), A, the noisy sinogram and the deviation of its noise."""
+    """One measured slice: its truth (H, W, 1), A, the noisy sinogram and its noise."""
 
     truth: Array
     operator: Radon
     y: Array
-    sigma: float
+    noise: GaussianNoise
 
 
 class Found(NamedTuple):
@@ -110,49 +112,35 @@ def sinogram_of_phantom(operator: Radon) -> Array:
     return jnp.mean(total, axis=2)[..., None]
 
 
-def scanned(config: ConfigDict, truth: Array, views: int, key: Key) -> Scan:
+def scanned(key: Key, config: ConfigDict, truth: Array, views: int) -> Scan:
     """A slice seen from evenly spread angles, with noise."""
     operator = radon(truth.shape, 180.0 * np.arange(views) / views)
     clean = operator.forward(truth) if config.data else sinogram_of_phantom(operator)
-    sigma = config.noise * float(jnp.max(clean))
-    return Scan(truth, operator, clean + sigma * jax.random.normal(key, clean.shape), sigma)
+    noise = GaussianNoise(config.noise * float(jnp.max(clean)))
+    return Scan(truth, operator, noise.sample(key, clean), noise)
 
 
 def rows_of(settings: ConfigDict) -> Rows:
     """The rows of corrected PGM."""
-    schedule = ve(0.5 * settings.lam_min**0.5, 2.0 * settings.lam_max**0.5)
-    levels = geometric_levels(schedule, len(settings.steps), settings.lam_max, settings.lam_min)
+    levels = geometric_levels(settings.lam_max, settings.lam_min, len(settings.steps))
     return with_corrector(bridge(levels), settings.steps, settings.rate)
-
-
-@jax.jit
-def mode(prior: TotalVariation, likelihood: GaussianLikelihood, start: Array, lams: Array) -> Array:
-    """The mode of the posterior, by ADMM."""
-    return follow(admm(prior, likelihood), jax.random.key(0), start, lams)[0].x
-
-
-@jax.jit
-def draw(prior: TotalVariation, likelihood: GaussianLikelihood, start: Array, rows: Rows, keys: Array) -> Array:
-    """A sample of the posterior for each key, by corrected PGM."""
-    return jax.vmap(lambda key: follow(pgm(prior, likelihood), key, start, rows)[0].x)(keys)
 
 
 _back_projected = jax.jit(filtered_back_projection, static_argnames="window")
 
 
-def reconstruct(config: ConfigDict, scan: Scan, key: Key) -> Found:
+def reconstruct(key: Key, config: ConfigDict, scan: Scan) -> Found:
     """Every method on one scan."""
     sharp, smooth = (_back_projected(scan.operator, scan.y, window=window) for window in ("ramp", config.smooth))
 
     def posterior(name: str) -> tuple[TotalVariation, GaussianLikelihood]:
-        stop = Stop(1e-3, config.solves[name])
-        likelihood = GaussianLikelihood(scan.operator, scan.y, scan.sigma, stop=stop)
+        solver = Solver(1e-3, config.solves[name])
+        likelihood = GaussianLikelihood(scan.operator, scan.y, scan.noise.sigma, solver)
         return TotalVariation(config.weights[name], config.prox_iterations[name]), likelihood
 
-    best = mode(*posterior("mode"), smooth, jnp.full(config.admm.steps, config.admm.lam))
-    keys = jax.random.split(key, config.samples)
+    best = sample(key, admm(*posterior("mode")), smooth, jnp.full(config.admm.steps, config.admm.lam), 1)[0]
     # From the mode, so that the grid need not begin at a level that forgets the image.
-    samples = draw(*posterior("samples"), best, rows_of(config.pgm), keys)
+    samples = sample(key, pgm(data_first(*posterior("samples"))), best, rows_of(config.pgm), config.samples)
     images = {RAMP: sharp, SMOOTH.format(config.smooth): smooth, MODE: best, MEAN: jnp.mean(samples, axis=0)}
     return Found(scan, images | {ONE: samples[0]}, samples)
 
@@ -173,7 +161,7 @@ def cell(values: np.ndarray) -> Cell:
 
 
 def inside_if_exact(samples: int) -> float:
-    """The share of truths within `QUANTILE` deviations of the mean of so many exact samples of a normal law."""
+    """The share of truths within `QUANTILE` deviations of the mean of so many samples of a normal distribution."""
     bound = QUANTILE**2 * samples / (samples + 1)  # of the square of Student's t
     degrees = samples - 1
     return float(1 - jax.scipy.special.betainc(degrees / 2, 0.5, degrees / (degrees + bound)))
@@ -188,7 +176,7 @@ def run(config: ConfigDict, key: Key) -> Findings:
     for views in config.views:
         keys = [jax.random.fold_in(jax.random.fold_in(k, views), i) for i in range(len(truths)) for k in (noise, key)]
         by_views[views] = [
-            reconstruct(config, scanned(config, truth, views, keys[2 * i]), keys[2 * i + 1])
+            reconstruct(keys[2 * i + 1], config, scanned(keys[2 * i], config, truth, views))
             for i, truth in enumerate(truths)
         ]
     source = f"{len(truths)} slices of {Path(config.data).name}" if config.data else "the phantom"
@@ -207,7 +195,7 @@ def run(config: ConfigDict, key: Key) -> Findings:
 def psnr_table(config: ConfigDict, by_views: dict[int, list[Found]], source: str) -> Table:
     """A row for each method: PSNR, and how far it is above filtered back projection with the ramp."""
     sigmas = ", ".join(
-        f"{np.mean([float(one.scan.sigma) for one in found]):.3g} ({v} views)" for v, found in by_views.items()
+        f"{np.mean([float(one.scan.noise.sigma) for one in found]):.3g} ({v} views)" for v, found in by_views.items()
     )
     rows = []
     for name in by_views[config.views[0]][0].images:
@@ -236,7 +224,7 @@ def spread_table(config: ConfigDict, by_views: dict[int, list[Found]]) -> Table:
         inside = np.array([float(jnp.mean(one.error <= QUANTILE * one.std)) for one in found])
         fits = [
             np.array(
-                [float(data_misfit(s.operator, one.images[name], s.y, s.sigma)) for one in found for s in [one.scan]]
+                [float(data_misfit(s.operator, one.images[name], s.y, s.noise)) for one in found for s in [one.scan]]
             )
             for name in (MODE, MEAN)
         ]
@@ -254,7 +242,7 @@ def spread_table(config: ConfigDict, by_views: dict[int, list[Found]]) -> Table:
         ),
         rows,
         f"{config.samples} samples; deviation and error are root mean squares over pixels. Inside: within {QUANTILE} "
-        f"deviations of the mean; of exact samples of a normal law {inside_if_exact(config.samples):.2f} are, "
+        f"deviations of the mean; of exact samples of a normal distribution {inside_if_exact(config.samples):.2f} are, "
         f"and error / deviation {np.sqrt(1 + 1 / config.samples):.2f}. Misfit: |y - A x| / (sigma sqrt(n)).",
     )
 

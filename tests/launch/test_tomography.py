@@ -11,7 +11,8 @@ import pytest
 
 from launch.experiments import tomography
 from launch.experiments.tomography import MEAN, MODE, RAMP, attenuations, inside_if_exact, sinogram_of_phantom
-from pgm_jax.operators import radon, shepp_logan
+from pgm_jax.operators import radon
+from pgm_jax.operators.phantom import shepp_logan
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY = jax.random.key(2)
