@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 
 from launch.experiments.findings import Table
 from launch.experiments.theory_matching import LAPLACE, matched
-from pgm_jax.networks import MLP, Flattened, Preconditioned, prox_coefficients
+from pgm_jax.networks import MLP, Flattened, Preconditioned
+from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.schedules import VE
 from pgm_jax.training import fit
 from pgm_jax.training.losses import l1, l2, matching_objective
