@@ -95,9 +95,7 @@ def evaluate(
         made, axis = made
         truth = jnp.asarray(check_images(batch, made.image_shape))
         y = measure(jax.random.fold_in(key, 1), made, truth, noise, operator_axis=axis, indices=indices)
-        yield from restore_batch(
-            key, prior, made, y, noise, indices, valid, operator_axis=axis, truth=truth, **options
-        )
+        yield from restore_batch(key, prior, made, y, noise, indices, valid, operator_axis=axis, truth=truth, **options)
 
 
 def batches_of(arrays: Any, indices: np.ndarray | None = None, size: int = BATCH) -> Iterator[Batch]:
@@ -192,9 +190,7 @@ def _judge(operator, y, restoration: Restoration, truth, noise, operator_axis):
         return y, observed, metrics
 
     axes = (operator_axis, 0, 0, 0, 0, 0, None if truth is None else 0)
-    return jax.vmap(of_one, axes)(
-        operator, y, noise, restoration.samples, restoration.mean, restoration.std, truth
-    )
+    return jax.vmap(of_one, axes)(operator, y, noise, restoration.samples, restoration.mean, restoration.std, truth)
 
 
 class Streaming(NamedTuple):

@@ -259,7 +259,11 @@ def per_measurement(noise: Noise, shape: Shape) -> Noise:
         return len(a) == len(whole) and all(side in (1, full) for side, full in zip(a, whole, strict=True))
 
     def spread(number: Any) -> Array:
-        a = jnp.asarray(number, float) if not jnp.issubdtype(jnp.result_type(number), jnp.inexact) else jnp.asarray(number)
+        a = (
+            jnp.asarray(number, float)
+            if not jnp.issubdtype(jnp.result_type(number), jnp.inexact)
+            else jnp.asarray(number)
+        )
         if not is_traced(a) and not bool(jnp.all((a > 0) & jnp.isfinite(a))):
             raise ValueError(f"{type(noise).__name__} holds {number}; its numbers must be positive and finite.")
         if a.size == 1:

@@ -59,7 +59,7 @@ def restore(
     setting: str = "calibrated",
     rows: Rows | None = None,
     split: Splitting | None = None,
-    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+    quantiles: Sequence[float] | float = (0.05, 0.5, 0.95),
     operator_axis: int | None = None,
     indices: Int[Array, " b"] | None = None,
     at_once: int = AT_ONCE,

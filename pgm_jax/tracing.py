@@ -85,6 +85,8 @@ def compiled(function: Callable) -> Callable:
     def call(*arguments: Any) -> Any:
         leaves, tree = jax.tree.flatten(arguments)
         static = _Static(tree, tuple(keep(leaf) for leaf in leaves))
-        return program(static, [leaf if kept is None else None for leaf, kept in zip(leaves, static.leaves, strict=True)])
+        return program(
+            static, [leaf if kept is None else None for leaf, kept in zip(leaves, static.leaves, strict=True)]
+        )
 
     return call

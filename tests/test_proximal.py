@@ -11,7 +11,7 @@ from scipy import integrate
 
 from pgm_jax import proximal
 from pgm_jax.operators import random_mask
-from pgm_jax.potentials import Ball, Box, Gaussian, GaussianLikelihood, Laplace
+from pgm_jax.potentials import Ball, Box, Gaussian, GaussianLikelihood, Laplace, tempered
 from pgm_jax.proximal import (
     conjugate,
     data_first,
@@ -22,7 +22,7 @@ from pgm_jax.proximal import (
     parallel,
     prior_first,
 )
-from pgm_jax.schedules import linear_vp, ve
+from pgm_jax.schedules import VE, LinearVP
 
 V = np.array([-2.0, -0.3, 0.1, 0.9, 4.0])
 LAMS = (0.05, 0.7, 20.0)
@@ -72,7 +72,7 @@ def test_the_moreau_score_is_the_step_to_the_prox(lam, mu):
     np.testing.assert_allclose(moreau_score(prox, v, lam), -envelope, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("schedule", [ve(0.1, 5.0), linear_vp()], ids=["ve", "vp"])
+@pytest.mark.parametrize("schedule", [VE(0.1, 5.0), LinearVP()], ids=["ve", "vp"])
 @pytest.mark.parametrize("rank", [4, 2])
 def test_it_is_the_score_of_a_gaussian_target(schedule, rank):
     """Lemma 1 of PGM: for U = (x - m)^T H (x - m) / 2 of any rank, the Moreau score is that of x_t, hence Tweedie's."""
@@ -115,6 +115,7 @@ def test_it_is_near_the_score_of_a_convex_target(lam):
 
 
 F, G, BETA = Gaussian(1.5, 0.3), Gaussian(-0.4, 0.8), 0.7  # a measurement of the point itself, and a prior
+TEMPERED = tempered(F, BETA)
 
 
 def after_f(v, step):
@@ -131,7 +132,7 @@ SPLITTINGS = {
     "forward_backward": (forward_backward, lambda v, lam: after_g(v - BETA * lam * (v - 1.5) / 0.3**2, lam)),
     "forward_backward with a cap": (
         functools.partial(forward_backward, max_step=0.08),
-        lambda v, lam: after_g(v - min(BETA * lam, 0.08) * (v - 1.5) / 0.3**2, lam),
+        lambda v, lam: after_g(v - min(lam, 0.08) * BETA * (v - 1.5) / 0.3**2, lam),
     ),
     "parallel": (parallel, lambda v, lam: after_g(v, lam) - BETA * lam * (v - 1.5) / 0.3**2),
     "explicit": (explicit, lambda v, lam: v - lam * (BETA * (v - 1.5) / 0.3**2 + (v + 0.4) / 0.8**2)),
@@ -142,7 +143,7 @@ SPLITTINGS = {
 @pytest.mark.parametrize("lam", LAMS)
 def test_splittings_are_their_formulas(name, lam):
     split, expected = SPLITTINGS[name]
-    np.testing.assert_allclose(split(G, F, BETA)(jnp.asarray(V), lam), expected(V, lam), rtol=1e-12)
+    np.testing.assert_allclose(split(G, TEMPERED)(jnp.asarray(V), lam), expected(V, lam), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", SPLITTINGS)
@@ -150,7 +151,7 @@ def test_splittings_agree_where_the_step_is_small(name):
     """(v - P) / lam -> grad(beta f + g), as for the prox of the sum."""
     split, _ = SPLITTINGS[name]
     v = jnp.asarray(V)
-    slope = (v - split(G, F, BETA)(v, 1e-7)) / 1e-7
+    slope = (v - split(G, TEMPERED)(v, 1e-7)) / 1e-7
     np.testing.assert_allclose(slope, BETA * F.grad(v) + G.grad(v), rtol=1e-4)
 
 
@@ -158,9 +159,27 @@ def test_every_splitting_has_a_row():
     splittings = {
         name
         for name, function in inspect.getmembers(proximal, inspect.isfunction)
-        if function.__module__ == proximal.__name__ and "likelihood" in inspect.signature(function).parameters
+        if function.__module__ == proximal.__name__
+        and not name.startswith("_")
+        and "likelihood" in inspect.signature(function).parameters
     }
     assert splittings == {name.split()[0] for name in SPLITTINGS}
+
+
+@pytest.mark.parametrize("name", SPLITTINGS)
+def test_splittings_are_pytrees_of_their_arrays(name):
+    """So that other priors and likelihoods do not compile again."""
+    split, _ = SPLITTINGS[name]
+    leaves, structure = jax.tree.flatten(split(G, TEMPERED))
+    assert structure == jax.tree.structure(split(Gaussian(0.1, 0.2), TEMPERED))
+    assert all(isinstance(leaf, float | jax.Array) for leaf in leaves) and len(leaves) >= 5
+
+
+def test_the_limit_of_a_step_falls_with_the_temperature():
+    operator = random_mask(jax.random.key(0), (4, 4, 1), 0.5)
+    f = GaussianLikelihood(operator, jnp.zeros((4, 4, 1)), 0.1)
+    np.testing.assert_allclose(tempered(f, 4.0).step_limit, f.step_limit / 4, rtol=1e-12)
+    assert tempered(F, 2.0).step_limit == np.inf
 
 
 @pytest.mark.parametrize("prior", [Box(-0.5, 0.5), Ball(0.5)], ids=["box", "ball"])

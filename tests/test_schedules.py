@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate
 
 from pgm_jax import schedules
-from pgm_jax.schedules import geometric_levels, uniform_levels
+from pgm_jax.schedules import VE, geometric_levels, uniform_levels
 
 with jax.enable_x64(True):
     TIMES = jnp.linspace(0, 1, 41)
@@ -48,28 +48,28 @@ def cosine_mu(t, s=0.008, end=0.999):
 
 
 ROWS = {
-    "ve": Row(
-        lambda factor: schedules.ve(0.01 * factor, 10.0),
+    "VE": Row(
+        lambda factor: schedules.VE(0.01 * factor, 10.0),
         mu=lambda t: 1.0,
         lam=lambda t: 1e-4 * 1e6**t,
         rate=lambda t: 1e-4 * 1e6**t * math.log(1e6),
     ),
-    "log_linear": Row(
-        lambda factor: schedules.log_linear(10.0 * factor, 8.0),
+    "LogLinear": Row(
+        lambda factor: schedules.LogLinear(10.0 * factor, 8.0),
         mu=lambda t: 1.0,
         lam=lambda t: math.exp(10 * t - 8),
         rate=lambda t: 10 * math.exp(10 * t - 8),
     ),
-    "linear_vp": Row(
-        lambda factor: schedules.linear_vp(0.1, 20.0 * factor),
+    "LinearVP": Row(
+        lambda factor: schedules.LinearVP(0.1, 20.0 * factor),
         mu=lambda t: math.exp(-vp_integral(t) / 2),
         lam=lambda t: math.expm1(vp_integral(t)),
         rate=lambda t: 0.1 + 19.9 * t,
         preserving=True,
         starts_at_zero=True,
     ),
-    "cosine": Row(
-        lambda factor: schedules.cosine(0.008 * factor, 0.999),
+    "Cosine": Row(
+        lambda factor: schedules.Cosine(0.008 * factor, 0.999),
         mu=cosine_mu,
         lam=lambda t: 1 / cosine_mu(t) ** 2 - 1,
         rate=lambda t: 0.999 / 1.008 * math.pi * math.tan((0.999 * t + 0.008) / 1.008 * math.pi / 2),
@@ -210,7 +210,7 @@ def test_ddpm_has_the_thousand_steps_of_public_checkpoints():
 
 def both_grids(schedule, count):
     lam_max, lam_min = schedule.lam(0.9), schedule.lam(0.1)
-    return uniform_levels(schedule, count), geometric_levels(schedule, count, lam_max, lam_min)
+    return uniform_levels(schedule, count), geometric_levels(lam_max, lam_min, count, schedule)
 
 
 @pytest.mark.parametrize("count", [1, 7])
@@ -220,13 +220,13 @@ def test_grids_lie_on_the_schedule_and_end_at_zero(name, count):
         schedule = ROWS[name].build(1.0)
         for levels, first in zip(both_grids(schedule, count), (1.0, 0.9), strict=True):
             assert all(leaf.shape == (count + 1,) for leaf in jax.tree.leaves(levels))
-            np.testing.assert_allclose(levels.t[0], first, rtol=1e-12)
-            assert (levels.t[-1], levels.mu[-1], levels.sigma[-1], levels.lam[-1]) == (0, 1, 0, 0)
-            assert np.all(np.diff(levels.t) < 0) and np.all(np.diff(levels.lam) < 0)
-            assert np.all(np.diff(levels.mu) >= 0) and np.all(np.diff(levels.sigma) < 0)
-            np.testing.assert_allclose(levels.lam[:-1], schedule.lam(levels.t[:-1]), rtol=1e-13)
-            np.testing.assert_allclose(levels.mu[:-1], schedule.mu(levels.t[:-1]), rtol=1e-13)
-            np.testing.assert_allclose(levels.sigma**2, levels.mu**2 * levels.lam, rtol=1e-12)
+            times = schedule.time_of_lam(levels.lam[:-1])
+            np.testing.assert_allclose(times[0], first, rtol=1e-12)
+            assert (levels.mu[-1], levels.lam[-1]) == (1, 0)
+            assert np.all(np.diff(times) < 0) and np.all(np.diff(levels.lam) < 0)
+            assert np.all(np.diff(levels.mu) >= 0)
+            np.testing.assert_allclose(levels.lam[:-1], schedule.lam(times), rtol=1e-12)
+            np.testing.assert_allclose(levels.mu[:-1], schedule.mu(times), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -234,7 +234,7 @@ def test_grids_are_spaced_as_they_say(name):
     with jax.enable_x64(True):
         schedule = ROWS[name].build(1.0)
         uniform, geometric = both_grids(schedule, 5)
-        np.testing.assert_allclose(uniform.t, [1, 0.8, 0.6, 0.4, 0.2, 0], rtol=1e-13)
+        np.testing.assert_allclose(schedule.time_of_lam(uniform.lam[:-1]), [1, 0.8, 0.6, 0.4, 0.2], rtol=1e-11)
         ratio = schedule.lam(0.1) / schedule.lam(0.9)
         np.testing.assert_allclose(geometric.lam[:-1] / schedule.lam(0.9), ratio ** (np.arange(5) / 4), rtol=1e-9)
 
@@ -246,16 +246,22 @@ def test_grids_are_arguments_of_one_program():
     def grid(schedule, lam_max):
         nonlocal traces
         traces += 1
-        return geometric_levels(schedule, 4, lam_max, 0.01).lam
+        return geometric_levels(lam_max, 0.01, 4, schedule).lam
 
     for lam_max in (4.0, 9.0):
-        np.testing.assert_allclose(grid(schedules.ve(0.01, lam_max), lam_max)[0], lam_max, rtol=1e-5)
+        np.testing.assert_allclose(grid(VE(0.01, lam_max), lam_max)[0], lam_max, rtol=1e-5)
     assert traces == 1
+
+
+def test_without_a_schedule_the_grid_is_in_clean_space():
+    levels = geometric_levels(9.0, 0.01, 4)
+    np.testing.assert_array_equal(levels.mu, 1.0)
+    np.testing.assert_allclose(levels.lam, geometric_levels(9.0, 0.01, 4, VE()).lam, rtol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, -3])
 def test_a_grid_needs_a_level(count):
     with pytest.raises(ValueError, match=f"{count} levels was asked for; it needs at least 1"):
-        uniform_levels(schedules.ve(), count)
+        uniform_levels(VE(), count)
     with pytest.raises(ValueError, match=f"{count} levels was asked for; it needs at least 1"):
-        geometric_levels(schedules.ve(), count, 1.0, 0.1)
+        geometric_levels(1.0, 0.1, count)

@@ -20,6 +20,7 @@ from pgm_jax.potentials import (
     TotalVariation,
     dense_gaussian_likelihood,
     quadratic,
+    tempered,
 )
 from pgm_jax.samplers.admm import admm
 from pgm_jax.samplers.base import converged, run
@@ -77,7 +78,7 @@ def gaussian_problem(smallest, std):
 
 @functools.partial(jax.jit, static_argnums=0)
 def minimise(factory, prior, likelihood, rows, x, key=KEY):
-    state, history = run(factory(prior, likelihood, BETA), key, x, rows, lambda state, info: (state, info))
+    state, history = run(key, factory(prior, tempered(likelihood, BETA)), x, rows, lambda state, info: (state, info))
     return state.x, history
 
 
@@ -205,7 +206,7 @@ def test_what_fista_reports():
 def test_fista_asks_the_likelihood_for_its_gradient_alone():
     prior, likelihood, truth = sparse_problem(1.0)
     gradient_alone = types.SimpleNamespace(value=pytest.fail, grad=likelihood.grad, prox=pytest.fail)
-    state, _ = run(fista(prior, gradient_alone, BETA), KEY, start(), steps(fista))
+    state, _ = run(KEY, fista(prior, tempered(gradient_alone, BETA)), start(), steps(fista))
     np.testing.assert_allclose(state.x, truth, atol=1e-10)
 
 
@@ -355,7 +356,7 @@ def test_the_gradient_through_a_run_is_finite(name):
     def gradient(y, step, bound):
         likelihood = dense_gaussian_likelihood(hessian(1.0), y, 1.0)
         sampler = OPTIMISERS[name](Box(-bound, bound), likelihood, BETA)
-        state, info = run(sampler, KEY, corner, step * jnp.ones(20), lambda state, info: info)
+        state, info = run(KEY, sampler, corner, step * jnp.ones(20), lambda state, info: info)
         return jnp.sum(state.x**2) + jnp.sum(info.estimate) + 0 * jnp.sum(info.residual)
 
     inside = gradient(0.2 * start(), jnp.asarray(0.1), jnp.asarray(1.0))

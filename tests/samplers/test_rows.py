@@ -1,4 +1,4 @@
-"""The rows of every process, and the law of what they sample, against numbers that numpy computes by hand."""
+"""The rows of every process, and the distribution that they sample, against numbers that numpy computes by hand."""
 
 import functools
 
@@ -11,23 +11,23 @@ from scipy import stats
 from pgm_jax.potentials import Box, Gaussian
 from pgm_jax.proximal import data_first
 from pgm_jax.samplers import (
-    annealed,
+    apportion,
     bridge,
+    corrected_rows,
     euler,
     euler_maruyama,
     exponential,
     imex,
     langevin,
     leimkuhler_matthews,
-    partial_rate,
     pgm,
     run,
     with_corrector,
     with_last_prox,
 )
-from pgm_jax.schedules import Levels, cosine, geometric_levels, linear_vp, ve
+from pgm_jax.schedules import VE, Cosine, Levels, LinearVP, geometric_levels
 
-SCHEDULES = {"ve": ve(0.02, 5.0), "linear_vp": linear_vp(), "cosine": cosine()}
+SCHEDULES = {"ve": VE(0.02, 5.0), "linear_vp": LinearVP(), "cosine": Cosine()}
 ETAS = (0.0, 0.5, 1.0)
 CHAINS = 20_000
 
@@ -35,11 +35,11 @@ CHAINS = 20_000
 def nodes(schedule, *times):
     """The nodes of a grid at given times, without the one at lam = 0."""
     t = jnp.asarray(times)
-    return Levels(t, schedule.mu(t), schedule.sigma(t), schedule.lam(t))
+    return Levels(schedule.mu(t), schedule.lam(t))
 
 
 def to_zero(schedule, count=8):
-    return geometric_levels(schedule, count, schedule.lam(0.95), schedule.lam(0.05))
+    return geometric_levels(schedule.lam(0.95), schedule.lam(0.05), count, schedule)
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ pytestmark = pytest.mark.usefixtures("double_precision")
 
 @pytest.mark.parametrize("eta", ETAS)
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_steps_keep_the_marginal_law(name, eta):
+def test_steps_keep_the_marginal_distribution(name, eta):
     """If x_t = mu_t P + sigma_t eps, then x_s is N(mu_s P, sigma_s^2)."""
     levels = to_zero(SCHEDULES[name])
-    rows = bridge(levels, eta)
+    rows, sigmas = bridge(levels, eta), levels.mu * jnp.sqrt(levels.lam)
     np.testing.assert_allclose(rows.keep * levels.mu[:-1] + rows.pull, levels.mu[1:], rtol=1e-14)
-    variance = rows.keep**2 * levels.sigma[:-1] ** 2 + rows.noise**2
-    np.testing.assert_allclose(variance, levels.sigma[1:] ** 2, rtol=1e-12, atol=1e-20)
+    variance = rows.keep**2 * sigmas[:-1] ** 2 + rows.noise**2
+    np.testing.assert_allclose(variance, sigmas[1:] ** 2, rtol=1e-12, atol=1e-20)
     np.testing.assert_array_equal(rows.mu, levels.mu[:-1])
     np.testing.assert_array_equal(rows.lam, levels.lam[:-1])
 
@@ -99,7 +99,7 @@ def test_the_last_step_returns_the_prox(name, eta):
 
 
 def test_correctors_stand_before_each_step_at_its_level():
-    rows = bridge(to_zero(linear_vp(), 3))
+    rows = bridge(to_zero(LinearVP(), 3))
     corrected = with_corrector(rows, 2, 0.7, exponential)
     assert all(leaf.shape == (9,) for leaf in jax.tree.leaves(corrected))
     np.testing.assert_array_equal(corrected.lam, np.repeat(rows.lam, 3))
@@ -111,7 +111,7 @@ def test_correctors_stand_before_each_step_at_its_level():
 
 
 def test_each_level_may_have_its_own_number_of_correctors():
-    rows = bridge(to_zero(linear_vp(), 3))
+    rows = bridge(to_zero(LinearVP(), 3))
     corrected = with_corrector(rows, (2, 0, 1), 0.7, exponential)
     np.testing.assert_array_equal(corrected.lam, rows.lam[np.array([0, 0, 0, 1, 2, 2])])
     np.testing.assert_array_equal(corrected.keep == np.exp(-0.7), [True, True, False, False, True, False])
@@ -121,18 +121,19 @@ KEPT = {exponential: (1e-3, 0.5, np.inf), leimkuhler_matthews: (1e-3, 0.5, 1.7)}
 
 
 @pytest.mark.parametrize(("scheme", "rate"), [(scheme, rate) for scheme, rates in KEPT.items() for rate in rates])
-def test_correctors_keep_the_law_of_their_level(scheme, rate):
+def test_correctors_keep_the_distribution_of_their_level(scheme, rate):
     """N(mu P, sigma^2) stays as it is; an infinite rate draws from it afresh."""
-    levels = to_zero(linear_vp(), 5)
+    levels = to_zero(LinearVP(), 5)
+    sigmas = levels.mu * jnp.sqrt(levels.lam)
     inserted = jax.tree.map(lambda leaf: leaf[0::2], with_corrector(bridge(levels), 1, rate, scheme))
     np.testing.assert_allclose(inserted.keep * levels.mu[:-1] + inserted.pull, levels.mu[:-1], rtol=1e-14)
-    variance = inserted.keep**2 * levels.sigma[:-1] ** 2 + inserted.noise**2
-    np.testing.assert_allclose(variance, levels.sigma[:-1] ** 2, rtol=1e-12)
+    variance = inserted.keep**2 * sigmas[:-1] ** 2 + inserted.noise**2
+    np.testing.assert_allclose(variance, sigmas[:-1] ** 2, rtol=1e-12)
     assert np.all((inserted.keep == 0) == np.isinf(rate))
 
 
 def test_no_correctors_change_nothing():
-    rows = bridge(to_zero(linear_vp(), 4))
+    rows = bridge(to_zero(LinearVP(), 4))
     for one, other in zip(jax.tree.leaves(with_corrector(rows, 0)), jax.tree.leaves(rows), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -140,7 +141,7 @@ def test_no_correctors_change_nothing():
 @pytest.mark.parametrize("steps", [-1, (1, 2, 3), (1, -2)])
 def test_numbers_of_correctors_that_cannot_be_are_refused(steps):
     with pytest.raises(ValueError, match="were asked for at 2 levels; give one number, or 2, from 0 up"):
-        with_corrector(bridge(to_zero(ve(), 2)), steps)
+        with_corrector(bridge(to_zero(VE(), 2)), steps)
 
 
 def stationary_variance(row, slope):
@@ -159,9 +160,9 @@ BIASES = {
 
 @pytest.mark.parametrize("scheme", BIASES)
 def test_the_spread_of_correctors_is_as_stated(scheme):
-    """For U = x^2 / (2 v) steps at a level sample N(0, v + lam), the law of x_t itself, up to the stated factors."""
+    """For U = x^2 / (2 v) steps at a level sample N(0, v + lam), the distribution of x_t, up to the stated factors."""
     lam = 0.5
-    levels = nodes(ve(), *ve().time_of_lam(jnp.array([lam, lam / 2])))
+    levels = nodes(VE(), *VE().time_of_lam(jnp.array([lam, lam / 2])))
     for rate, factors in ((1e-4, (1, 1)), (0.5, BIASES[scheme])):
         row = list_of(with_corrector(bridge(levels), 1, rate, scheme))[0]
         for variance, factor in zip((1e4, 1e-4), factors, strict=True):
@@ -172,7 +173,7 @@ def test_the_spread_of_correctors_is_as_stated(scheme):
 @pytest.mark.parametrize("rate", [0.1, 1.0, 1.9])
 @pytest.mark.parametrize("variance", [1e-3, 0.4, 50.0])
 def test_leimkuhler_matthews_is_exact_for_a_gaussian(rate, variance):
-    levels = nodes(ve(), *ve().time_of_lam(jnp.array([0.5, 0.25])))
+    levels = nodes(VE(), *VE().time_of_lam(jnp.array([0.5, 0.25])))
     row = list_of(with_corrector(bridge(levels), 1, rate))[0]
     slope = variance / (variance + row.lam)
     np.testing.assert_allclose(stationary_variance(row, slope), variance + 0.5, rtol=1e-12)
@@ -187,23 +188,57 @@ def test_schemes_agree_to_first_order():
         np.testing.assert_allclose(noise, np.sqrt(2e-7), rtol=1e-5)
 
 
-def test_the_partial_form_has_its_own_rate():
+def test_a_rate_of_its_own():
+    """The partial form of the annealed process."""
     lam = jnp.array([0.2, 0.1])
-    rows = annealed(lam, (1, 2), kappa=partial_rate, scheme=exponential)
-    expected = langevin(lam[np.array([0, 1, 1])], lam[np.array([0, 1, 1])] / 2, exponential, kappa=None)
-    assert np.all(rows.keep < expected.keep)
+    rows = langevin(lam, lam / 2, (1, 2), exponential, 1 / lam + lam)
+    assert np.all(rows.keep < langevin(lam, lam / 2, (1, 2), exponential).keep)
     np.testing.assert_allclose(rows.keep, np.exp(-0.5 * (1 + rows.lam**2)), rtol=1e-14)
 
 
+def test_langevin_rows_follow_the_ladder():
+    lam = jnp.array([4.0, 1.0, 0.25])
+    rows = langevin(lam, 0.3 * lam, (1, 3, 2), exponential)
+    np.testing.assert_array_equal(rows.lam, np.repeat(lam, (1, 3, 2)))
+    np.testing.assert_allclose(rows.keep, np.exp(-0.3), rtol=1e-6)
+    np.testing.assert_allclose(rows.keep + rows.pull, 1.0, rtol=1e-6)
+    for counts in ((1, 2), -1):
+        with pytest.raises(ValueError, match=r"steps were asked for at 3 levels; give one number, or 3"):
+            langevin(lam, lam, counts)
+
+
+@pytest.mark.parametrize("budget", [3, 10, 101, 2000])
+def test_shares_add_up_to_the_budget(budget):
+    counts = apportion(budget, [1.0, 2.0, 4.0])
+    assert sum(counts) == budget and sorted(counts) == list(counts)
+    assert np.all(np.abs(np.array(counts) - 1 - (budget - 3) * np.array([1, 2, 4]) / 7) < 1)
+
+
+@pytest.mark.parametrize(("budget", "shares"), [(2, [1, 1, 1]), (5, []), (5, [1, 0]), (5, [-1, 2])])
+def test_shares_that_cannot_be_are_refused(budget, shares):
+    with pytest.raises(ValueError, match=f"{budget} steps were asked for .* at least one step a level"):
+        apportion(budget, shares)
+
+
+def test_the_corrected_grid_is_a_geometric_one_with_correctors():
+    rows = corrected_rows(3, (2, 0, 1), 9.0, 0.01, 0.5)
+    top = 9.0 * (1 - 0.25)  # the probe's noise is a quarter of lam
+    expected = with_corrector(bridge(geometric_levels(top, 0.01, 3)), (2, 0, 1), 0.5)
+    for one, other in zip(jax.tree.leaves(rows), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.isclose(rows.lam[0], 9.0) and np.max(rows.lam) == rows.lam[0]
+
+
 def test_the_last_prox_is_appended():
-    rows = with_last_prox(annealed(jnp.array([0.2, 0.1]), 2), 1e-3)
+    lam = jnp.array([0.2, 0.1])
+    rows = with_last_prox(langevin(lam, lam / 2, 2), 1e-3)
     last = list_of(rows)[-1]
     assert rows.lam.shape == (5,)
-    assert (last.mu, last.lam, last.keep, last.pull, last.noise, last.weight) == (1, 1e-3, 0, 1, 0, 1)
+    assert (last.mu, last.lam, last.keep, last.pull, last.noise, last.probe) == (1, 1e-3, 0, 1, 0, 0)
 
 
 def test_euler_is_the_integrator_for_small_steps():
-    levels = nodes(linear_vp(), 0.5, 0.5 - 1e-6)
+    levels = nodes(LinearVP(), 0.5, 0.5 - 1e-6)
     for eta in ETAS:
         (one,), (other,) = list_of(euler(levels, eta)), list_of(bridge(levels, eta))
         np.testing.assert_allclose([one.keep, one.pull], [other.keep, other.pull], atol=1e-9)
@@ -217,7 +252,7 @@ PRECISION = 1 / 0.8**2 + 1 / 0.5**2
 MEAN, VARIANCE = (0.4 / 0.8**2 - 1.0 / 0.5**2) / PRECISION, 1 / PRECISION  # of the posterior
 
 
-def exact(prior, likelihood, beta):
+def exact(prior, likelihood):
     """The prox of the posterior itself, which a Gaussian has."""
     return Gaussian(MEAN, VARIANCE**0.5).prox
 
@@ -237,7 +272,7 @@ def moments(prior, likelihood, rows, split):
     """Mean and variance over the chains, at every row."""
 
     def chain(key):
-        _, x = run(pgm(prior, likelihood, split), key, jnp.zeros(()), rows, lambda state, info: state.x)
+        _, x = run(key, pgm(split(prior, likelihood)), jnp.zeros(()), rows, lambda state, info: state.x)
         return x
 
     x = jax.vmap(chain)(jax.random.split(jax.random.key(11), CHAINS))
@@ -287,12 +322,12 @@ def test_correctors_find_a_truncated_normal():
     @jax.jit
     def draw(rows):
         def chain(key):
-            return run(pgm(Box(-1.0, 1.0), Gaussian(0.0, 1.0)), key, jnp.zeros(()), rows)[0].x
+            return run(key, pgm(data_first(Box(-1.0, 1.0), Gaussian(0.0, 1.0))), jnp.zeros(()), rows)[0].x
 
         return jax.vmap(chain)(jax.random.split(jax.random.key(3), CHAINS))
 
     with jax.enable_x64(False):
-        rows = bridge(geometric_levels(ve(0.001, 3.0), 40, 9.0, 1e-4))
+        rows = bridge(geometric_levels(9.0, 1e-4, 40))
         alone, corrected = np.asarray(draw(rows)), np.asarray(draw(with_corrector(rows, 10, 1.0)))
     floor = distance(target.rvs(CHAINS, random_state=0))
     assert np.max(np.abs(np.concatenate([alone, corrected]))) <= 1

@@ -14,11 +14,12 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tracing import Counted
 
 from pgm_jax import samplers, types
-from pgm_jax.operators import Mask, random_mask
+from pgm_jax.operators import random_mask
+from pgm_jax.operators.masks import Mask
 from pgm_jax.potentials import Ball, Box, Gaussian, GaussianLikelihood
-from pgm_jax.proximal import data_first, forward_backward, prior_first
+from pgm_jax.proximal import data_first, explicit, forward_backward, parallel, prior_first
 from pgm_jax.samplers import Sampler, run
-from pgm_jax.schedules import geometric_levels, linear_vp, ve
+from pgm_jax.schedules import VE, LinearVP, geometric_levels
 
 SHAPE = (3, 4, 1)
 KEY = jax.random.key(5)
@@ -36,7 +37,7 @@ class Row(NamedTuple):
 
 
 def grid(schedule, count):
-    return geometric_levels(schedule, count, 9.0, 0.01)
+    return geometric_levels(9.0, 0.01, count, schedule)
 
 
 def ladder(schedule, count=6):
@@ -48,10 +49,6 @@ def six(rows):
     return lambda schedule: rows(ladder(schedule, 1)[0], count=6)
 
 
-def posterior_diffusion(prior, likelihood):
-    return samplers.diffusion(data_first(prior, likelihood))
-
-
 def projected(wrap):
     def build(prior, likelihood):
         free = samplers.diffusion(lambda u, lam: likelihood.prox(u, lam))
@@ -60,8 +57,12 @@ def projected(wrap):
     return build
 
 
-def with_split(split):
-    return lambda prior, likelihood: samplers.pgm(prior, likelihood, split)
+def driven(factory, split):
+    return lambda prior, likelihood: factory(split(prior, likelihood))
+
+
+def mala(prior, likelihood):
+    return samplers.proximal_mala(data_first(prior, likelihood), lambda x: likelihood.value(x) + prior.value(x))
 
 
 def bridged(eta):
@@ -72,60 +73,61 @@ def corrected(scheme):
     return lambda schedule: samplers.with_corrector(samplers.bridge(grid(schedule, 2)), 2, 0.5, scheme)
 
 
-def annealed(scheme, kappa=samplers.joint_rate):
+def annealed(scheme, kappa=lambda lam: 1 / lam):
     def rows(schedule):
-        steps = samplers.annealed(ladder(schedule, 2), (3, 2), scheme=scheme, kappa=kappa)
-        return samplers.with_last_prox(steps, 1e-3)
+        lam = ladder(schedule, 2)
+        return samplers.with_last_prox(samplers.langevin(lam, lam / 2, (3, 2), scheme, kappa(lam)), 1e-3)
 
     return rows
 
 
-BUILDS = {split: with_split(split) for split in (prior_first, forward_backward)}
+def at_one_level(lam=None):
+    """Six Langevin steps at one level, as long as the steps of the ladder."""
+
+    def rows(schedule):
+        delta = ladder(schedule, 1)
+        return samplers.langevin(delta if lam is None else jnp.full_like(delta, lam), delta, 6)
+
+    return rows
+
+
+PGM, PRIOR_FIRST, JOINT, PARTIAL, EXPLICIT = (
+    driven(samplers.pgm, split) for split in (data_first, prior_first, forward_backward, parallel, explicit)
+)
+DIFFUSION = driven(samplers.diffusion, data_first)
 EACH, LAST = projected(samplers.project_each), projected(samplers.project_last)
 FREE: Any = dict(constrained=False, ends_on_estimate=False)
 DESCENT: Any = dict(random=False)
 
 # All have the same number of rows, so that the laws compile their programs once for each `build`.
 ROWS = {
-    "pgm, reverse SDE": Row(samplers.pgm, samplers.pgm, bridged(1.0)),
-    "pgm, half the noise": Row(samplers.pgm, samplers.pgm, bridged(0.5)),
-    "pgm, probability flow": Row(samplers.pgm, samplers.pgm, bridged(0.0)),
-    "pgm, corrected": Row(samplers.pgm, samplers.pgm, corrected(samplers.euler_maruyama)),
-    "pgm, corrected, exponential": Row(samplers.pgm, samplers.pgm, corrected(samplers.exponential)),
-    "pgm, corrected, imex": Row(samplers.pgm, samplers.pgm, corrected(samplers.imex)),
-    "pgm, prior first": Row(samplers.pgm, BUILDS[prior_first], bridged(1.0), constrained=False),
-    "joint Langevin": Row(samplers.joint_langevin, samplers.joint_langevin, annealed(samplers.euler_maruyama)),
-    "joint Langevin, exponential": Row(
-        samplers.joint_langevin, samplers.joint_langevin, annealed(samplers.exponential)
-    ),
-    "joint Langevin, imex": Row(samplers.joint_langevin, samplers.joint_langevin, annealed(samplers.imex)),
+    "pgm, reverse SDE": Row(samplers.pgm, PGM, bridged(1.0)),
+    "pgm, half the noise": Row(samplers.pgm, PGM, bridged(0.5)),
+    "pgm, probability flow": Row(samplers.pgm, PGM, bridged(0.0)),
+    "pgm, corrected": Row(samplers.pgm, PGM, corrected(samplers.euler_maruyama)),
+    "pgm, corrected, exponential": Row(samplers.pgm, PGM, corrected(samplers.exponential)),
+    "pgm, corrected, imex": Row(samplers.pgm, PGM, corrected(samplers.imex)),
+    "pgm, prior first": Row(samplers.pgm, PRIOR_FIRST, bridged(1.0), constrained=False),
+    "joint Langevin": Row(samplers.pgm, JOINT, annealed(samplers.euler_maruyama)),
+    "joint Langevin, exponential": Row(samplers.pgm, JOINT, annealed(samplers.exponential)),
+    "joint Langevin, imex": Row(samplers.pgm, JOINT, annealed(samplers.imex)),
     "partial Langevin": Row(
-        samplers.partial_langevin,
-        samplers.partial_langevin,
-        annealed(samplers.euler_maruyama, samplers.partial_rate),
-        constrained=False,
+        samplers.pgm, PARTIAL, annealed(samplers.euler_maruyama, lambda lam: 1 / lam + lam), constrained=False
     ),
-    "diffusion, DDPM": Row(samplers.diffusion, posterior_diffusion, bridged(1.0)),
-    "diffusion, DDIM": Row(samplers.diffusion, posterior_diffusion, bridged(0.0)),
+    "diffusion, DDPM": Row(samplers.diffusion, DIFFUSION, bridged(1.0)),
+    "diffusion, DDIM": Row(samplers.diffusion, DIFFUSION, bridged(0.0)),
     "diffusion, Euler-Maruyama": Row(
-        samplers.diffusion, posterior_diffusion, lambda schedule: samplers.euler(grid(schedule, 6), 1.0)
+        samplers.diffusion, DIFFUSION, lambda schedule: samplers.euler(grid(schedule, 6), 1.0)
     ),
     "diffusion, Euler": Row(
-        samplers.diffusion, posterior_diffusion, lambda schedule: samplers.euler(grid(schedule, 6), 0.0), **FREE
+        samplers.diffusion, DIFFUSION, lambda schedule: samplers.euler(grid(schedule, 6), 0.0), **FREE
     ),
     "projected at each step": Row(samplers.project_each, EACH, bridged(1.0), ends_on_estimate=False),
     "projected at the end": Row(samplers.project_last, LAST, bridged(1.0), ends_on_estimate=False),
-    "P-ULA": Row(samplers.p_ula, samplers.p_ula, six(samplers.proximal_rows), **FREE),
-    "MYULA": Row(samplers.myula, samplers.myula, six(functools.partial(samplers.constant_rows, 0.01)), **FREE),
-    "subgradient Langevin": Row(
-        samplers.subgradient_langevin,
-        samplers.subgradient_langevin,
-        six(functools.partial(samplers.constant_rows, 1.0)),
-        **FREE,
-    ),
-    "proximal MALA": Row(
-        samplers.proximal_mala, samplers.proximal_mala, six(samplers.proximal_rows), ends_on_estimate=False
-    ),
+    "P-ULA": Row(samplers.pgm, PGM, six(samplers.proximal_rows), **FREE),
+    "MYULA": Row(samplers.pgm, PARTIAL, at_one_level(0.01), **FREE),
+    "subgradient Langevin": Row(samplers.pgm, EXPLICIT, at_one_level(1.0), **FREE),
+    "proximal MALA": Row(samplers.proximal_mala, mala, six(samplers.proximal_rows), ends_on_estimate=False),
     "FISTA": Row(samplers.fista, samplers.fista, ladder, **DESCENT),
     "ADMM": Row(samplers.admm, samplers.admm, ladder, **DESCENT),
     "HQS": Row(samplers.hqs, samplers.hqs, ladder, **DESCENT),
@@ -145,14 +147,14 @@ def problem(row, seed=0, schedule=None, prior=None):
     operator = random_mask(jax.random.key(seed), SHAPE, 0.5)
     mean = jnp.linspace(-0.5, 0.5, 12).reshape(SHAPE)
     y = operator.forward(jax.random.normal(jax.random.key(seed + 1), SHAPE))
-    rows = row.rows(ve(0.05, 3.0) if schedule is None else schedule)
+    rows = row.rows(VE(0.05, 3.0) if schedule is None else schedule)
     return Problem(Gaussian(mean, 0.3 + mean**2) if prior is None else prior, operator, y, rows)
 
 
 def sample(build, key, case):
     """One sample of the posterior, and the estimates on the way to it."""
     sampler = build(case.prior, GaussianLikelihood(case.operator, case.y, 0.1))
-    state, estimates = run(sampler, key, jnp.zeros(SHAPE), case.rows, lambda state, info: info.estimate)
+    state, estimates = run(key, sampler, jnp.zeros(SHAPE), case.rows, lambda state, info: info.estimate)
     return state.x, estimates
 
 
@@ -221,7 +223,7 @@ def one_trace_for_two_masks_grids_and_priors(row):
     traced = Counted.calls
     assert 0 < traced < 5, "the prox is traced in the loop, not once for each row"
     one(KEY, problem(row, seed=3, prior=Counted(0.1, 0.5)))
-    one(KEY, problem(row, schedule=linear_vp(), prior=Counted(-0.2, 0.6)))
+    one(KEY, problem(row, schedule=LinearVP(), prior=Counted(-0.2, 0.6)))
     assert Counted.calls == traced
 
 
@@ -272,6 +274,15 @@ def the_sample_has_a_gradient(row):
     assert np.any(gradients.y != 0)
 
 
+def as_a_pytree_it_is_sampled(row):
+    """`sample` takes the sampler itself, traces its arrays, and starts every chain from its own key."""
+    case = problem(row)
+    sampler = row.build(case.prior, GaussianLikelihood(case.operator, case.y, 0.1))
+    x = samplers.sample(KEY, sampler, jnp.zeros(SHAPE), case.rows, 4)
+    one = compiled(row.build).one
+    np.testing.assert_allclose(x, [one(key, case)[0] for key in keys(4)], rtol=1e-5, atol=1e-6)
+
+
 LAWS = (
     one_is_the_first_of_eight,
     batch_is_loop,
@@ -284,6 +295,7 @@ LAWS = (
     estimates_are_reported_at_every_row,
     another_key_is_another_sample,
     the_sample_has_a_gradient,
+    as_a_pytree_it_is_sampled,
 )
 
 
@@ -297,7 +309,7 @@ def test_every_sampler_has_a_row():
     """Every public function that returns a sampler, so that a new file or factory without a row is seen."""
     public = {value for value in vars(samplers).values() if inspect.isfunction(value)}
     factories = {value for value in public if inspect.signature(value).return_annotation is Sampler}
-    assert factories - {samplers.follow} == {row.factory for row in ROWS.values()}  # `follow` is what most of them are
+    assert factories == {row.factory for row in ROWS.values()}
 
 
 def test_every_module_is_public():
@@ -311,8 +323,8 @@ def test_a_run_collects_nothing_unless_it_is_told():
     row = ROWS["pgm, reverse SDE"]
     case = problem(row)
     sampler = row.build(case.prior, GaussianLikelihood(case.operator, case.y, 0.1))
-    state, nothing = run(sampler, KEY, jnp.zeros(SHAPE), case.rows)
+    state, nothing = run(KEY, sampler, jnp.zeros(SHAPE), case.rows)
     assert nothing is None and state.x.shape == SHAPE
-    _, (lam, x) = run(sampler, KEY, jnp.zeros(SHAPE), case.rows, lambda state, info: (info.lam, state.x))
+    _, (lam, x) = run(KEY, sampler, jnp.zeros(SHAPE), case.rows, lambda state, info: (info.lam, state.x))
     np.testing.assert_array_equal(lam, case.rows.lam)
     np.testing.assert_array_equal(x[-1], state.x)
