@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
 from launch.experiments.panels import COLOURS
-from launch.experiments.theory_laws import Law
+from launch.experiments.theory_distributions import Distribution
 from launch.experiments.theory_panels import FAINT, Line, Part
 from pgm_jax.types import Scalar
 
-LAPLACE = Law(left=1.0, right=1.0)
+LAPLACE = Distribution(left=1.0, right=1.0)
 POINTS = (0.5, 1.0, 1.5, 2.0, 3.0)
 WIDTHS = (0.5, 0.3, 0.1, 0.02)
 # By an independent quadrature, to four digits.
@@ -33,7 +33,7 @@ KNOWN = (
 
 
 @jax.jit
-def matched(law: Law, x: Float[Array, " n"], lam: Scalar, zeta: Scalar) -> Float[Array, " n"]:
+def matched(target: Distribution, x: Float[Array, " n"], lam: Scalar, zeta: Scalar) -> Float[Array, " n"]:
     """The minimiser of proximal matching of one width: the root of the weighted mean less phi, by bisection."""
     width = zeta**2 / 2
     joint = 1 / (1 / lam + 1 / width)
@@ -42,10 +42,10 @@ def matched(law: Law, x: Float[Array, " n"], lam: Scalar, zeta: Scalar) -> Float
         low, high = ends
         phi = (low + high) / 2
         # All is log-concave, so that the mean less phi falls as phi grows.
-        above = law.denoise(joint * (x / lam + phi / width), joint) > phi
+        above = target.denoise(joint * (x / lam + phi / width), joint) > phi
         return jnp.where(above, phi, low), jnp.where(above, high, phi)
 
-    mode, mean = law.prox(x, lam), law.denoise(x, lam)
+    mode, mean = target.prox(x, lam), target.denoise(x, lam)
     low, high = lax.fori_loop(0, 48, halve, (jnp.minimum(mode, mean), jnp.maximum(mode, mean)))
     return (low + high) / 2
 
@@ -54,7 +54,7 @@ def proposition_3() -> Part:
     """The minimiser at a few widths, beside the prox, the mean and the median, and how it comes to the prox."""
     x = jnp.asarray(POINTS)
     prox, mean = np.asarray(LAPLACE.prox(x, 1.0)), np.asarray(LAPLACE.denoise(x, 1.0))
-    median = np.array([Law(1.0, v, LAPLACE.left, LAPLACE.right).quantiles(1)[0] for v in POINTS])
+    median = np.array([Distribution(1.0, v, LAPLACE.left, LAPLACE.right).quantiles(1)[0] for v in POINTS])
     minimisers = np.stack([matched(LAPLACE, x, 1.0, zeta) for zeta in WIDTHS], axis=1)
     columns = ("x", "prox", "mean (L2)", "median (L1)", *(f"ζ = {zeta:g}" for zeta in WIDTHS))
     rows = [tuple(map(float, row)) for row in np.column_stack([POINTS, prox, mean, median, minimisers])]

@@ -5,59 +5,57 @@
 The prox is exact, so that M is the difference of the Moreau from the Stein score and nothing else.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array
 from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
 from launch.experiments.panels import COLOURS
-from launch.experiments.theory_laws import Law
+from launch.experiments.theory_distributions import Distribution
 from launch.experiments.theory_panels import FAINT, Line, Part, slope
-from pgm_jax.samplers import Rows, bridge, run, with_corrector
-from pgm_jax.samplers.rows import follow
-from pgm_jax.schedules import geometric_levels, log_linear
+from pgm_jax.samplers import bridge, pgm, sample, with_corrector
+from pgm_jax.schedules import geometric_levels
 from pgm_jax.types import Key
 
-SCHEDULE = log_linear()
 SPREAD = 100.0  # of the start, a variance far above those of the targets
-LAWS = {
-    "N(0, 1) on [-1, 1]": Law(weight=1.0, low=-1.0, high=1.0),
-    "Laplace": Law(left=1.0, right=1.0),
-    "Laplace × N(0.5, 1)": Law(weight=1.0, centre=0.5, left=1.0, right=1.0),
+TARGETS = {
+    "N(0, 1) on [-1, 1]": Distribution(weight=1.0, low=-1.0, high=1.0),
+    "Laplace": Distribution(left=1.0, right=1.0),
+    "Laplace × N(0.5, 1)": Distribution(weight=1.0, centre=0.5, left=1.0, right=1.0),
 }
-UNIFORM = Law(low=-1.0, high=1.0)
+UNIFORM = Distribution(low=-1.0, high=1.0)
 
 
 def floor_of_m(key: Key, samples: int, counts: tuple[int, ...], steps: int, lam_min: float = 1e-3) -> Part:
     """With M > 0 the Moreau score alone leaves a W1 that no step removes; correctors, or the Stein score, remove it."""
     methods = {
-        "Moreau": (Law.prox, bridge),
-        f"Moreau, {steps} correctors": (Law.prox, lambda levels: with_corrector(bridge(levels), steps, 0.3)),
-        "Stein": (Law.denoise, bridge),
+        "Moreau": (Distribution.prox, bridge),
+        f"Moreau, {steps} correctors": (Distribution.prox, lambda levels: with_corrector(bridge(levels), steps, 0.3)),
+        "Stein": (Distribution.denoise, bridge),
     }
-    levels = [geometric_levels(SCHEDULE, n, SPREAD, lam_min) for n in counts]
+    levels = [geometric_levels(SPREAD, lam_min, n) for n in counts]
     grids = {method: [rows_of(each) for each in levels] for method, (_, rows_of) in methods.items()}
     curves: dict[str, dict[str, list[float]]] = {method: {} for method in methods}
     floors = {}
-    for name, law in LAWS.items():
-        exact = law.quantiles(samples)
+    for name, target in TARGETS.items():
+        exact = target.quantiles(samples)
         key, key_chains, key_exact = jax.random.split(key, 3)
         floors[name] = _w1(np.asarray(exact)[jax.random.randint(key_exact, (samples,), 0, samples)], exact)
-        for method, (target, _) in methods.items():
-            ends = (_end(key_chains, law, rows, samples, target) for rows in grids[method])
+        for method, (prox, _) in methods.items():
+            sampler = pgm(Partial(prox, target))
+            ends = (sample(key_chains, sampler, jnp.zeros(()), rows, samples) for rows in grids[method])
             curves[method][name] = [_w1(end, exact) for end in ends]
     alone, corrected, stein = curves.values()
-    stays = min(alone[name][-1] / floors[name] for name in LAWS)
-    kept = max(corrected[name][-1] / alone[name][-1] for name in LAWS)
-    removed = max(stein[name][-1] / floors[name] for name in LAWS)
+    stays = min(alone[name][-1] / floors[name] for name in TARGETS)
+    kept = max(corrected[name][-1] / alone[name][-1] for name in TARGETS)
+    removed = max(stein[name][-1] / floors[name] for name in TARGETS)
 
     def panel(axis: Axes) -> None:
-        for (method, of_law), style in zip(curves.items(), ("o-", "s--", "^:"), strict=True):
-            for (name, w1), colour in zip(of_law.items(), COLOURS, strict=False):
+        for (method, of_target), style in zip(curves.items(), ("o-", "s--", "^:"), strict=True):
+            for (name, w1), colour in zip(of_target.items(), COLOURS, strict=False):
                 axis.loglog(counts, w1, style, ms=4, color=colour, label=name if method == "Moreau" else None)
             axis.plot([], [], style, ms=4, color=FAINT, label=method)
         axis.axhspan(min(floors.values()), max(floors.values()), color="#dddddd")
@@ -68,13 +66,13 @@ def floor_of_m(key: Key, samples: int, counts: tuple[int, ...], steps: int, lam_
     table = Table(
         "Theorem 6: W1 against the number of levels where M > 0",
         ("target", "score", *(f"{n} levels" for n in counts), "exact set"),
-        [(name, method, *curves[method][name], floors[name]) for name in LAWS for method in methods],
+        [(name, method, *curves[method][name], floors[name]) for name in TARGETS for method in methods],
         f"{samples:,} samples against exact quantiles; λ geometric from {SPREAD:g} to {lam_min:g}, then 0; prox and "
         "posterior mean are exact. Exact set: as many independent samples.",
     )
     line = Line(
         "Theorem 6: D2 M stays as the step falls",
-        f"{len(LAWS)} targets with M > 0, up to {counts[-1]} levels",
+        f"{len(TARGETS)} targets with M > 0, up to {counts[-1]} levels",
         f"the Moreau score alone stays at {stays:.0f} times the W1 of exact samples or more; correctors leave ≤ "
         f"{kept:.2f} of it, the Stein score comes to ≤ {removed:.1f} times exact samples",
         "yes; so the integrator alone does not sample such targets, whatever the grid",
@@ -93,13 +91,13 @@ def no_early_stopping(key: Key, samples: int, levels: int) -> Part:
     reach = jnp.linspace(0.0, 1.0, 2001)
     exact, rows = UNIFORM.quantiles(samples), []
     for lam in lams:
-        rows_to_lam = jax.tree.map(lambda leaf: leaf[:-1], bridge(geometric_levels(SCHEDULE, levels, SPREAD, lam)))
-        for name, target in (("Stein", Law.denoise), ("Moreau", Law.prox)):
+        rows_to_lam = jax.tree.map(lambda leaf: leaf[:-1], bridge(geometric_levels(SPREAD, lam, levels)))
+        for name, target in (("Stein", UNIFORM.denoise), ("Moreau", UNIFORM.prox)):
             points = [end * reach for end in (1.0, 1.0 + 3.0 * np.sqrt(lam))]
-            scores = [float(jnp.max(jnp.abs(target(UNIFORM, x, lam) - x))) / lam for x in points]
-            stopped = _end(key, UNIFORM, rows_to_lam, samples, target)
+            scores = [float(jnp.max(jnp.abs(target(x, lam) - x))) / lam for x in points]
+            stopped = sample(key, pgm(target), jnp.zeros(()), rows_to_lam, samples)
             # The last row of a bridge returns the target point itself.
-            ends = (stopped, target(UNIFORM, stopped, lam))
+            ends = (stopped, target(stopped, lam))
             judged = [(_w1(x, exact), 100 * float(jnp.mean(jnp.abs(x) > 1))) for x in ends]
             rows.append((float(lam), name, *scores, *judged[0], *judged[1]))
     of_stein, of_moreau = rows[::2], rows[1::2]
@@ -139,10 +137,3 @@ def no_early_stopping(key: Key, samples: int, levels: int) -> Part:
 
 def _w1(samples: Array | np.ndarray, quantiles: np.ndarray) -> float:
     return float(np.mean(np.abs(np.sort(np.asarray(samples)) - quantiles)))
-
-
-@jax.jit(static_argnames=("samples", "target"))
-def _end(key: Key, law: Law, rows: Rows, samples: int, target: Callable) -> Array:
-    # The law acts on each number alone, so that all chains are one example.
-    sampler = follow(lambda u, row: target(law, u, row.lam))
-    return run(sampler, key, jnp.zeros(samples), rows)[0].x

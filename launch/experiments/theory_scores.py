@@ -13,19 +13,19 @@ from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
 from launch.experiments.panels import COLOURS
-from launch.experiments.theory_laws import Law
+from launch.experiments.theory_distributions import Distribution
 from launch.experiments.theory_panels import FAINT, Line, Part, slope
 from pgm_jax.potentials import Mixture
 from pgm_jax.proximal import moreau_score
-from pgm_jax.schedules import linear_vp, ve
+from pgm_jax.schedules import VE, LinearVP
 from pgm_jax.types import Key, Scalar
 
-HALF_NORMAL = 1 / np.sqrt(np.pi)  # |mean - mode| of a half-normal law over the bound of Proposition 2
+HALF_NORMAL = 1 / np.sqrt(np.pi)  # |mean - mode| of a half-normal over the bound of Proposition 2
 
 
 def lemma_1(key: Key, dims: int, points: int) -> Part:
     """Quadratic U: the two scores agree, of full rank by covariances, of lower rank as a limit and by quadrature."""
-    schedules = {"VE": ve(0.01, 10.0), "VP": linear_vp()}
+    schedules = {"VE": VE(), "VP": LinearVP()}
     times = (0.01, 0.1, 0.3, 0.6, 1.0)
     eps = np.logspace(-1, -10, 10)
     full, singular = {}, {}
@@ -63,7 +63,7 @@ def lemma_1(key: Key, dims: int, points: int) -> Part:
             "Lemma 1, any rank",
             f"ranks 1 to {dims - 1}: null space of precision ε; rank 1 of 2 by quadrature of exp(-U) itself",
             f"difference falls as ε^{order:.2f}, {smallest:.0e} at ε = {eps[-1]:.0e}; by quadrature {improper:.0e}",
-            "yes, as functions: exp(-U) is no law, yet its noised score exists",
+            "yes, as functions: exp(-U) is no distribution, yet its noised score exists",
         ),
     ]
     claims = [
@@ -85,7 +85,7 @@ def _difference_of_scores(
         return jnp.linalg.solve(jnp.eye(len(h)) + lam * hessian, v + lam * hessian @ centre)
 
     def stein(e: Array) -> Array:
-        # The noised law is N(mu c, mu^2 (H^-1 + lam I)).
+        # The noised distribution is N(mu c, mu^2 (H^-1 + lam I)).
         return -(((x - mu * centre[None]) @ q) / (mu**2 * (1 / jnp.where(h > 0, h, e) + lam))[None]) @ q.T
 
     x = mu * (centre[None] + jnp.sqrt(1.0 + lam) * noise)
@@ -118,14 +118,18 @@ def _rank_one_by_quadrature(key: Key, points: int) -> float:
 
 def proposition_2_1() -> Part:
     """Symmetric unimodal p(x_0 | x): equal scores, which a target that is no Gaussian has at single points only."""
-    law, lam = Law(left=1.0, right=1.0), 1.0
+    target, lam = Distribution(left=1.0, right=1.0), 1.0
     x = jnp.linspace(-6.0, 6.0, 241)
-    gap = jnp.abs(law.mean_less_mode(x, lam)) / lam
+    gap = jnp.abs(target.mean_less_mode(x, lam)) / lam
     at_centre, elsewhere = float(gap[len(x) // 2]), float(jnp.max(gap))
     modes = Mixture(jnp.ones(2), jnp.array([[-1.0], [1.0]]), 0.3)
     two = float(jnp.abs(modes.prox(jnp.zeros(1), 4.0))[0]) / 4.0
 
-    shown = {"Laplace": law, "uniform on [-1, 1]": Law(low=-1.0, high=1.0), "exponential": Law(right=1.0, low=0.0)}
+    shown = {
+        "Laplace": target,
+        "uniform on [-1, 1]": Distribution(low=-1.0, high=1.0),
+        "exponential": Distribution(right=1.0, low=0.0),
+    }
     curves = {name: np.asarray(-each.mean_less_mode(x, lam) / lam) for name, each in shown.items()}
 
     def panel(axis: Axes) -> None:
@@ -150,7 +154,7 @@ def proposition_2_1() -> Part:
     ]
     claims = [
         Claim(
-            "Prop. 2.1: difference at the centre of a Laplace law",
+            "Prop. 2.1: difference at the centre of a Laplace distribution",
             at_centre,
             "≤ 1e-12",
             at_centre <= 1e-12,
@@ -163,18 +167,19 @@ def proposition_2_1() -> Part:
 def proposition_2_2(betas: tuple[float, ...], levels: int) -> Part:
     """Convex U: the difference over its bounds, swept over lam, beta and every x where p(x_0 | x) sees a kink."""
     lams = np.logspace(-4, 4, levels)
-    laws = {
-        "Laplace": (0.0, Law(left=1.0, right=1.0)),
-        "one-sided exponential": (0.0, Law(right=1.0, low=0.0)),
-        "uniform on [-1, 1]": (0.0, Law(low=-1.0, high=1.0)),
+    tried = {
+        "Laplace": (0.0, Distribution(left=1.0, right=1.0)),
+        "one-sided exponential": (0.0, Distribution(right=1.0, low=0.0)),
+        "uniform on [-1, 1]": (0.0, Distribution(low=-1.0, high=1.0)),
     }
     for beta in betas:
-        laws[f"N(0, 1/β) on [-1, 1], β = {beta:g}"] = (beta, Law(weight=beta, low=-1.0, high=1.0))
+        tried[f"N(0, 1/β) on [-1, 1], β = {beta:g}"] = (beta, Distribution(weight=beta, low=-1.0, high=1.0))
     for beta in betas:
-        laws[f"Laplace × N(0.5, 1/β), β = {beta:g}"] = (beta, Law(weight=beta, centre=0.5, left=1.0, right=1.0))
+        both = Distribution(weight=beta, centre=0.5, left=1.0, right=1.0)
+        tried[f"Laplace × N(0.5, 1/β), β = {beta:g}"] = (beta, both)
     rows, curves = [], {}
-    for name, (strength, law) in laws.items():
-        gaps = np.max(_gaps(law, jnp.asarray(lams))[0], axis=1) / lams
+    for name, (strength, target) in tried.items():
+        gaps = np.max(_gaps(target, jnp.asarray(lams))[0], axis=1) / lams
         plain = gaps / np.sqrt(2 / lams)
         strong = gaps / np.sqrt(2 / (strength * lams**2 + lams))
         curves[name] = strong
@@ -182,7 +187,7 @@ def proposition_2_2(betas: tuple[float, ...], levels: int) -> Part:
     plain, strong = (max(float(row[i]) for row in rows) for i in (2, 3))
 
     def panel(axis: Axes) -> None:
-        shown = [*laws][:3] + [name for name in laws if name.endswith("β = 10")]
+        shown = [*tried][:3] + [name for name in tried if name.endswith("β = 10")]
         for name, colour in zip(shown, COLOURS, strict=False):
             axis.semilogx(lams, curves[name], color=colour, label=name)
         axis.axhline(1.0, color="black", lw=1)
@@ -191,13 +196,13 @@ def proposition_2_2(betas: tuple[float, ...], levels: int) -> Part:
         axis.text(lams[0], 1.03, "the bound", fontsize=8.5)
         axis.set(title="Prop. 2.2: difference over its bound", xlabel="λ", ylabel="max over x", ylim=(0, 1.65))
 
-    columns = ("law", "β m", "over √(2d/λ)", "over √(2d/(βmλ²+λ))", "at λ")
+    columns = ("distribution", "β m", "over √(2d/λ)", "over √(2d/(βmλ²+λ))", "at λ")
     caption = (
         f"Largest |Moreau - Stein| over its bound, d = 1: {levels} levels, λ from {lams[0]:g} to {lams[-1]:g}, and "
         f"every x where p(x₀|x) is centred within 8 of its widths of a kink or an end. 1/√π = {HALF_NORMAL:.4f}."
     )
     tight = "yes; in 1-D never above 1/√π = 0.564 of the bound, which a half-normal p(x₀|x) attains"
-    swept = f"{len(laws)} laws, quadrature"
+    swept = f"{len(tried)} distributions, quadrature"
     lines = [
         Line("Prop. 2.2: |difference| ≤ √(2d/λ), U convex", swept, f"≤ {plain:.4f} of it", tight),
         Line("Prop. 2.2: ≤ √(2d/(βmλ²+λ)), f m-strongly convex", swept, f"≤ {strong:.4f} of it", "yes; likewise tight"),
@@ -216,10 +221,10 @@ def theorem_5(betas: int, levels: int) -> Part:
     grid = np.logspace(-1, 5, betas)
     lams = jnp.logspace(-7, 3, levels)
     families = {
-        "box [-1, 1], f centred inside": lambda b: Law(weight=b, low=-1.0, high=1.0),
-        "box [-1, 1], f centred at its end": lambda b: Law(weight=b, centre=1.0, low=-1.0, high=1.0),
-        "Laplace, f centred at 0": lambda b: Law(weight=b, left=1.0, right=1.0),
-        "Laplace, f centred at 1": lambda b: Law(weight=b, centre=1.0, left=1.0, right=1.0),
+        "box [-1, 1], f centred inside": lambda b: Distribution(weight=b, low=-1.0, high=1.0),
+        "box [-1, 1], f centred at its end": lambda b: Distribution(weight=b, centre=1.0, low=-1.0, high=1.0),
+        "Laplace, f centred at 0": lambda b: Distribution(weight=b, left=1.0, right=1.0),
+        "Laplace, f centred at 1": lambda b: Distribution(weight=b, centre=1.0, left=1.0, right=1.0),
     }
     constants = {name: np.array([_constant(make(b), lams) for b in grid]) for name, make in families.items()}
     large = grid >= 100
@@ -258,13 +263,13 @@ def theorem_5(betas: int, levels: int) -> Part:
     return Part([line], claims, [table], [panel])
 
 
-def _constant(law: Law, lams: Array) -> float:
-    gap, x = _gaps(law, lams)
+def _constant(target: Distribution, lams: Array) -> float:
+    gap, x = _gaps(target, lams)
     return float(jnp.max(gap / (1 + jnp.abs(x))))
 
 
 @jax.jit
-def _gaps(law: Law, lams: Array) -> tuple[Array, Array]:
+def _gaps(target: Distribution, lams: Array) -> tuple[Array, Array]:
     # |mean - mode| and x, for each level at all points that matter
-    x = law.probes(lams)
-    return jnp.abs(law.mean_less_mode(x, lams[:, None])), x
+    x = target.probes(lams)
+    return jnp.abs(target.mean_less_mode(x, lams[:, None])), x

@@ -15,13 +15,12 @@ from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
 from launch.experiments.panels import COLOURS
-from launch.experiments.theory_laws import folded
+from launch.experiments.theory_distributions import folded
 from launch.experiments.theory_panels import FAINT, Line, Part, slope
 from pgm_jax.samplers import Rows, bridge
-from pgm_jax.schedules import Levels, geometric_levels, linear_vp, log_linear, uniform_levels
+from pgm_jax.schedules import Levels, LinearVP, geometric_levels, uniform_levels
 
 MEAN, STD = 1.5, 0.8
-WIDE = log_linear(60.0, 40.0)  # lam from e^-40 to e^20
 
 
 @jax.jit
@@ -42,8 +41,8 @@ def step_and_time() -> Part:
     """A Gaussian target: W1 against the step, and against the largest level, at which chains start."""
     counts = np.array([50, 100, 200, 400, 800])
     grids: dict[str, Callable[[int], Levels]] = {
-        "VE, step of log λ": lambda n: geometric_levels(WIDE, n, 1e4, 1e-12),
-        "VP, linear, step of t": lambda n: uniform_levels(linear_vp(), n),
+        "VE, step of log λ": lambda n: geometric_levels(1e4, 1e-12, n),
+        "VP, linear, step of t": lambda n: uniform_levels(LinearVP(), n),
     }
     steps = {"VE, step of log λ": np.log(1e16) / (counts - 1), "VP, linear, step of t": 1 / counts}
     errors = {name: np.array([_exact_start_error(grid, int(n)) for n in counts]) for name, grid in grids.items()}
@@ -106,7 +105,7 @@ def _exact_start_error(grid: Callable[[int], Levels], count: int) -> Float[Array
 
 @jax.jit
 def _start_error(top: float) -> Float[Array, ""]:
-    rows = bridge(geometric_levels(WIDE, 2000, top, 1e-12))
+    rows = bridge(geometric_levels(top, 1e-12, 2000))
     lam = rows.lam[0]
     (mean, std), (mean_0, std_0) = (
         gaussian_end(rows, *start) for start in ((MEAN + 0 * lam, STD**2 + lam), (0 * lam, lam))

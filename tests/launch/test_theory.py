@@ -8,37 +8,36 @@ from ml_collections import ConfigDict
 from scipy import integrate, optimize
 
 from launch.experiments import theory
-from launch.experiments.theory_laws import Law, folded
+from launch.experiments.theory_distributions import Distribution, folded
 from launch.experiments.theory_matching import KNOWN, POINTS, WIDTHS, matched
 from launch.experiments.theory_steps import MEAN, STD, gaussian_end
 from pgm_jax.posteriors import LaplacePosterior, TruncatedNormal
-from pgm_jax.samplers import bridge, run
-from pgm_jax.samplers.rows import follow
-from pgm_jax.schedules import geometric_levels, ve
+from pgm_jax.samplers import bridge, pgm, sample
+from pgm_jax.schedules import geometric_levels
 
-LAWS = {
-    "laplace": Law(left=1.0, right=1.0),
-    "exponential": Law(right=1.0, low=0.0),
-    "uniform": Law(low=-1.0, high=1.0),
-    "truncated": Law(weight=2.0, centre=0.7, low=-1.0, high=1.0),
-    "tilted": Law(weight=2.0, centre=0.7, left=0.5, right=1.5),
-    "away from the kink": Law(weight=1.0, low=0.5, high=2.0, right=0.3),
+TARGETS = {
+    "laplace": Distribution(left=1.0, right=1.0),
+    "exponential": Distribution(right=1.0, low=0.0),
+    "uniform": Distribution(low=-1.0, high=1.0),
+    "truncated": Distribution(weight=2.0, centre=0.7, low=-1.0, high=1.0),
+    "tilted": Distribution(weight=2.0, centre=0.7, left=0.5, right=1.5),
+    "away from the kink": Distribution(weight=1.0, low=0.5, high=2.0, right=0.3),
 }
 SIZES = dict(dims=2, points=4, betas=(1.0,), levels=9, constants=7, samples=1000, counts=(40, 160), correctors=10)
 SIZES |= dict(widths=(0.3,), learning=dict(steps=600, width=16, blocks=1, examples=5000, warm_share=0.5))
 
 
-def potential_at(law, v, lam):
+def potential_at(target, v, lam):
     """U(u) + (u - v)^2 / (2 lam) as a function of u."""
-    slopes = lambda u: law.right * max(u, 0.0) + law.left * max(-u, 0.0)  # noqa: E731
-    return lambda u: law.weight / 2 * (u - law.centre) ** 2 + slopes(u) + (u - v) ** 2 / (2 * lam)
+    slopes = lambda u: target.right * max(u, 0.0) + target.left * max(-u, 0.0)  # noqa: E731
+    return lambda u: target.weight / 2 * (u - target.centre) ** 2 + slopes(u) + (u - v) ** 2 / (2 * lam)
 
 
-def by_brute_force(law, v, lam, mode):
+def by_brute_force(target, v, lam, mode):
     """The mode of p(x_0 | v), and the mean less `mode`."""
-    low, high = max(law.low, mode - 12 * lam**0.5), min(law.high, mode + 12 * lam**0.5)
-    best = optimize.fminbound(potential_at(law, v, lam), low, high, xtol=1e-9)
-    exponent, least = potential_at(law, v, lam), potential_at(law, v, lam)(mode)
+    low, high = max(target.low, mode - 12 * lam**0.5), min(target.high, mode + 12 * lam**0.5)
+    best = optimize.fminbound(potential_at(target, v, lam), low, high, xtol=1e-9)
+    exponent, least = potential_at(target, v, lam), potential_at(target, v, lam)(mode)
     breaks = sorted({p for p in (mode, 0.0, mode - lam**0.5 / 30, mode + lam**0.5 / 30) if low < p < high})
     mass, moment = (
         integrate.quad(
@@ -55,14 +54,15 @@ def by_brute_force(law, v, lam, mode):
 
 
 @pytest.mark.filterwarnings("ignore:The occurrence of roundoff error")
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("lam", [0.01, 0.5, 30.0])
 def test_prox_and_posterior_mean_agree_with_brute_force(name, lam):
-    law, v = LAWS[name], np.array([-3.0, -0.2, 0.0, 0.95, 4.0])
+    target, v = TARGETS[name], np.array([-3.0, -0.2, 0.0, 0.95, 4.0])
     with jax.enable_x64(True):
-        modes, gaps = np.asarray(law.prox(jnp.asarray(v), lam)), np.asarray(law.mean_less_mode(jnp.asarray(v), lam))
+        x = jnp.asarray(v)
+        modes, gaps = np.asarray(target.prox(x, lam)), np.asarray(target.mean_less_mode(x, lam))
     for point, mode, gap in zip(v, modes, gaps, strict=True):
-        best, difference = by_brute_force(law, point, lam, mode)
+        best, difference = by_brute_force(target, point, lam, mode)
         np.testing.assert_allclose(mode, best, atol=1e-4)
         np.testing.assert_allclose(gap, difference, rtol=1e-7, atol=1e-9)
 
@@ -72,18 +72,18 @@ def of_library(known, v, levels):
     return known.denoise(v, 0.7), known.prox(v, 0.7), known.quantile(levels)
 
 
-def test_the_laws_agree_with_those_of_the_library():
+def test_distributions_agree_with_those_of_the_library():
     v = jnp.linspace(-3.0, 3.0, 13)
     with jax.enable_x64(True):
         v = v.astype(float)
-        for law, known in (
-            (Law(weight=4.0, centre=0.3, low=-1.0, high=1.0), TruncatedNormal(-1.0, 1.0, 0.3, 0.5)),
-            (Law(weight=4.0, centre=0.3, left=2.0, right=2.0), LaplacePosterior(0.5, 0.3, 0.5)),
+        for target, known in (
+            (Distribution(weight=4.0, centre=0.3, low=-1.0, high=1.0), TruncatedNormal(-1.0, 1.0, 0.3, 0.5)),
+            (Distribution(weight=4.0, centre=0.3, left=2.0, right=2.0), LaplacePosterior(0.5, 0.3, 0.5)),
         ):
             mean, mode, quantiles = of_library(known, v, (jnp.arange(5) + 0.5) / 5)
-            np.testing.assert_allclose(law.denoise(v, 0.7), mean, atol=1e-12)
-            np.testing.assert_allclose(law.prox(v, 0.7), mode, atol=1e-12)
-            np.testing.assert_allclose(law.quantiles(5), quantiles, atol=1e-6)
+            np.testing.assert_allclose(target.denoise(v, 0.7), mean, atol=1e-12)
+            np.testing.assert_allclose(target.prox(v, 0.7), mode, atol=1e-12)
+            np.testing.assert_allclose(target.quantiles(5), quantiles, atol=1e-6)
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.7, 0.3), (-2.0, -0.1), (0.5, 0.0), (0.0, 0.0)])
@@ -96,17 +96,17 @@ def test_the_distance_of_gaussians(mean, std):
 
 
 def test_the_recursion_of_a_gaussian_is_that_of_the_sampler():
-    rows, count = bridge(geometric_levels(ve(0.01, 10.0), 6, 9.0, 0.01)), 4000
+    rows, count = bridge(geometric_levels(9.0, 0.01, 6)), 4000
     mean, std = gaussian_end(rows, jnp.zeros(()), rows.lam[0])
-    sampler = follow(lambda u, row: (STD**2 * u + row.lam * MEAN) / (STD**2 + row.lam))
-    x = np.asarray(jax.jit(run, static_argnums=0)(sampler, jax.random.key(0), jnp.zeros(count), rows)[0].x)
+    sampler = pgm(lambda u, lam: (STD**2 * u + lam * MEAN) / (STD**2 + lam))
+    x = np.asarray(sample(jax.random.key(0), sampler, jnp.zeros(()), rows, count))
     assert abs(x.mean() - mean) / (std / count**0.5) < 4
     assert abs(x.var() / std**2 - 1) / (2 / count) ** 0.5 < 4
 
 
 def test_matching_finds_what_is_known():
     with jax.enable_x64(True):
-        found = [matched(Law(left=1.0, right=1.0), jnp.asarray(POINTS), 1.0, zeta) for zeta in WIDTHS]
+        found = [matched(Distribution(left=1.0, right=1.0), jnp.asarray(POINTS), 1.0, zeta) for zeta in WIDTHS]
     np.testing.assert_allclose(np.stack(found, axis=1), KNOWN, atol=6e-5)
 
 

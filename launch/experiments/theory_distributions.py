@@ -1,4 +1,4 @@
-"""One-dimensional laws whose prox is closed and whose posterior mean is a quadrature; Gaussians by their moments.
+"""Distributions on the line whose prox is closed and whose posterior mean is a quadrature; Gaussians by their moments.
 
     U(x) = w (x - c)^2 / 2 + r max(x, 0) + l max(-x, 0)     on [low, high], infinite outside
 
@@ -20,7 +20,7 @@ NODES = 24  # of Gauss-Legendre a piece, on which the exponent is a quadratic an
 DEPTH = 40.0
 
 
-class Law(NamedTuple):
+class Distribution(NamedTuple):
     """The density exp(-U): weight w and centre c of the quadratic, slopes l and r at its kink 0, and the support."""
 
     weight: Scalar = 0.0
