@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
         }
     )
     # Of Levenberg and Marquardt in each data step: relative slope, iterations of conjugate gradients, linearisations.
-    config.stop = (1e-2, 20, 3)
+    config.solver = (1e-2, 20, 3)
     # PSNR in dB from which a phase is retrieved, for the image or the same turned by 180 degrees.
     config.success = 22.0
     config.widths = (0.5, 2.0)  # of the blur's kernels, in pixels

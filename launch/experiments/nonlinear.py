@@ -10,30 +10,30 @@ Phase retrieval has several runs, of which the one that fits the measurement bes
 and the same turned by 180 degrees have equal magnitudes.
 """
 
+import dataclasses
 import time
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import Partial
 from matplotlib.figure import Figure
 
 from launch.experiments.findings import Claim, Findings, Table
 from launch.figures import seen
 from pgm_jax.metrics import data_misfit, psnr
-from pgm_jax.operators import Stop, measure, phase_retrieval, synthetic_blur
+from pgm_jax.noise import GaussianNoise, measure
+from pgm_jax.operators import Solver, phase_retrieval, synthetic_blur
 from pgm_jax.potentials import GaussianLikelihood
-from pgm_jax.pretrained import fashion_mnist_images, fashion_mnist_prior
-from pgm_jax.proximal import Splitting, forward_backward, prior_first
-from pgm_jax.restore import default_rows
-from pgm_jax.samplers import Rows, bridge, exponential, pgm
-from pgm_jax.samplers import run as run_sampler
-from pgm_jax.schedules import geometric_levels, ve
-from pgm_jax.types import Key, Operator
+from pgm_jax.pretrained import example_images, load_prior
+from pgm_jax.proximal import forward_backward, prior_first
+from pgm_jax.restoration import restore
+from pgm_jax.samplers import Rows, bridge, default_rows
+from pgm_jax.schedules import geometric_levels
+from pgm_jax.types import Key, Operator, Prox, Scalar
 
-LAM_MAX, LAM_MIN = 25.0, 4e-4
 IMPLICIT, SAFE, TUNED = "Gauss–Newton", "gradient step, 1 / L", "gradient step, tuned"
 
 
@@ -47,58 +47,40 @@ class Outcome(NamedTuple):
 
 def grids(calls: int) -> dict[str, Rows]:
     """The rows of both samplers, with as many network calls each."""
-    levels = geometric_levels(ve(LAM_MIN**0.5, LAM_MAX**0.5), calls, LAM_MAX, LAM_MIN)
-    return {"integrator alone": bridge(levels), "corrected": default_rows(calls, LAM_MAX, LAM_MIN, scheme=exponential)}
+    return {"integrator alone": bridge(geometric_levels(25.0, 4e-4, calls)), "corrected": default_rows(calls, "sharp")}
 
 
-@partial(jax.jit, static_argnames=("split", "chains"))
-def drawn(
-    prior: Any,
-    operator: Operator,
-    y: Array,
-    key: Key,
-    rows: Rows,
-    stop: Stop,
-    settings: Any,
-    split: Splitting,
-    chains: int,
-) -> tuple[Array, Array]:
-    """Chains of every measurement, and how well each explains it; `settings` are sigma and the gradient's step."""
-    sigma, step = settings
+def gauss_newton(solver: Solver, prior: Any, likelihood: GaussianLikelihood) -> Prox:
+    """The splitting whose data step ends as the solver says."""
+    return prior_first(prior, dataclasses.replace(likelihood, solver=solver))
 
-    def chain(y: Array, key: Key) -> tuple[Array, Array]:
-        likelihood = GaussianLikelihood(operator, y, sigma, max_step=step, stop=stop)
-        x = run_sampler(pgm(prior, likelihood, split), key, jnp.zeros(operator.image_shape), rows)[0].x
-        return x, data_misfit(operator, x, y, sigma)
 
-    keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i), chains))(jnp.arange(len(y)))
-    return jax.vmap(jax.vmap(chain, (None, 0)))(y, keys)
+def gradient(factor: Scalar, prior: Any, likelihood: GaussianLikelihood) -> Prox:
+    """The splitting whose gradient step is at most factor / L."""
+    return forward_backward(prior, likelihood, max_step=factor * likelihood.step_limit)
+
+
+@jax.jit
+def misfits(operator: Operator, samples: Array, y: Array, noise: GaussianNoise) -> Array:
+    """How well each chain explains its measurement, `[n, s]`."""
+    of_one = jax.vmap(lambda x, y: data_misfit(operator, x, y, noise), (0, None))
+    return jax.vmap(of_one)(samples, y)
 
 
 def outcomes(
-    prior: Any, operator: Operator, y: Array, key: Key, tuned: Any, config: Any
+    key: Key, prior: Any, operator: Operator, y: Array, tuned: Any, config: Any
 ) -> dict[tuple[str, str], Outcome]:
     """Both samplers with every data step, from the same measurements and keys; `tuned`: steps of the samplers."""
-    tolerance, iterations, rounds = config.stop
-    unit = config.sigma**2 / operator.norm() ** 2
+    noise, implicit = GaussianNoise(config.sigma), Partial(gauss_newton, Solver(*config.solver))
     found = {}
     for sampler, rows in grids(config.calls).items():
-        for data_step, split in ((IMPLICIT, prior_first), (SAFE, forward_backward), (TUNED, forward_backward)):
-            step = unit * (tuned[sampler] if data_step == TUNED else 1.0)
+        # Partial, so that another step does not compile again.
+        steps = {IMPLICIT: implicit, SAFE: Partial(gradient, 1.0), TUNED: Partial(gradient, tuned[sampler])}
+        for data_step, split in steps.items():
             start = time.monotonic()
-            samples, misfit = drawn(
-                prior,
-                operator,
-                y,
-                key,
-                rows,
-                Stop(tolerance, iterations, rounds),
-                (config.sigma, step),
-                split=split,
-                chains=config.chains,
-            )
-            misfit.block_until_ready()
-            found[sampler, data_step] = Outcome(samples, misfit, time.monotonic() - start)
+            restored = restore(key, prior, operator, y, noise, samples=config.chains, rows=rows, split=split)
+            misfit = jax.block_until_ready(misfits(operator, restored.samples, y, noise))
+            found[sampler, data_step] = Outcome(restored.samples, misfit, time.monotonic() - start)
     return found
 
 
@@ -113,14 +95,19 @@ def best_of(outcome: Outcome) -> Array:
     return outcome.samples[jnp.arange(len(index)), index]
 
 
+def decibels(images: Array, truth: Array) -> Array:
+    """PSNR, of a chain too that diverged."""
+    return psnr(jnp.clip(images, -1, 1), truth)
+
+
 def up_to_a_turn(images: Array, truth: Array) -> Array:
     """PSNR against the truth or the same turned by 180 degrees, which has the same magnitudes of frequencies."""
-    return jnp.maximum(psnr(images, truth), psnr(images, truth[..., ::-1, ::-1, :]))
+    return jnp.maximum(decibels(images, truth), decibels(images, truth[..., ::-1, ::-1, :]))
 
 
 def run(config: Any, key: Key) -> Findings:
     """Both tasks with both samplers and every data step; the gain of the implicit one, and the rate of success."""
-    prior, truth = fashion_mnist_prior(), fashion_mnist_images()[: config.images]
+    prior, truth = load_prior("fashion_mnist"), example_images()[: config.images]
     for_blur, for_noise, for_chains = jax.random.split(key, 3)
     operators: dict[str, Operator] = {
         "nonlinear blur": synthetic_blur(for_blur, prior.network.image_shape, widths=tuple(config.widths)),
@@ -128,17 +115,17 @@ def run(config: Any, key: Key) -> Findings:
     }
     found, measured = {}, {}
     for index, (task, operator) in enumerate(operators.items()):
-        keys = jax.random.split(jax.random.fold_in(for_noise, index), len(truth))
-        measured[task] = jax.vmap(lambda k, x, a=operator: measure(k, a, x, config.sigma))(keys, truth)
-        found[task] = outcomes(
-            prior, operator, measured[task], jax.random.fold_in(for_chains, index), config.tuned[task], config
-        )
+        of_noise, of_chains = (jax.random.fold_in(k, index) for k in (for_noise, for_chains))
+        measured[task] = measure(of_noise, operator, truth, GaussianNoise(config.sigma))
+        found[task] = outcomes(of_chains, prior, operator, measured[task], config.tuned[task], config)
 
     blur, phases = found["nonlinear blur"], found["phase retrieval"]
     tables = [blur_table(blur, truth, config), phase_table(phases, truth, config)]
     claims = []
     for sampler in grids(config.calls):
-        one, *others = (psnr(blur[sampler, step].samples, truth[:, None]).mean() for step in (IMPLICIT, SAFE, TUNED))
+        one, *others = (
+            decibels(blur[sampler, step].samples, truth[:, None]).mean() for step in (IMPLICIT, SAFE, TUNED)
+        )
         for name, other in zip((SAFE, TUNED), others, strict=True):
             gain = float(one - other)
             words = f"nonlinear blur, {sampler}: {IMPLICIT} over {name}, dB"
@@ -158,8 +145,8 @@ def blur_table(found: dict[tuple[str, str], Outcome], truth: Array, config: Any)
     """PSNR of a sample and of the mean, misfit and time of each method."""
     rows = []
     for (sampler, step), outcome in found.items():
-        sample = psnr(outcome.samples, truth[:, None]).mean(axis=1)
-        mean = psnr(outcome.samples.mean(axis=1), truth)
+        sample = decibels(outcome.samples, truth[:, None]).mean(axis=1)
+        mean = decibels(outcome.samples.mean(axis=1), truth)
         rows.append((sampler, step, spread(sample), spread(mean), spread(outcome.misfit.mean(axis=1)), outcome.seconds))
     columns = ("sampler", "data step", "one sample (dB)", f"mean of {config.chains} (dB)", "misfit", "seconds")
     return Table("Nonlinear blur", columns, rows, caption(config))
@@ -175,7 +162,7 @@ def phase_table(found: dict[tuple[str, str], Outcome], truth: Array, config: Any
             (
                 sampler,
                 step,
-                spread(psnr(best, truth)),
+                spread(decibels(best, truth)),
                 spread(up_to_a_turn(best, truth)),
                 100 * success(outcome, truth, config),
                 100 * float(jnp.mean(each >= config.success)),
