@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pgm_jax.operators import gaussian_blur, measure, random_mask
-from pgm_jax.pretrained import fashion_mnist_images, fashion_mnist_prior, load_prior
-from pgm_jax.restore import default_rows, restore
+from pgm_jax.noise import GaussianNoise, measure
+from pgm_jax.operators import gaussian_blur, random_mask
+from pgm_jax.pretrained import example_images, load_prior
+from pgm_jax.restoration import restore
 
 _CALLS = flags.DEFINE_integer("calls", 100, "Network calls of a restoration.", lower_bound=1)
 _MEASUREMENTS = flags.DEFINE_list("measurements", ["1", "8", "64"], "How many measurements at once.")
@@ -44,22 +45,20 @@ def compare(first: Callable, second: Callable, repeats: int) -> tuple[float, flo
 def main(argv: list[str]) -> None:
     """Time restorations against their network calls and print the table."""
     del argv
-    prior = load_prior(_PRIOR.value) if _PRIOR.value else fashion_mnist_prior()
+    prior, noise = load_prior(_PRIOR.value or "fashion_mnist"), GaussianNoise(0.05)
     forward = jax.jit(prior.network.apply)
-    rows = default_rows(_CALLS.value)
     device = jax.devices()[0]
     table = Table("task", "measurements", "restore (s)", f"{_CALLS.value} x network (s)", "ratio", title=str(device))
     shape = prior.network.image_shape
     tasks = dict(inpainting=random_mask(jax.random.key(0), shape, 0.7), blur=gaussian_blur(shape, 1.2, "reflect"))
     for count in track([int(number) for number in _MEASUREMENTS.value], description="timing"):
-        images = jnp.tile(fashion_mnist_images(), (-(-count // 64), 1, 1, 1))[:count]
+        images = jnp.tile(example_images(), (-(-count // 64), 1, 1, 1))[:count]
         levels = jnp.ones((count,))
         for name, operator in tasks.items():
-            keys = jax.random.split(jax.random.key(1), count)
-            y = jax.vmap(measure, (0, None, 0, None))(keys, operator, images, 0.05)
+            y = measure(jax.random.key(1), operator, images, noise)
 
             def sample(operator=operator, y=y) -> jax.Array:
-                return restore(prior, operator, y, jax.random.key(2), sigma=0.05, samples=1, rows=rows).samples
+                return restore(jax.random.key(2), prior, operator, y, noise, samples=1, calls=_CALLS.value).samples
 
             def network(images=images, levels=levels) -> jax.Array:
                 # One after the other, as sampling must: each call waits for the one before.

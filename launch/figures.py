@@ -23,7 +23,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from pgm_jax.evaluate import Case, summarise
+from pgm_jax.evaluation import Case, summarise
 from pgm_jax.training.images import to_uint8
 
 HIDDEN = "#8eb2db"
@@ -88,7 +88,7 @@ def figure_of(blocks: Sequence[Block], cell: float = CELL) -> Figure:
     bar.ax.tick_params(colors=FAINT, labelsize=11, length=3)
     bar.outline.set_visible(False)
     write(left + BAR_WIDTH + 0.15, below, "std over the samples, of images in [-1, 1]", 11)
-    if any(np.isnan(case.y).any() for block in blocks for case in block.cases):
+    if any((~case.observed).any() for block in blocks for case in block.cases):
         swatch = (across - MARGIN - 1.25, FOOT - 0.35, 0.15, 0.15)
         figure.add_artist(Rectangle(swatch[:2], *swatch[2:], color=HIDDEN, transform=figure.dpi_scale_trans))
         write(swatch[0] + 0.22, below, "hidden pixels", 11)
@@ -103,6 +103,11 @@ def save_figure(path: Path, blocks: Sequence[Block], cell: float = CELL, dpi: in
 def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     """Write bytes, grey or RGB, as a PNG with a pixel for each."""
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+
+
+def measurement(case: Case) -> np.ndarray:
+    """The measurement of a case with NaN where nothing was observed, as files and figures have it."""
+    return np.where(case.observed, case.y, np.nan)
 
 
 def seen(y: Inexact[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w 3"]:
@@ -179,7 +184,7 @@ def _columns(block: Block, shown: int) -> list[tuple[str, float]]:
 def _cells(case: Case, top: float, shown: int) -> list[Any]:
     truth = [] if case.truth is None else [rgb(case.truth)]
     samples = [rgb(sample) for sample in case.samples[:shown]]
-    return [*truth, seen(case.y), *samples, rgb(case.mean), coloured(case.std, top)]
+    return [*truth, seen(measurement(case)), *samples, rgb(case.mean), coloured(case.std, top)]
 
 
 def _aspect(block: Block) -> float:

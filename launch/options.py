@@ -16,13 +16,9 @@ from launch.inputs import Inputs
 from launch.output import Row, open_run, run_record
 from launch.sweep import Job
 from launch.tasks import select_tasks, try_operator
-from pgm_jax import pretrained
 from pgm_jax.networks import ProxNet
-from pgm_jax.restore import default_rows
-from pgm_jax.samplers import euler_maruyama, exponential, imex, leimkuhler_matthews
-from pgm_jax.samplers.rows import Scheme
-
-SCHEMES = {scheme.__name__: scheme for scheme in (leimkuhler_matthews, euler_maruyama, exponential, imex)}
+from pgm_jax.pretrained import load_prior
+from pgm_jax.samplers import default_rows
 
 _CONFIG = define_config("Sampler and tasks; change a setting by --config.tasks.blur.sigma=0.1.")
 flags.declare_key_flag("config")
@@ -56,7 +52,6 @@ def read_job() -> Job:
     prior, description = _read_prior(_PRIOR.value)
     sampler = dict(_CONFIG.value.sampler)
     sampler |= {k: flag.value for k, flag in dict(samples=_SAMPLES, calls=_CALLS).items() if flag.value is not None}
-    settings = {name: value for name, value in sampler.items() if name != "samples"}
     if sampler["samples"] < 1:
         raise ValueError(f"--samples is {sampler['samples']}; a restoration needs at least 1.")
     tasks = read_tasks()
@@ -64,8 +59,7 @@ def read_job() -> Job:
     for name, task in tasks.items():  # so that a wrong value is told before the first image, not after an hour
         try_operator(name, task, prior.network.image_shape, key)
     config = dict(prior=description, sampler=sampler, tasks=tasks)
-    options: dict[str, Any] = settings | dict(scheme=_scheme(settings))
-    rows = default_rows(**options)
+    rows = default_rows(sampler["calls"], sampler.get("setting", "calibrated"))
     return Job(prior, tasks, sampler["calls"], sampler["samples"], rows, key, _BATCH.value, config)
 
 
@@ -97,13 +91,6 @@ def _read_setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _scheme(settings: Mapping[str, Any]) -> Scheme:
-    name = settings.get("scheme", leimkuhler_matthews.__name__)
-    if name not in SCHEMES:
-        raise ValueError(f"config.sampler.scheme is {name!r}; it is one of {', '.join(SCHEMES)}.")
-    return SCHEMES[name]
-
-
 def open_door(
     read_inputs: Callable[[Job], tuple[Inputs, dict[str, Any]]], output: str, console: Console
 ) -> tuple[Job, Inputs, Path, list[Row]]:
@@ -130,6 +117,6 @@ def open_output(folder: Path, job: Job, inputs: Mapping[str, Any]) -> list[Row]:
 
 
 def _read_prior(path: str | None) -> tuple[ProxNet, dict[str, str]]:
-    prior = pretrained.load_prior(Path(path).expanduser()) if path else pretrained.fashion_mnist_prior()
+    prior = load_prior(path or "fashion_mnist")
     weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
     return prior, dict(file=path or "bundled", sha256=hashlib.sha256(weights).hexdigest())

@@ -27,7 +27,7 @@ from rich.table import Table
 
 import pgm_jax
 from launch.tasks import sigma_of
-from pgm_jax.evaluate import Streaming, summarise
+from pgm_jax.evaluation import Streaming, summarise
 
 Row = dict[str, Any]  # task, index, image, and the metrics of a `Case`
 LABELS = ("task", "index", "image")

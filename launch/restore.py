@@ -32,12 +32,12 @@ from rich.console import Console
 
 from launch import options
 from launch.config import parse_flags
-from launch.figures import Block, coloured, rgb, save_figure, save_png, seen
+from launch.figures import Block, coloured, measurement, rgb, save_figure, save_png, seen
 from launch.inputs import BUNDLED, Inputs, image_inputs, measurement_inputs
 from launch.output import LABELS, Row, print_table, spoken, task_folder, write_arrays
 from launch.sweep import Job, sweep
 from launch.tasks import arrays_of, describe_task, hides_pixels, measurement_of, observed_of, operators_of, own_operator
-from pgm_jax.evaluate import Case
+from pgm_jax.evaluation import Case
 from pgm_jax.training.images import to_uint8
 from pgm_jax.types import Operator
 
@@ -84,7 +84,7 @@ def arrays_of_case(job: Job, task: Mapping[str, Any], case: Case, measured: bool
     """The arrays of the operator that this image has for itself, under `operator_...`."""
     if not own_operator(task, measured):
         return {}
-    y = case.y[None] if measured else None
+    y = measurement(case)[None] if measured else None
     operator, _ = operators_of(task, job.image_shape, job.operator_key, jnp.array([case.index]), y)
     return {f"operator_{name}": array[0] for name, array in arrays_of(operator).items()}
 
@@ -94,12 +94,12 @@ def write_case(folder: Path, block: Block, arrays: Mapping[str, np.ndarray]) -> 
     (case,) = block.cases
     folder.mkdir(parents=True, exist_ok=True)
     truth = {} if case.truth is None else dict(truth=case.truth)
-    numbers = truth | dict(measurement=case.y, samples=case.samples, mean=case.mean, std=case.std)
+    numbers = truth | dict(measurement=measurement(case), samples=case.samples, mean=case.mean, std=case.std)
     write_arrays(folder / "arrays.npz", {**numbers, **arrays})
     pictures = truth | dict(mean=case.mean) | {f"sample_{i}": sample for i, sample in enumerate(case.samples)}
     for name, image in pictures.items():
         save_png(folder / f"{name}.png", to_uint8(image) if image.shape[-1] in (1, 3) else rgb(image))
-    save_png(folder / "measurement.png", seen(case.y))
+    save_png(folder / "measurement.png", seen(measurement(case)))
     save_png(folder / "std.png", coloured(case.std, STD_TOP))
     save_figure(folder / "figure.png", [block], FIGURE_CELL)
 
@@ -108,7 +108,9 @@ def read_case(folder: Path, row: Row) -> Case:
     """A case that `write_case` wrote."""
     metrics = {name: value for name, value in row.items() if name not in LABELS}
     with np.load(folder / "arrays.npz") as a:
-        return Case(row["index"], a.get("truth"), a["measurement"], a["samples"], a["mean"], a["std"], metrics)
+        y = a["measurement"]
+        arrays = (a["samples"], a["mean"], a["std"])
+        return Case(row["index"], a.get("truth"), np.nan_to_num(y), ~np.isnan(y), *arrays, metrics)
 
 
 def write_sheet(folder: Path, tasks: Mapping[str, Mapping[str, Any]], rows: list[Row]) -> Path:

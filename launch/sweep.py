@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from launch.inputs import Inputs, unfinished
 from launch.output import Row, spoken, task_folder, write_arrays, write_metrics
 from launch.tasks import arrays_of, operators_of, own_operator, sigma_of
-from pgm_jax.evaluate import Case, evaluate, restore_batch
+from pgm_jax.evaluation import Case, evaluate, restore_batch
 from pgm_jax.networks import ProxNet
+from pgm_jax.noise import GaussianNoise
 from pgm_jax.samplers import Rows
 from pgm_jax.types import Key, Operator, Shape
 
@@ -106,16 +107,18 @@ def _cases(
     job: Job, task: Mapping[str, Any], shared: Operator | None, inputs: Inputs, done: set[int], measured: bool
 ) -> Iterator[Case]:
     batches = unfinished(inputs.batches(min(job.batch, inputs.count)), done)
-    options: dict[str, Any] = dict(sigma=sigma_of(task), samples=job.samples, rows=job.rows)
+    noise, options = GaussianNoise(sigma_of(task)), dict(samples=job.samples, rows=job.rows)
 
     def operators(key: Key, indices: jax.Array, y: np.ndarray | None = None) -> tuple[Operator, int | None]:
         return (shared, None) if shared is not None else operators_of(task, job.image_shape, key, indices, y)
 
     if not measured:
-        yield from evaluate(job.prior, batches, operators, job.key, **options)
+        yield from evaluate(job.key, job.prior, operators, batches, noise, **options)
         return
     for y, numbers, valid in batches:
         indices = jnp.asarray(numbers)
         operator, axis = operators(job.operator_key, indices, y)
         y = jnp.asarray(np.nan_to_num(y))
-        yield from restore_batch(job.prior, operator, y, job.key, indices, valid, operator_axis=axis, **options)
+        yield from restore_batch(
+            job.key, job.prior, operator, y, noise, indices, valid, operator_axis=axis, **options
+        )

@@ -4,14 +4,14 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from launch.figures import HIDDEN, Block, coloured, figure_of, rgb, save_figure, save_png, seen
-from pgm_jax.evaluate import Case
+from pgm_jax.evaluation import Case
 
 
 def a_case(shape=(8, 8, 1), truth=True, samples=4, measured=(2, 2)):
     draw = np.random.default_rng(0).uniform(-1, 1, (samples + 3, *shape)).astype(np.float32)
     metrics = dict(psnr_sample=20.0, psnr_mean=21.0) if truth else dict(misfit_sample=1.0, misfit_mean=0.9)
     y = np.zeros((*measured, shape[-1]), np.float32)
-    return Case(0, draw[0] if truth else None, y, draw[3:], draw[1], abs(draw[2]), metrics)
+    return Case(0, draw[0] if truth else None, y, np.ones(y.shape, bool), draw[3:], draw[1], abs(draw[2]), metrics)
 
 
 def panels(figure):
@@ -61,7 +61,7 @@ def test_hidden_pixels_are_tinted_and_explained():
     picture = seen(y)
     np.testing.assert_allclose(picture[1, 2] / 255, to_rgb(HIDDEN), atol=1 / 255)
     assert (picture[y[..., 0] == -1] == 0).all()
-    assert "hidden pixels" in words(figure_of([Block("x", "y", [a_case()._replace(y=y)])]))
+    assert "hidden pixels" in words(figure_of([Block("x", "y", [a_case()._replace(y=np.nan_to_num(y), observed=~np.isnan(y))])]))
 
 
 @pytest.mark.parametrize(

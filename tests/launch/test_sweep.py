@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from launch.figures import measurement
 from launch.inputs import image_inputs
 from launch.output import read_rows
 from launch.sweep import Job, sweep
-from pgm_jax.restore import default_rows
+from pgm_jax.samplers import default_rows
 
 TASKS = dict(
     inpainting=dict(operator="random_mask", hidden=0.5, sigma=0.05),
@@ -53,7 +54,7 @@ def test_a_measurement_with_its_hidden_pixels_gives_the_same_samples(job, tmp_pa
     job = job._replace(tasks=dict(inpainting=TASKS["inpainting"]))
     sweep(job, image_inputs("bundled", (32, 32, 1), count=2), tmp_path, [], console, keep=lambda _, c: cases.append(c))
     path = tmp_path / "y.npy"
-    np.save(path, np.stack([case.y for case in cases]))
+    np.save(path, np.stack([measurement(case) for case in cases]))
     from launch.inputs import measurement_inputs
 
     measured, inputs = [], measurement_inputs(str(path), (32, 32, 1), np.float32, None)
@@ -61,5 +62,6 @@ def test_a_measurement_with_its_hidden_pixels_gives_the_same_samples(job, tmp_pa
     for case, other in zip(cases, measured, strict=True):
         np.testing.assert_array_equal(case.samples, other.samples)
         np.testing.assert_array_equal(case.y, other.y)
+        np.testing.assert_array_equal(case.observed, other.observed)
         assert other.truth is None
     assert "psnr_mean" not in rows[0] and rows[0]["misfit_mean"] == cases[0].metrics["misfit_mean"]

@@ -355,7 +355,7 @@ def test_the_gradient_through_a_run_is_finite(name):
     @jax.grad
     def gradient(y, step, bound):
         likelihood = dense_gaussian_likelihood(hessian(1.0), y, 1.0)
-        sampler = OPTIMISERS[name](Box(-bound, bound), likelihood, BETA)
+        sampler = OPTIMISERS[name](Box(-bound, bound), tempered(likelihood, BETA))
         state, info = run(KEY, sampler, corner, step * jnp.ones(20), lambda state, info: info)
         return jnp.sum(state.x**2) + jnp.sum(info.estimate) + 0 * jnp.sum(info.residual)
 

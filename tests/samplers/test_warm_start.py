@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pgm_jax.noise import GaussianNoise, measure
-from pgm_jax.operators import Solver, radon, shepp_logan
+from pgm_jax.operators import Solver, radon
+from pgm_jax.operators.phantom import shepp_logan
 from pgm_jax.potentials import GaussianLikelihood, TotalVariation
 from pgm_jax.samplers import admm, run
 
