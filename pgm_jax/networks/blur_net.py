@@ -28,12 +28,11 @@ from pgm_jax.operators import NonlinearOperator
 from pgm_jax.types import Key, Shape
 
 # The features are at 1/4 of the image and the adapter halves them five times.
-SIDE = 128
-CODE_DEVIATION = 1.2
-WIDTHS = (1, 2, 4, 8, 8)
+_SIDE = 128
+_WIDTHS = (1, 2, 4, 8, 8)
 
 _FEATURES, _ADAPTER, _TRUNK = "feature_extractor", "adapter.model", "recon_trunk"
-_LEVELS = tuple(_ADAPTER + ".submodule" * depth for depth in range(len(WIDTHS)))
+_LEVELS = tuple(_ADAPTER + ".submodule" * depth for depth in range(len(_WIDTHS)))
 _LAYER = re.compile(rf"(?:.*\.)?((?:{_FEATURES}|{re.escape(_ADAPTER)}|{_TRUNK})\..+)\.(weight|bias)")
 
 
@@ -81,11 +80,11 @@ class BlurNet(nn.Module):
                 # The published network activates in place: what skips is the activated x.
                 x = nn.leaky_relu(x, 0.2)
                 skips.append(x)
-            width = self.features * WIDTHS[depth]
+            width = self.features * _WIDTHS[depth]
             x = _conv(f"{level}.down.{min(depth, 1)}", width, stride=2, side=4, use_bias=False)(x)
         x = jnp.concatenate([x, code], axis=-1)
         for depth, level in reversed(list(enumerate(_LEVELS))):
-            width = self.features * (WIDTHS[depth - 1] if depth else 1)
+            width = self.features * (_WIDTHS[depth - 1] if depth else 1)
             x = nn.ConvTranspose(
                 width,
                 (4, 4),
@@ -128,11 +127,13 @@ def blur_params(state_dict: Mapping[str, np.ndarray]) -> PyTree:
     """The parameters of `BlurNet` from published weights: a kernel (i, j, in, out) and a bias for every layer.
 
     Widths and numbers of blocks are those of the weights. Prefixes of the names, such as "module.", and entries of
-    other parts of the published model are skipped. Raises ValueError where weights are missing, are there twice or
-    have shapes that do not fit together.
+    other parts of the published model are skipped.
 
     Args:
         state_dict: name to array, as `read_state_dict` returns it; convolutions are (out, in, i, j).
+
+    Raises:
+        ValueError: if weights are missing, are there twice or have shapes that do not fit together.
     """
     params: dict[str, dict[str, Array]] = {}
     for name, array in state_dict.items():
@@ -197,7 +198,7 @@ def _kernel_dim(params: PyTree) -> int:
 
 
 def _expected(params: PyTree) -> PyTree:
-    image = jax.ShapeDtypeStruct((1, SIDE, SIDE, _channels(params)), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, _SIDE, _SIDE, _channels(params)), jnp.float32)
     code = jax.ShapeDtypeStruct((1, 1, 1, _kernel_dim(params)), jnp.float32)
     return jax.eval_shape(_network(params).init, jax.random.key(0), image, code)["params"]
 
@@ -218,43 +219,43 @@ class BlurNetwork(NonlinearOperator):
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A(x), of the shape of x."""
         variables = {"params": self.params}
         y = cast(Array, _network(self.params).apply(variables, 0.5 * (x + 1)[None], self.code[None]))[0]
         return jnp.clip(2 * y - 1, -1, 1)
 
 
-def blur_network(key: Key, image_shape: Shape, params: PyTree, deviation: float = CODE_DEVIATION) -> BlurNetwork:
+def blur_network(key: Key, image_shape: Shape, params: PyTree, deviation: float = 1.2) -> BlurNetwork:
     """A nonlinear blur with a random code, `z = deviation n` with n ~ N(0, I), drawn here and kept.
-
-    Raises ValueError where a side of the image is not a multiple of 128, or its channels are not those of the weights.
 
     Args:
         key: random key of the code.
         image_shape: (H, W, C), H and W multiples of 128.
         params: parameters of the network, as `blur_params` returns them.
         deviation: standard deviation of the code, without unit; 1.2 in the literature.
+
+    Raises:
+        ValueError: if a side is not a multiple of 128, or the channels are not those of the weights.
     """
     code = deviation * jax.random.normal(key, _code_shape(image_shape, params))
     return blur_network_of_code(code, image_shape, params)
 
 
 def blur_network_of_code(code: Float[Array, "h w k"], image_shape: Shape, params: PyTree) -> BlurNetwork:
-    """A nonlinear blur whose code is known, such as a recorded one.
-
-    Raises ValueError where a side of the image is not a multiple of 128, its channels are not those of the weights, or
-    the code has another shape.
+    """A nonlinear blur whose code is known, such as a recorded one; otherwise as `blur_network`.
 
     Args:
-        code: z, (H / 128, W / 128, kernel_dim), without unit.
+        code: z, `[H / 128, W / 128, kernel_dim]`, without unit.
         image_shape: (H, W, C), H and W multiples of 128.
         params: parameters of the network, as `blur_params` returns them.
+
+    Raises:
+        ValueError: as for `blur_network`, or if the code has another shape.
     """
     expected = _code_shape(image_shape, params)
     if code.shape != expected:
         raise ValueError(
             f"the code has shape {code.shape}, and the blur of an image {tuple(image_shape)} by these weights takes "
-            f"one of {expected}: one vector for every {SIDE} x {SIDE} pixels"
+            f"one of {expected}: one vector for every {_SIDE} x {_SIDE} pixels"
         )
     return BlurNetwork(params, code, tuple(image_shape))
 
@@ -262,9 +263,9 @@ def blur_network_of_code(code: Float[Array, "h w k"], image_shape: Shape, params
 def _code_shape(image_shape: Shape, params: PyTree) -> Shape:
     shape = tuple(image_shape)
     channels = _channels(params)
-    if len(shape) != 3 or min(shape) < 1 or shape[0] % SIDE or shape[1] % SIDE or shape[2] != channels:
+    if len(shape) != 3 or min(shape) < 1 or shape[0] % _SIDE or shape[1] % _SIDE or shape[2] != channels:
         raise ValueError(
             f"image_shape is {shape}; the blur network halves images seven times and takes (height, width, {channels}) "
-            f"with both sides multiples of {SIDE}: crop, pad or resize the images"
+            f"with both sides multiples of {_SIDE}: crop, pad or resize the images"
         )
-    return shape[0] // SIDE, shape[1] // SIDE, _kernel_dim(params)
+    return shape[0] // _SIDE, shape[1] // _SIDE, _kernel_dim(params)

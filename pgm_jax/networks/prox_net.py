@@ -24,8 +24,6 @@ from pgm_jax.types import Key, Scalar, Scalars, Shape
 def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
     """The weights (c_skip, c_out, c_in) of a network that is preconditioned for data of standard deviation s.
 
-    Formula: `c_skip = s^2 / (s^2 + lam)`, `c_out = s sqrt(lam / (s^2 + lam))`, `c_in = 1 / sqrt(s^2 + lam)`.
-
     Args:
         lam: step of the prox, the variance of the noise in u, any shape.
         std: standard deviation s of the data, in the units of the images.
@@ -65,10 +63,17 @@ class Preconditioned:
             params: what `init` returned, or trained from it.
             u: `[B, H, W, C]` with lam `[B]`, or `[H, W, C]` with a scalar lam; in [-1, 1] plus noise.
             lam: step of the prox, the variance of the noise in u; 0 returns u.
+
+        Raises:
+            ValueError: if u is of another shape than `image_shape`.
         """
-        lam = jnp.asarray(lam, u.dtype)
+        if u.ndim not in (3, 4) or u.shape[-3:] != tuple(self.image_shape):
+            raise ValueError(
+                f"The network takes images of shape (H, W, C) = {tuple(self.image_shape)}, one or a batch, and "
+                f"was given {u.shape}: crop, pad or resize the images, or take a prior of their shape."
+            )
         batched = u if u.ndim == 4 else u[None]
-        levels = jnp.atleast_1d(lam)
+        levels = jnp.atleast_1d(jnp.asarray(lam, u.dtype))
         c_skip, c_out, c_in = (c[:, None, None, None] for c in prox_coefficients(levels, self.std))
         # The floor keeps log(0) out of the network; c_out = 0 removes what it says there.
         condition = 0.25 * jnp.log(jnp.maximum(levels, 1e-12))
@@ -92,12 +97,20 @@ class ProxNet:
     params: PyTree
     network: Preconditioned = dataclasses.field(metadata=dict(static=True))
 
-    def prox(self, v: Float[Array, "h w c"], lam: Scalar) -> Float[Array, "h w c"]:
+    @property
+    def image_shape(self) -> Shape:
+        """(H, W, C) of the images that the network takes."""
+        return self.network.image_shape
+
+    def prox(self, v: Float[Array, "*b h w c"], lam: Scalar) -> Float[Array, "*b h w c"]:
         """The learned proximal map, `phi(v, lam)`.
 
         Args:
             v: one image `[H, W, C]`, in [-1, 1] plus noise.
             lam: step of the prox; 0 returns v.
+
+        Raises:
+            ValueError: if v is of another shape than `image_shape`.
         """
         return self.network.apply(self.params, v, lam)
 
@@ -120,4 +133,4 @@ class Flattened:
             v: point with as many numbers as an image.
             lam: step of the prox; 0 returns v.
         """
-        return self.net.prox(v.reshape(self.net.network.image_shape), lam).reshape(v.shape)
+        return self.net.prox(v.reshape(self.net.image_shape), lam).reshape(v.shape)

@@ -10,14 +10,16 @@ gives them meanings of its own, and refuses all others.
 """
 
 import collections
-import os
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+
+from pgm_jax.files import local_path
 
 
 class _Storage(NamedTuple):
@@ -40,20 +42,24 @@ _STORAGES = {
 }
 
 
-def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     """The tensors of a file that `torch.save` wrote, name to array, in the order of the file.
 
     Dicts within dicts are joined by dots, as in "state_dict.conv.weight"; entries that are no tensors are skipped.
-    Raises ValueError where the file is no zip archive of torch (PyTorch before 1.6 wrote another format), is damaged,
-    or names something that a dict of tensors does not need; FileNotFoundError where there is none.
 
     Args:
         path: the file, usually .pth or .pt.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file is no zip archive of torch (PyTorch before 1.6 wrote another format), is damaged, or
+            names something that a dict of tensors does not need.
     """
-    with open(path, "rb") as file:
+    path = local_path(path)
+    with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError(
-                f"{os.fspath(path)} is not a zip archive, as torch.save writes it since PyTorch 1.6; convert a file of "
+                f"{path} is not a zip archive, as torch.save writes it since PyTorch 1.6; convert a file of "
                 'an older version once, where torch is installed: torch.save(torch.load(old, map_location="cpu", '
                 "weights_only=True), new)"
             )
@@ -62,9 +68,9 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 tensors = dict(_tensors(_loaded(archive)))
         except Exception as error:
             # A damaged file fails in whatever way its bytes happen to say.
-            raise ValueError(f"{os.fspath(path)} cannot be read as a dict of tensors: {error}") from error
+            raise ValueError(f"{path} cannot be read as a dict of tensors: {error}") from error
     if not tensors:
-        raise ValueError(f"{os.fspath(path)} holds no tensors: give the file of a state dict")
+        raise ValueError(f"{path} holds no tensors: give the file of a state dict")
     return tensors
 
 
