@@ -80,7 +80,7 @@ class RankScores(NamedTuple):
     Attributes:
         bias: of the mean rank; above 0 where the samples are too low.
         spread: of the mean squared distance of the ranks from their middle; above 0 where the samples are too sure.
-        histogram: of chi-squared over the histogram of the ranks; above 0 for any other law than the uniform.
+        histogram: of chi-squared over the histogram of the ranks; above 0 for any other distribution than the uniform.
     """
 
     bias: Float[Array, "..."]

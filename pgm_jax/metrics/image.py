@@ -30,6 +30,7 @@ def psnr(estimate: Shaped[Array | np.ndarray, "..."], truth: Shaped[Array | np.n
         TypeError: if the images are integers, such as bytes.
         ValueError: if their (H, W, C) differ or are none, or values are far outside [-1, 1].
     """
+    _check_pair(estimate, truth)
     return _compare(dm_pix.psnr, estimate, truth)
 
 
@@ -49,7 +50,7 @@ def ssim(estimate: Shaped[Array | np.ndarray, "..."], truth: Shaped[Array | np.n
         TypeError: if the images are integers, such as bytes.
         ValueError: if their (H, W, C) differ, are none or too small, or values are far outside [-1, 1].
     """
-    _check(truth, "truth")
+    _check_pair(estimate, truth)
     if min(truth.shape[-3:-1]) < 11:
         raise ValueError(
             f"ssim looks through windows of 11 x 11 pixels, and the images have shape {truth.shape[-3:]}: "
@@ -96,7 +97,7 @@ def _check(image: jax.Array | np.ndarray, name: str) -> None:
         )
 
 
-def _compare(metric: Callable, estimate: jax.Array | np.ndarray, truth: jax.Array | np.ndarray) -> jax.Array:
+def _check_pair(estimate: jax.Array | np.ndarray, truth: jax.Array | np.ndarray) -> None:
     _check(estimate, "estimate")
     _check(truth, "truth")
     if estimate.shape[-3:] != truth.shape[-3:]:
@@ -104,5 +105,8 @@ def _compare(metric: Callable, estimate: jax.Array | np.ndarray, truth: jax.Arra
             f"the estimate has shape {estimate.shape} and the truth {truth.shape}: their last three axes, "
             "(height, width, channels), must be equal"
         )
+
+
+def _compare(metric: Callable, estimate: jax.Array | np.ndarray, truth: jax.Array | np.ndarray) -> jax.Array:
     pairs = (jnp.clip((image + 1) / 2, 0, 1) for image in jnp.broadcast_arrays(estimate, truth))
     return jnp.vectorize(metric, signature="(h,w,c),(h,w,c)->()")(*pairs)
