@@ -119,6 +119,4 @@ def _cases(
         indices = jnp.asarray(numbers)
         operator, axis = operators(job.operator_key, indices, y)
         y = jnp.asarray(np.nan_to_num(y))
-        yield from restore_batch(
-            job.key, job.prior, operator, y, noise, indices, valid, operator_axis=axis, **options
-        )
+        yield from restore_batch(job.key, job.prior, operator, y, noise, indices, valid, operator_axis=axis, **options)

@@ -77,8 +77,8 @@ def evaluate(
         key: root key.
         prior: g, see `restore`.
         operator: A, shared by all images, or a function that makes it for a batch, see `Operators`.
-        images: float `[N, H, W, C]` in [-1, 1], or batches of such (images, their numbers `[B]`, valid `[B]`); rows that
-            are not valid are left out of the result.
+        images: float `[N, H, W, C]` in [-1, 1], or batches of such (images, their numbers `[B]`, valid `[B]`); those
+            that are not valid are left out of the result.
         noise: of the measurements.
         options: for `restore`: `samples`, `calls`, `setting`, `rows`, `split`, `at_once`.
 
@@ -271,8 +271,8 @@ def check_images(images: Any, image_shape: Shape) -> Float[np.ndarray, "b h w c"
         )
     if images.size and low >= 0 and high > 0:
         warnings.warn(
-            f"No image is below 0: they reach from {low:.4g} to {high:.4g}. If they are in [0, 1], scale them by 2 x - 1; "
-            "the noise, the prior and the metrics take images in [-1, 1].",
+            f"The images reach from {low:.4g} to {high:.4g}, and none is below 0. If they are in [0, 1], scale them by "
+            "2 x - 1: the noise, the prior and the metrics take images in [-1, 1].",
             stacklevel=2,
         )
     return images.astype(np.float32)

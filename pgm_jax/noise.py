@@ -9,7 +9,6 @@ The numbers of a noise are scalars, one number `[B]` for each measurement of a b
 measurement, with or without the axis of the batch.
 """
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -22,14 +21,13 @@ from pgm_jax.operators import QUICK
 from pgm_jax.operators.algebra import scale
 from pgm_jax.potentials import GaussianLikelihood, PoissonLikelihood
 from pgm_jax.tracing import compiled, is_traced
-from pgm_jax.types import Image, Key, Noise, Operator, Scalars, Shape, as_key
+from pgm_jax.types import Image, Key, Noise, Operator, Scalars, Shape, as_key, pytree
 
 MEDIAN_OF_NORMAL = 0.6744897501960817  # of |n|, n ~ N(0, 1)
 FEWEST_BLOCKS = 16
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class GaussianNoise:
     """White Gaussian noise, `y = A(x) + sigma n`, `n ~ N(0, I)`.
 
@@ -119,8 +117,7 @@ class GaussianNoise:
         return cls(sigma)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class PoissonNoise:
     """Counts of light, `y ~ Poisson(I)`, `I = gain A((x + 1) / 2) + background`.
 

@@ -7,7 +7,6 @@ or another set of weights never compiles again. Chains are `vmap`ped inside meas
 the result for one measurement does not depend on its neighbours, on padding or on the number of devices.
 """
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -22,13 +21,12 @@ from pgm_jax.operators import NonlinearOperator
 from pgm_jax.proximal import Splitting, data_first, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
-from pgm_jax.types import Key, Noise, Operator, as_key
+from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
 AT_ONCE = 512  # chains whose memory a laptop has
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Restoration:
     """Posterior samples of B measurements, and their summary; of a single measurement without the axis B.
 
@@ -145,8 +143,7 @@ def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, sa
     return Restoration(drawn, jnp.mean(drawn, axis=1), std, jnp.quantile(drawn, quantiles, axis=1), failed)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class _ByProx:
     """A prior of which no more is known than its prox, a function."""
 
@@ -156,21 +153,21 @@ class _ByProx:
 def _checked_prior(prior: Any, operator: Any) -> Any:
     if not all(hasattr(operator, part) for part in ("image_shape", "forward", "solve", "observed")):
         raise TypeError(
-            f"The operator is a {type(operator).__name__}, which has not all of image_shape, forward, solve and observed: "
-            "derive it from pgm_jax.operators.LinearOperator, or make it by pgm_jax.operators.from_function(f, image_shape)."
+            f"The operator is a {type(operator).__name__}, without image_shape, forward, solve or observed: derive it "
+            "from pgm_jax.operators.LinearOperator, or make it by pgm_jax.operators.from_function(f, image_shape)."
         )
     if not hasattr(prior, "prox"):
         if not callable(prior):
             raise TypeError(
-                f"The prior is a {type(prior).__name__} without `prox`: give an object with prox(v, lam), or a function "
-                "(v, lam) -> Prox_g^lam(v)."
+                f"The prior is a {type(prior).__name__} without `prox`: give an object with prox(v, lam), or a "
+                "function (v, lam) -> Prox_g^lam(v)."
             )
         prior = _ByProx(as_partial(prior))
     known, shape = getattr(prior, "image_shape", None), tuple(operator.image_shape)
     if known is not None and tuple(known) != shape:
         raise ValueError(
-            f"The prior knows images of shape {tuple(known)} and the operator measures images of shape {shape}: build the "
-            "operator for the prior's, or take another prior."
+            f"The prior knows images of shape {tuple(known)} and the operator measures images of shape {shape}: build "
+            "the operator for the prior's, or take another prior."
         )
     return prior
 
@@ -179,8 +176,8 @@ def _checked_measurements(operator: Operator, y: Array, operator_axis: int | Non
     """The measurements as a batch, and whether they were one."""
     if not jnp.issubdtype(y.dtype, jnp.inexact):
         raise TypeError(
-            f"The measurement has the type {y.dtype}; give floating point numbers: counts as y.astype(float), images as "
-            "x / 127.5 - 1."
+            f"The measurement has the type {y.dtype}; give floating point numbers: counts as y.astype(float), images "
+            "as x / 127.5 - 1."
         )
     one = measurement_like(operator, operator_axis, y.shape[0] if operator_axis == 0 and y.ndim else 1, y.real.dtype)
     batched = y.ndim == len(one.shape)
@@ -222,8 +219,8 @@ def _check_step(split, rows, operator, y, noise, operator_axis) -> None:
     if not 0 < taken < limit:
         raise ValueError(
             f"The explicit step on the data is {taken:.4g}; it must be positive and below 2 / L = {limit:.4g}, where "
-            "L is the Lipschitz constant of the likelihood's gradient, |A|^2 / sigma^2: take rows with smaller steps, or "
-            "a splitting with a prox of the data: data_first, prior_first."
+            "L is the Lipschitz constant of the likelihood's gradient, |A|^2 / sigma^2: take rows with smaller steps, "
+            "or a splitting with a prox of the data: data_first, prior_first."
         )
 
 
@@ -231,9 +228,9 @@ def _warn(failed: Array) -> None:
     if is_traced(failed) or not float(jnp.max(failed)) > 0:
         return
     warnings.warn(
-        f"{float(jnp.mean(failed)):.2%} of the steps, in {float(jnp.mean(failed > 0)):.0%} of the chains, were not finite "
-        "and left out, so that these samples are not to be trusted: the operator, its derivative or the prior is NaN or "
-        "infinite somewhere beyond [-1, 1], where samplers go (a root or a logarithm: clip what goes into it), or the "
-        "network overflows (compute in float32). `result.failed` says which.",
+        f"{float(jnp.mean(failed)):.2%} of the steps, in {float(jnp.mean(failed > 0)):.0%} of the chains, were not "
+        "finite and left out, and these samples are not to be trusted. The operator, its derivative or the prior is "
+        "NaN or infinite somewhere beyond [-1, 1], where samplers go (a root or a logarithm: clip what goes into it), "
+        "or the network overflows (compute in float32). `result.failed` says which chains.",
         stacklevel=3,
     )

@@ -16,15 +16,13 @@ Sources: Song et al., ICLR 2021 (VE, LinearVP); Nichol and Dhariwal, ICML 2021 (
 (ddpm); PGM, arXiv 2605.13278 (LogLinear).
 """
 
-import dataclasses
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pgm_jax.types import Scalar, Scalars, Schedule
+from pgm_jax.types import Scalar, Scalars, Schedule, pytree
 
 
 class _Process:
@@ -63,8 +61,7 @@ class _Process:
         return self.mu(t) * jnp.sqrt(self.lam(t))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class VE(_Process):
     """Variance exploding: `mu = 1`, `lam(t) = (s_min (s_max / s_min)^t)^2`; log lam is uniform.
 
@@ -85,8 +82,7 @@ class VE(_Process):
         return jnp.log(jnp.sqrt(lam) / self.sigma_min) / jnp.log(jnp.asarray(self.sigma_max) / self.sigma_min)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class LogLinear(_Process):
     """The schedule of PGM: `mu = 1`, `lam(t) = exp(a t - b)`.
 
@@ -107,8 +103,7 @@ class LogLinear(_Process):
         return (jnp.log(lam) + self.offset) / self.slope
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class LinearVP(_Process):
     """Variance preserving with a linear rate: `mu = exp(-B / 2)`, `B = b_min t + (b_max - b_min) t^2 / 2`.
 
@@ -138,8 +133,7 @@ class LinearVP(_Process):
         return 2 * integral / (self.beta_min + root)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Cosine(_Process):
     """Variance preserving along a cosine: `mu = cos(a(t)) / cos(a(0))`, `a = (e t + s) / (1 + s) pi / 2`.
 
@@ -171,8 +165,7 @@ class Cosine(_Process):
         return ((1.0 + self.offset) * angle * (2 / jnp.pi) - self.offset) / self.end
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class DDPM(_Process):
     """The discrete process of DDPM, `mu = sqrt(prod_i (1 - beta_i))`, log-linear in t between its T steps.
 

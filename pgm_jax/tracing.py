@@ -55,14 +55,21 @@ class _Static(NamedTuple):
     """The structure of some arguments, and their leaves that are not arrays; None stands for one that is."""
 
     tree: Any
+    # Structures of different dataclasses may be equal, see `pgm_jax.types.pytree`.
+    types: tuple
     leaves: tuple[Any, ...]
+
+
+def _types(tree: Any) -> tuple:
+    node = tree.node_data()
+    return () if node is None else (node[0], *map(_types, tree.children()))
 
 
 def compiled(function: Callable) -> Callable:
     """The function under `jax.jit`, with arguments of any kind.
 
-    Arrays and Python floats are traced. Whole numbers, strings and None are static by their value, and all other objects
-    by their identity.
+    Arrays and Python floats are traced. Whole numbers, strings and None are static by their value, all other objects by
+    their identity.
 
     Args:
         function: a function of positional arguments, pytrees of anything.
@@ -84,7 +91,7 @@ def compiled(function: Callable) -> Callable:
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         leaves, tree = jax.tree.flatten(arguments)
-        static = _Static(tree, tuple(keep(leaf) for leaf in leaves))
+        static = _Static(tree, _types(tree), tuple(keep(leaf) for leaf in leaves))
         return program(
             static, [leaf if kept is None else None for leaf, kept in zip(leaves, static.leaves, strict=True)]
         )

@@ -7,11 +7,12 @@ The library has six words; four of them are shapes that anything may take on:
     potential  value, grad and prox of f or g, where pi(x) ~ exp(-[f(x) + g(x)])
     schedule   mu(t), sigma(t) and lam(t) = sigma^2 / mu^2
 
-Whatever holds arrays is a frozen dataclass that is registered as a pytree, so that it can be an argument of
-`jit`, `vmap` and a sharding. Mathematics is written for one example (H, W, C); batches come from `vmap`.
+Whatever holds arrays is a frozen dataclass that is a pytree, see `pytree`, so that it can be an argument of `jit`,
+`vmap` and a sharding. Mathematics is written for one example (H, W, C); batches come from `vmap`.
 """
 
-from typing import Any, Protocol, runtime_checkable
+import dataclasses
+from typing import Any, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,42 @@ Scalar = Float[Array, ""] | float
 Scalars = Float[Array, "..."] | float
 Image = Float[Array, "h w c"]
 Images = Float[Array, "b h w c"]
+
+
+Class = TypeVar("Class", bound=type)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def pytree(cls: Class) -> Class:
+    """Make a frozen dataclass of a class, and register it as a pytree whose structure knows the class.
+
+    `jax.tree_util.register_dataclass` makes equal structures of two classes with as many arrays and equal static fields
+    (seen in jax 0.10), so that a compiled function now and then runs the program of the one for the other.
+
+    Args:
+        cls: class with annotated fields; those with `dataclasses.field(metadata=dict(static=True))` are static.
+    """
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    fields = dataclasses.fields(cls)
+    static = tuple(field.name for field in fields if field.metadata.get("static"))
+    arrays = tuple(field.name for field in fields if field.name not in static)
+
+    def flatten(x: Any) -> tuple[tuple, tuple]:
+        return tuple(getattr(x, name) for name in arrays), tuple(getattr(x, name) for name in static)
+
+    def flatten_with_keys(x: Any) -> tuple[tuple, tuple]:
+        children, kept = flatten(x)
+        return tuple((jax.tree_util.GetAttrKey(n), child) for n, child in zip(arrays, children, strict=True)), kept
+
+    def unflatten(kept: tuple, children: Any) -> Any:
+        # Past __init__, since jax puts other things than arrays in their places.
+        made = object.__new__(cls)
+        for name, value in zip((*arrays, *static), (*children, *kept), strict=True):
+            object.__setattr__(made, name, value)
+        return made
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
 
 
 def as_key(key: Any) -> Key:

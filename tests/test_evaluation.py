@@ -142,7 +142,7 @@ def test_images_that_do_not_fit_are_refused(images, error, words):
 
 @pytest.mark.filterwarnings("error")
 def test_images_without_a_value_below_0_are_pointed_at():
-    with pytest.warns(UserWarning, match=r"from 0.2 to 1. .*scale them by 2 x - 1"):
+    with pytest.warns(UserWarning, match=r"from 0.2 to 1, .*scale them by 2 x - 1"):
         check_images(np.linspace(0.2, 1, 144).reshape(1, *SHAPE), SHAPE)
     check_images(np.linspace(-0.1, 1, 144).reshape(1, *SHAPE), SHAPE)
 

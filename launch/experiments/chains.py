@@ -1,14 +1,13 @@
-"""A sampler of a toy with what it costs, and what samplers of one level need."""
+"""A sampler of a toy with what it costs."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.tree_util import Partial
 
-from pgm_jax.samplers import Rows, Sampler, langevin, sample
-from pgm_jax.types import Key, Potential, Shape
+from pgm_jax.samplers import Sampler, sample
+from pgm_jax.types import Key, Shape
 
 
 class Method(NamedTuple):
@@ -26,17 +25,3 @@ class Method(NamedTuple):
     def draw(self, key: Key, count: int, shape: Shape = ()) -> Array:
         """`count` independent chains from a start at 0 and the noise of the first row: `[count, *shape]`."""
         return sample(key, self.sampler, jnp.zeros(shape), self.rows, count)
-
-
-def at_one_level(lam: float, delta: float, count: int) -> Rows:
-    """The rows of a plain Langevin process."""
-    return langevin(jnp.full(1, lam), jnp.full(1, delta), count)
-
-
-def energy(prior: Potential, likelihood: Potential) -> Partial:
-    """U = f + g as a function of x."""
-    return Partial(_energy, prior, likelihood)
-
-
-def _energy(prior: Potential, likelihood: Potential, x: Array) -> Array:
-    return likelihood.value(x) + prior.value(x)

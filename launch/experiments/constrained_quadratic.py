@@ -15,7 +15,7 @@ from jax import Array
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from launch.experiments.chains import Method, energy
+from launch.experiments.chains import Method
 from launch.experiments.findings import Claim, Findings, Table
 from launch.experiments.learning import learn_prox
 from launch.experiments.panels import COLOURS, INK, plain
@@ -188,7 +188,7 @@ def samplers_at_ten(
     best = corrected(config.calls, **config.corrected)
     learnt = corrected(config.learned_calls, **config.learned_corrected)
     f, exact = toy.likelihood, implicit(BALL, toy.likelihood)
-    mala = proximal_mala(data_first(BALL, f), energy(BALL, f))
+    mala = proximal_mala(data_first(BALL, f), BALL, f)
     kinds = {
         "PGM, integrator as in the paper, K = 200": Method(of_the_paper(f), paper_rows(200)),
         "PGM, integrator, implicit, K = 200": Method(exact, paper_rows(200)),

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from launch.experiments import gaussian_recursion as dense
-from launch.experiments.chains import Method, at_one_level, energy
+from launch.experiments.chains import Method
 from pgm_jax import samplers
 from pgm_jax.posteriors import Normal, gaussian_posterior
 from pgm_jax.potentials import Quadratic, dense_gaussian_likelihood, quadratic
@@ -143,13 +143,13 @@ def tried(parts: Parts, c: Any) -> dict[str, Tried]:
         "Euler-Maruyama": Tried(Method(denoised, euler(many)), dense.exact),
         "Euler": Tried(Method(denoised, euler(many, 0.0)), dense.exact),
         "P-ULA": Tried(Method(first, proximal_rows(5e-3, c.steps)), df, True),
-        "MYULA": Tried(Method(smoothed, at_one_level(0.01, 5e-3, c.steps)), dense.parallel),
+        "MYULA": Tried(Method(smoothed, langevin(0.01, 5e-3, c.steps)), dense.parallel),
     }
     if isinstance(prior, Quadratic):
         subgradient = pgm(explicit(prior, likelihood))
-        mala = proximal_mala(data_first(prior, likelihood), energy(prior, likelihood))
+        mala = proximal_mala(data_first(prior, likelihood), prior, likelihood)
         each |= {
-            "subgradient Langevin": Tried(Method(subgradient, at_one_level(1.0, 2e-3, c.steps)), dense.explicit),
+            "subgradient Langevin": Tried(Method(subgradient, langevin(1.0, 2e-3, c.steps)), dense.explicit),
             "proximal MALA": Tried(Method(mala, proximal_rows(6e-3, c.steps // 2), 2), None),
         }
         return each

@@ -13,7 +13,6 @@ import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 
-from launch.experiments.chains import energy
 from pgm_jax.posteriors import MixturePosterior, MixtureProblem, mixture_posterior
 from pgm_jax.potentials import Mixture, Quadratic, dense_gaussian_likelihood
 from pgm_jax.proximal import Splitting, data_first, forward_backward, parallel
@@ -165,7 +164,7 @@ def mala(steps: int) -> Method:
         for_starts, for_chains = jax.random.split(key)
         rows = proximal_rows(1.0 / (lipschitz(problem) + 1.0), steps)
         parts = problem.prior, problem.likelihood
-        sampler = proximal_mala(data_first(*parts), energy(*parts))
+        sampler = proximal_mala(data_first(*parts), *parts)
         starts = problem.known.sample(for_starts, count)
         return jax.vmap(lambda key, x: run(key, sampler, x, rows)[0].x)(jax.random.split(for_chains, count), starts)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from matplotlib.axes import Axes
 
-from launch.experiments.chains import Method, at_one_level, energy
+from launch.experiments.chains import Method
 from launch.experiments.coverage import (
     Calibration,
     calibrate,
@@ -77,12 +77,10 @@ def methods(c: Any, y: Array) -> dict[str, Method]:
         "joint Langevin": Method(pgm(forward_backward(*parts)), down()),
         "partial Langevin": Method(smoothed, down(1 / ladder + ladder)),
         "P-ULA": Method(first, proximal_rows(0.1 * smooth, c.calls)),
-        "MYULA, λ = 1/L": Method(smoothed, at_one_level(smooth, smooth / 2, c.calls)),
-        "MYULA, λ = 0.1/L": Method(smoothed, at_one_level(smooth / 10, smooth / 11, c.calls)),
-        "subgradient Langevin": Method(pgm(explicit(*parts)), at_one_level(1.0, 0.1 * smooth, c.calls)),
-        "proximal MALA": Method(
-            proximal_mala(data_first(*parts), energy(*parts)), proximal_rows(smooth, c.calls // 2), 2
-        ),
+        "MYULA, λ = 1/L": Method(smoothed, langevin(smooth, smooth / 2, c.calls)),
+        "MYULA, λ = 0.1/L": Method(smoothed, langevin(smooth / 10, smooth / 11, c.calls)),
+        "subgradient Langevin": Method(pgm(explicit(*parts)), langevin(1.0, 0.1 * smooth, c.calls)),
+        "proximal MALA": Method(proximal_mala(data_first(*parts), *parts), proximal_rows(smooth, c.calls // 2), 2),
         f"DDPM, exact Stein score, {low} levels": Method(denoised, few),
         f"DDPM, exact Stein score, {high} levels": Method(denoised, many),
     }

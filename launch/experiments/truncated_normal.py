@@ -13,7 +13,7 @@ from jax import Array
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from launch.experiments.chains import Method, at_one_level, energy
+from launch.experiments.chains import Method
 from launch.experiments.findings import Claim, Findings, Table
 from launch.experiments.learning import learn_prox
 from launch.experiments.panels import INK, histogram, lines
@@ -26,6 +26,7 @@ from pgm_jax.samplers import (
     apportion,
     bridge,
     diffusion,
+    langevin,
     pgm,
     project_each,
     project_last,
@@ -63,14 +64,14 @@ def methods(config: ConfigDict, learned: Any) -> dict[str, Method]:
     learnt = corrected(config.learned_calls, **config.learned_corrected)
     free = diffusion(LIKELIHOOD.prox)  # of N(0, 1), whose posterior mean is its prox
     learned_prox = pgm(data_first(learned, LIKELIHOOD))
-    mala = proximal_mala(data_first(BOX, LIKELIHOOD), energy(BOX, LIKELIHOOD))
+    mala = proximal_mala(data_first(BOX, LIKELIHOOD), BOX, LIKELIHOOD)
     return {
         "DDPM, N(0, 1) without the constraint": Method(free, steps),
         "the same, projected at each step": Method(project_each(free, projected), steps),
         "the same, projected at the end": Method(project_last(free, projected), steps),
         "DDPM, exact Stein score of the target": Method(diffusion(TARGET.denoise), steps),
-        "subgradient Langevin": Method(pgm(explicit(BOX, LIKELIHOOD)), at_one_level(1.0, 0.01, config.calls)),
-        "MYULA": Method(pgm(parallel(BOX, LIKELIHOOD)), at_one_level(0.01, 0.005, config.calls)),
+        "subgradient Langevin": Method(pgm(explicit(BOX, LIKELIHOOD)), langevin(1.0, 0.01, config.calls)),
+        "MYULA": Method(pgm(parallel(BOX, LIKELIHOOD)), langevin(0.01, 0.005, config.calls)),
         "P-ULA": Method(IMPLICIT, proximal_rows(0.01, config.calls)),
         "proximal MALA": Method(mala, proximal_rows(0.1, config.calls // 2), 2),
         "PGM, integrator as in the paper, K = 20": Method(OF_THE_PAPER, paper_rows(20)),

@@ -1,13 +1,12 @@
 """What potentials share: their methods are documented here, and a subclass says its formulas."""
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pgm_jax.types import Potential, Scalar
+from pgm_jax.types import Potential, Scalar, pytree
 
 
 class ByAutodiff:
@@ -39,8 +38,7 @@ class ByAutodiff:
         raise NotImplementedError(f"{type(self).__name__} must define prox(v, lam)")
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Tempered(ByAutodiff):
     """A potential times a number, beta f; build it with `tempered`.
 

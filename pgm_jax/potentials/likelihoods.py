@@ -1,6 +1,5 @@
 """Likelihoods of an operator: Gaussian and Poisson noise."""
 
-import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +7,10 @@ from jaxtyping import Array, Float, Inexact
 
 from pgm_jax.operators.solvers import ACCURATE, Misfit, Solver, levenberg_marquardt, squares
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.types import Operator, Scalar
+from pgm_jax.types import Operator, Scalar, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class GaussianLikelihood(ByAutodiff):
     """The negative log-likelihood of `y = A(x) + N(0, sigma^2)`: `f(x) = |y - A(x)|^2 / (2 sigma^2)`.
 
@@ -61,8 +59,7 @@ class GaussianLikelihood(ByAutodiff):
         return self.sigma**2 / self.operator.norm() ** 2
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class PoissonLikelihood(ByAutodiff):
     """The negative log-likelihood of counts, `y ~ Poisson(I)`: `f(x) = sum I - y log I`, `I = gain A((x + 1) / 2) + b`.
 

@@ -10,7 +10,6 @@ Descents are accelerated by squared extrapolation (Varadhan and Roland, Scandina
 scheme S3), which is taken only where it goes lower than the plain step.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.types import Scalar
+from pgm_jax.types import Scalar, pytree
 
 # A point to the next one, and the objective at the given point.
 _Step = Callable[[Array], tuple[Array, Array]]
@@ -27,8 +26,7 @@ _ROUNDS_FROM_EVERY_COMPONENT, _ROUNDS_FROM_THE_BEST = 4, 100
 _SETTLED = 1e-2  # responsibilities that move by less no longer change basin
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Mixture(ByAutodiff):
     """A mixture of J spherical Gaussians: `g(x) = -log sum_j w_j N(x; m_j, s^2)`, not convex.
 

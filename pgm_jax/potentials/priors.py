@@ -1,17 +1,14 @@
 """Convex priors of one line: normal, Laplace, box and ball."""
 
-import dataclasses
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.types import Scalar
+from pgm_jax.types import Scalar, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Gaussian(ByAutodiff):
     """Independent normal entries: `g(x) = |x - m|^2 / (2 s^2)`.
 
@@ -33,8 +30,7 @@ class Gaussian(ByAutodiff):
         return (variance * v + lam * self.mean) / (variance + lam)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Laplace(ByAutodiff):
     """Independent Laplace entries: `g(x) = |x|_1 / b`.
 
@@ -53,8 +49,7 @@ class Laplace(ByAutodiff):
         return jnp.sign(v) * jnp.maximum(jnp.abs(v) - lam / self.scale, 0.0)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Box(ByAutodiff):
     """The constraint `low <= x <= high`: 0 inside, infinite outside.
 
@@ -75,8 +70,7 @@ class Box(ByAutodiff):
         return jnp.clip(v, self.low, self.high)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Ball(ByAutodiff):
     """The constraint `|x| <= r`: 0 inside, infinite outside.
 

@@ -5,20 +5,17 @@ With `A = V diag(e) V^T`, V of orthonormal columns, `s = V^T b` and `r = b - V s
     Prox_q^lam(v) = (I + lam A)^{-1} (v - lam b) = v - lam [r + V (s + e V^T v) / (1 + lam e)]
 """
 
-import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.types import Scalar
+from pgm_jax.types import Scalar, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Quadratic(ByAutodiff):
     """The potential `q(x) = x^T A x / 2 + b^T x`; build it with `quadratic` or `dense_gaussian_likelihood`.
 

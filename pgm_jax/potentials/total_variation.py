@@ -24,13 +24,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.types import Image, Scalar
+from pgm_jax.types import Image, Scalar, pytree
 
 _NORM = 8.0  # no smaller than |D|^2
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class TotalVariation(ByAutodiff):
     """The isotropic total variation, `g(x) = w sum_i sqrt((D_1 x)_i^2 + (D_2 x)_i^2)`, summed over the channels.
 
@@ -88,8 +87,7 @@ class TotalVariation(ByAutodiff):
         return field * jnp.where(length > radius, radius / jnp.where(length > radius, length, 1.0), 1.0)[None]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class AnisotropicTotalVariation(TotalVariation):
     """The anisotropic total variation, `g(x) = w sum_i (|(D_1 x)_i| + |(D_2 x)_i|)`, summed over the channels.
 

@@ -23,7 +23,9 @@ Row = Any
 
 
 class Sampler(NamedTuple):
-    """An algorithm as a pair of pure functions; those of the library are pytrees, whose arrays are arguments of `sample`.
+    """An algorithm as a pair of pure functions.
+
+    Those of the library are pytrees: the arrays of their priors and likelihoods are arguments of `sample`.
 
     Attributes:
         init: (key, starting image, first row) -> state.

@@ -7,7 +7,6 @@ It needs the value of U and is exact at every step size, for a hard constraint t
 algorithm of Pereyra, Stat. Comput. 26 (2016).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -19,7 +18,7 @@ from pgm_jax.samplers.base import Sampler
 from pgm_jax.samplers.pgm import ChainState
 from pgm_jax.samplers.rows import Rows
 from pgm_jax.tracing import as_partial
-from pgm_jax.types import Key, Prox
+from pgm_jax.types import Key, Potential, Prox
 
 
 class MALAInfo(NamedTuple):
@@ -36,22 +35,26 @@ class MALAInfo(NamedTuple):
     accepted: Array
 
 
-def proximal_mala(prox: Prox, value: Callable[[Array], Array]) -> Sampler:
+def proximal_mala(prox: Prox, *potentials: Potential) -> Sampler:
     """The Metropolis-adjusted proximal Langevin algorithm, for `proximal_rows`; it starts at P of the noisy start.
 
     Args:
         prox: `(v, lam) -> Prox_U^lam(v)`, exact or by a splitting; it shapes the proposals, not the distribution.
-        value: `x -> U(x)`, minus the log-density up to a constant; infinite outside of a constraint.
+        potentials: what U is the sum of, by their values: prior and likelihood, or U itself.
     """
-    prox, value = as_partial(prox), as_partial(value)
-    return Sampler(Partial(_init, prox), Partial(_step, prox, value))
+    return Sampler(Partial(_init, as_partial(prox)), Partial(_step, as_partial(prox), potentials))
 
 
 def _init(prox: Prox, key: Key, x: Array, row: Rows) -> ChainState:
     return ChainState(prox(x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype), row.lam))
 
 
-def _step(prox: Prox, value: Callable, key: Key, state: ChainState, row: Rows) -> tuple[ChainState, MALAInfo]:
+def _step(
+    prox: Prox, potentials: tuple[Potential, ...], key: Key, state: ChainState, row: Rows
+) -> tuple[ChainState, MALAInfo]:
+    def value(x: Array) -> Array:
+        return sum((potential.value(x) for potential in potentials), start=jnp.zeros((), x.dtype))
+
     key_noise, key_accept = jax.random.split(key)
     x, estimate = state.x, prox(state.x, row.lam)
     centre = row.keep * x + row.pull * estimate

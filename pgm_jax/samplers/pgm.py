@@ -2,17 +2,17 @@
 
     x <- keep x + pull P + noise xi        P = prox((x + probe xi) / mu, lam)
 
-| method                        | prox                                     | rows                                        |
-|-------------------------------|------------------------------------------|---------------------------------------------|
-| PGM, corrected (the default)  | `data_first(prior, f)`                   | `corrected_rows()`                          |
-| PGM as published              | `forward_backward(prior, f, jnp.inf)`    | `bridge(levels)`                            |
-| joint annealed Langevin       | `forward_backward(prior, f)`             | `langevin(lam, delta, counts)`              |
-| partial annealed Langevin     | `parallel(prior, f)`                     | `langevin(..., kappa=1 / lam + lam)`        |
-| P-ULA                         | `data_first(prior, f)`, or the exact one | `proximal_rows(delta, count)`               |
-| MYULA                         | `parallel(prior, f)`                     | `langevin(lam, delta, count)` at one level  |
-| subgradient Langevin          | `explicit(prior, f)`                     | the same at lam = 1, which has no effect    |
-| DDPM, its probability flow    | a denoiser                               | `bridge(levels, eta=1)`, `eta=0`            |
-| Euler-Maruyama diffusion      | a denoiser                               | `euler(levels, eta)`                        |
+| method                        | prox                                     | rows                                      |
+|-------------------------------|------------------------------------------|-------------------------------------------|
+| PGM, corrected (the default)  | `data_first(prior, f)`                   | `corrected_rows()`                        |
+| PGM as published              | `forward_backward(prior, f, jnp.inf)`    | `bridge(levels)`                          |
+| joint annealed Langevin       | `forward_backward(prior, f)`             | `langevin(lam, delta, counts)`            |
+| partial annealed Langevin     | `parallel(prior, f)`                     | `langevin(..., kappa=1 / lam + lam)`      |
+| P-ULA                         | `data_first(prior, f)`, or the exact one | `proximal_rows(delta, count)`             |
+| MYULA                         | `parallel(prior, f)`                     | `langevin(lam, delta, count)`, one level   |
+| subgradient Langevin          | `explicit(prior, f)`                     | the same at lam = 1, which has no effect  |
+| DDPM, its probability flow    | a denoiser                               | `bridge(levels, eta=1)`, `eta=0`          |
+| Euler-Maruyama diffusion      | a denoiser                               | `euler(levels, eta)`                      |
 
 Sources: PGM (arXiv 2605.13278); Pereyra, Stat. Comput. 26 (2016) (P-ULA); Durmus, Moulines and Pereyra, SIAM J. Imaging
 Sci. 11 (2018) (MYULA); Durmus, Majewski and Miasojedow, JMLR 20 (2019) (subgradient Langevin); Ho et al., NeurIPS 2020
@@ -67,8 +67,8 @@ def diffusion(denoise: Prox) -> Sampler:
     """The reverse diffusion of a denoiser: `pgm`, with a mean in place of a mode.
 
     Args:
-        denoise: `(u, lam) -> E[x_0 | u = x_0 + sqrt(lam) eps]`, of a Stein score s `u + lam s(u, lam)`; a prior that was
-            trained by `l2` has it as its `prox`.
+        denoise: `(u, lam) -> E[x_0 | u = x_0 + sqrt(lam) eps]`, of a Stein score s `u + lam s(u, lam)`; a prior that
+            was trained by `l2` has it as its `prox`.
     """
     return pgm(denoise)
 

@@ -62,7 +62,7 @@ def driven(factory, split):
 
 
 def mala(prior, likelihood):
-    return samplers.proximal_mala(data_first(prior, likelihood), lambda x: likelihood.value(x) + prior.value(x))
+    return samplers.proximal_mala(data_first(prior, likelihood), prior, likelihood)
 
 
 def bridged(eta):
