@@ -14,7 +14,7 @@ from pgm_jax.types import Key, Scalar
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class BallQuadratic:
-    """The law `pi(x) ~ exp(-beta f(x))` on `|x| <= r`, `f(x) = x^T A x / 2 + b^T x`.
+    """The distribution `pi(x) ~ exp(-beta f(x))` on `|x| <= r`, `f(x) = x^T A x / 2 + b^T x`.
 
     There is no `denoise`: the mean of pi times a Gaussian kernel has no closed form.
 
@@ -41,10 +41,6 @@ class BallQuadratic:
         """The prox of beta f and the constraint, `(1 + lam beta A + nu)^{-1} (v - lam beta b)`.
 
         The multiplier nu is 0, or such that the result lies on the sphere.
-
-        Args:
-            v: point, `[d]`.
-            lam: step of the prox, a variance in squared units of x.
         """
         values, vectors = _eigen(self.matrix)
         step = lam * self.beta
@@ -57,10 +53,6 @@ class BallQuadratic:
         Below f lies its tangent plane at x*: with slope `q = b + A x*`, `exp(-beta q^T x)` on the ball is an envelope,
         and a proposal is kept with probability `exp(-beta (x - x*)^T A (x - x*) / 2)`. Each sample is proposed anew
         until it is kept, about `exp(beta tr(A S) / 2)` times, S the second moment of x - x*.
-
-        Args:
-            key: key of all samples.
-            count: number of samples.
         """
         centre, _ = self.minimum()
         tilt = _tilt(-self.beta * self.radius * (self.linear + self.matrix @ centre))
@@ -143,7 +135,7 @@ def _minimise(
 
 
 class _Tilt(NamedTuple):
-    """A law `~ exp(kappa e^T w)` on the unit ball: its unit vector e `[d]` and its concentration kappa."""
+    """A distribution `~ exp(kappa e^T w)` on the unit ball: its unit vector e `[d]` and its concentration kappa."""
 
     direction: Array
     kappa: Array
@@ -159,7 +151,7 @@ def _propose(key: Key, tilt: _Tilt) -> tuple[Float[Array, " d"], Float[Array, ""
     """A point w of the unit ball, and the logarithm of the probability with which it is to be kept.
 
     The first d coordinates of a uniform point of the sphere in d + 2 dimensions are uniform in the ball (Archimedes),
-    so that the tilted law is the shadow of a von Mises-Fisher law. Its coordinate along e is proposed as by Wood (1994,
+    so that the tilted distribution is the shadow of one of von Mises-Fisher. Its coordinate along e is by Wood (1994,
     Communications in Statistics - Simulation 23, 157), from a transformed beta variable z; gap is 1 - e^T w.
     """
     direction, kappa = tilt

@@ -35,34 +35,19 @@ class Normal:
 
     @full_precision
     def sample(self, key: Key, count: int) -> Float[Array, "n d"]:
-        """Independent samples `m + V sqrt(s) eps`, `[count, d]`.
-
-        Args:
-            key: key of all samples.
-            count: number of samples.
-        """
+        """Independent samples `m + V sqrt(s) eps`, `[count, d]`."""
         eps = jax.random.normal(key, (count, *self.mean.shape), self.mean.dtype)
         return self.mean[None, :] + (jnp.sqrt(self.values)[None, :] * eps) @ self.vectors.T
 
     @full_precision
     def prox(self, v: Float[Array, " d"], lam: Scalar) -> Float[Array, " d"]:
-        """The prox, `m + S (S + lam)^{-1} (v - m)`; it stays on the plane of a singular S.
-
-        Args:
-            v: point, `[d]`.
-            lam: step of the prox, a variance in squared units of x.
-        """
+        """The prox, `m + S (S + lam)^{-1} (v - m)`; it stays on the plane of a singular S."""
         # A direction without variance has no way to go, also where lam = 0.
         share = self.values / jnp.where(self.values > 0, self.values + lam, 1.0)
         return self.mean + self.vectors @ (share * (self.vectors.T @ (v - self.mean)))
 
     def denoise(self, v: Float[Array, " d"], lam: Scalar) -> Float[Array, " d"]:
-        """The mean of x given `x + sqrt(lam) eps = v`: the prox, as mode and mean of a normal law are one.
-
-        Args:
-            v: noisy point, `[d]`.
-            lam: variance of the noise, in squared units of x.
-        """
+        """The mean of x given `x + sqrt(lam) eps = v`: the prox, as mode and mean of a Gaussian are one."""
         return self.prox(v, lam)
 
 

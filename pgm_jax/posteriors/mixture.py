@@ -45,12 +45,7 @@ class MixturePosterior:
 
     @full_precision
     def sample(self, key: Key, count: int) -> Float[Array, "n d"]:
-        """Independent samples `m_j + V sqrt(s) eps` with j drawn by weight, `[count, d]`.
-
-        Args:
-            key: key of all samples.
-            count: number of samples.
-        """
+        """Independent samples `m_j + V sqrt(s) eps` with j drawn by weight, `[count, d]`."""
         for_component, for_noise = jax.random.split(key)
         component = jax.random.categorical(for_component, self.log_weights, shape=(count,))
         eps = jax.random.normal(for_noise, (count, *self.values.shape), self.means.dtype)
@@ -58,12 +53,7 @@ class MixturePosterior:
 
     @full_precision
     def prox(self, v: Float[Array, " d"], lam: Scalar) -> Float[Array, " d"]:
-        """The prox of minus the log-density, the best of its modes.
-
-        Args:
-            v: point, `[d]`.
-            lam: step of the prox, a variance in squared units of x.
-        """
+        """The `prox(v, lam)` of minus the log-density, the best of its modes."""
         turned = mixture_prox(self.log_weights, self.means @ self.vectors, self.values, self.vectors.T @ v, lam)
         return self.vectors @ turned
 
@@ -72,10 +62,6 @@ class MixturePosterior:
         """The mean of x given `x + sqrt(lam) eps = v`, `c + S (S + lam)^{-1} (v - c)`.
 
         The centre `c = sum_j r_j m_j` weighs the components by `r_j ~ exp(l_j) N(v; m_j, S + lam)`.
-
-        Args:
-            v: noisy point, `[d]`.
-            lam: variance of the noise, in squared units of x.
         """
         offsets = (v[None, :] - self.means) @ self.vectors
         log_shares = self.log_weights - jnp.sum(offsets**2 / (self.values + lam)[None, :], axis=1) / 2
@@ -123,7 +109,7 @@ class MixtureProblem(NamedTuple):
     Attributes:
         prior: mixture that the truth is drawn from.
         likelihood: `|y - A x|^2 / (2 sigma^2)`.
-        posterior: law of x given y.
+        posterior: distribution of x given y.
         matrix: A, `[m, d]`.
         y: measurement, `[m]`.
         truth: x that was measured, `[d]`.

@@ -2,7 +2,7 @@
 
     pi(x) ~ exp(h_k - (a_k t + t^2 / 2)),  t = (x - c_k) / s_k,  a_k = (c_k - m_k) / s_k,   low_k <= x <= high_k
 
-for k normal laws N(m_k, s_k^2) on adjoining intervals; c_k = clip(m_k, low_k, high_k) is the mode of a piece, h_k its
+for k Gaussians N(m_k, s_k^2) on adjoining intervals; c_k = clip(m_k, low_k, high_k) is the mode of a piece, h_k its
 log-density there. Moments and probabilities are Gauss-Legendre sums over the t within 40 of the mode in log-density:
 the integrand is entire, so that 48 nodes are exact to rounding, and no far tail is a difference of large numbers.
 """
@@ -23,7 +23,7 @@ _DEPTH = 40.0  # exp(-40) is below the rounding of double precision.
 
 
 class _Pieces(NamedTuple):
-    """Normal laws on adjoining intervals, `[k]` each."""
+    """Gaussians on adjoining intervals, `[k]` each."""
 
     mean: Array
     std: Array
@@ -133,12 +133,7 @@ class _OnTheLine:
         return jnp.vectorize(self._pieces(*self._quadratic()).quantile)(p)
 
     def sample(self, key: Key, count: int) -> Float[Array, " n"]:
-        """Independent samples, quantiles of uniform numbers, `[count]`.
-
-        Args:
-            key: key of all samples.
-            count: number of samples.
-        """
+        """Independent samples, quantiles of uniform numbers, `[count]`."""
         pieces = self._pieces(*self._quadratic())
         uniform = jax.random.uniform(key, (count,), pieces.slope.dtype)
         # The middle of a cell of the uniform grid is never 0, where the quantile is the end of the support.
@@ -147,11 +142,7 @@ class _OnTheLine:
     def denoise(self, v: Scalars, lam: Scalar) -> Float[Array, "..."]:
         """The mean of x given `x + sqrt(lam) eps = v`.
 
-        The kernel `N(v; x, lam)` joins the Gaussian factor: the conditional law is a posterior of the same kind.
-
-        Args:
-            v: noisy points.
-            lam: variance of the noise, in squared units of x, positive.
+        The kernel `N(v; x, lam)` joins the Gaussian factor: given v, x has a posterior of the same kind.
         """
 
         def one(v: Array) -> Array:
@@ -188,12 +179,7 @@ class LaplacePosterior(_OnTheLine):
         return _Pieces(means, jnp.full_like(means, jnp.sqrt(variance)), low, high, height)
 
     def prox(self, v: Scalars, lam: Scalar) -> Float[Array, "..."]:
-        """The prox, `soft(c, s / b)` with `1 / s = 1 / sigma^2 + 1 / lam` and `c = s (y / sigma^2 + v / lam)`.
-
-        Args:
-            v: points.
-            lam: step of the prox, a variance in squared units of x.
-        """
+        """The prox, `soft(c, s / b)` with `1 / s = 1 / sigma^2 + 1 / lam` and `c = s (y / sigma^2 + v / lam)`."""
         centre, variance = _times_kernel(*self._quadratic(), v, lam)
         return Laplace(self.scale).prox(jnp.asarray(centre), variance)
 
@@ -201,15 +187,15 @@ class LaplacePosterior(_OnTheLine):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TruncatedNormal(_OnTheLine):
-    """A normal law kept within bounds: `U(x) = (x - m)^2 / (2 s^2)` for `low <= x <= high`.
+    """A normal distribution kept within bounds: `U(x) = (x - m)^2 / (2 s^2)` for `low <= x <= high`.
 
     It is the posterior of a uniform prior on the interval and a Gaussian likelihood, or of a Gaussian prior and the
-    knowledge of the bounds. `mean` and `variance` are those of the truncated law.
+    knowledge of the bounds. `mean` and `variance` are those after truncation.
 
     Attributes:
         low: lower bound; it may be minus infinity.
         high: upper bound, above low; it may be infinity.
-        location: m, mean of the normal law before it is truncated, anywhere.
+        location: m, mean of the normal distribution before it is truncated, anywhere.
         scale: s, its standard deviation, positive.
     """
 
@@ -226,12 +212,7 @@ class TruncatedNormal(_OnTheLine):
         return _Pieces(mean, std, low, high, jnp.zeros_like(std))
 
     def prox(self, v: Scalars, lam: Scalar) -> Float[Array, "..."]:
-        """The prox, `clip((lam m + s^2 v) / (s^2 + lam), low, high)`.
-
-        Args:
-            v: points.
-            lam: step of the prox, a variance in squared units of x.
-        """
+        """The prox, `clip((lam m + s^2 v) / (s^2 + lam), low, high)`."""
         return jnp.clip(_times_kernel(*self._quadratic(), v, lam)[0], self.low, self.high)
 
 

@@ -1,4 +1,4 @@
-"""Posteriors by conditioning: normal laws of any rank and mixtures, against Bayes in double precision."""
+"""Posteriors by conditioning: Gaussians of any rank and mixtures, against Bayes in double precision."""
 
 import jax
 import jax.numpy as jnp
