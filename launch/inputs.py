@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from pgm_jax.evaluation import Batch, check_images
+from pgm_jax.evaluation import Batch, batches_of, check_images
 from pgm_jax.files import local_path, read_arrays
 from pgm_jax.pretrained import example_images
 from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, pixels_of, to_float
@@ -42,7 +42,7 @@ def image_inputs(
         return _file_inputs(local_path(spec), image_shape, first, count, resize)
     chosen = _chosen(len(images), first, count, spec)
     images = check_images(images[chosen.start : chosen.stop], image_shape)
-    return Inputs(len(chosen), lambda size: array_batches(images, np.asarray(chosen), size), lambda i: f"{spec} {i}")
+    return Inputs(len(chosen), lambda size: batches_of(images, np.asarray(chosen), size), lambda i: f"{spec} {i}")
 
 
 def dataset_inputs(name: str, split: str, image_shape: Shape, limit: int | None, data_dir: str | None) -> Inputs:
@@ -94,15 +94,7 @@ def measurement_inputs(
             "hidden pixels, is NaN."
         )
     y = y.astype(np.complex64 if kind is np.inexact else np.float32)
-    return Inputs(len(y), lambda size: array_batches(y, np.arange(len(y)), size), lambda i: f"{path} {i}")
-
-
-def array_batches(arrays: np.ndarray, indices: np.ndarray, size: int) -> Iterator[Batch]:
-    """Arrays and their numbers in batches of one size; the last is filled with its last row, which does not count."""
-    for start in range(0, len(arrays), size):
-        rows = np.arange(start, start + size)
-        kept = np.minimum(rows, len(arrays) - 1)
-        yield arrays[kept], indices[kept], rows < len(arrays)
+    return Inputs(len(y), lambda size: batches_of(y, np.arange(len(y)), size), lambda i: f"{path} {i}")
 
 
 def unfinished(batches: Iterable[Batch], finished: set[int]) -> Iterator[Batch]:
@@ -135,7 +127,7 @@ def _file_inputs(path: Path, image_shape: Shape, first: int, count: int | None, 
     if not images:
         raise none_readable(path, skipped)
     arrays, numbers = np.stack(images), np.asarray(indices)
-    return Inputs(len(arrays), lambda size: array_batches(arrays, numbers, size), lambda i: str(paths[i]), skipped)
+    return Inputs(len(arrays), lambda size: batches_of(arrays, numbers, size), lambda i: str(paths[i]), skipped)
 
 
 def _read_file(path: Path, image_shape: Shape, resize: bool) -> np.ndarray:

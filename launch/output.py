@@ -27,7 +27,7 @@ from rich.table import Table
 
 import pgm_jax
 from launch.tasks import sigma_of
-from pgm_jax.evaluation import Streaming, summarise
+from pgm_jax.evaluation import Summary, summarise
 
 Row = dict[str, Any]  # task, index, image, and the metrics of a `Case`
 LABELS = ("task", "index", "image")
@@ -143,7 +143,7 @@ def read_rows(folder: Path) -> list[Row]:
     return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
 
 
-def by_task(rows: Iterable[Row]) -> dict[str, dict[str, Streaming]]:
+def by_task(rows: Iterable[Row]) -> dict[str, dict[str, Summary]]:
     """Mean and deviation of each metric of each task, over the images in order."""
     grouped: dict[str, list[dict[str, float]]] = {}
     for row in rows:
@@ -186,7 +186,7 @@ def print_table(
     console.print(table)
 
 
-def _plus_minus(metrics: Mapping[str, Streaming], name: str, digits: int) -> str:
+def _plus_minus(metrics: Mapping[str, Summary], name: str, digits: int) -> str:
     if name not in metrics:
         return "-"
     return f"{metrics[name].mean:.{digits}f} ± {metrics[name].std:.{digits}f}"

@@ -2,13 +2,12 @@
 
     y = A(x) + noise  ->  samples, mean, std  ->  PSNR, SSIM, misfit of each image  ->  mean and std over images
 
-Image i of a set draws its measurement and its chains from keys that are folded with i, and the numbers over the set are
-accumulated image by image: neither depends on the batch size. From the root key,
+Image i of a set draws its measurement and its chains from keys folded with i: the numbers do not depend on the batch
+size. From the root key,
 
     operators  fold_in(key, 0)        noise  fold_in(fold_in(key, 1), i)        chains  fold_in(fold_in(key, 2), i)
 """
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,9 +29,9 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 # (key, numbers of the images [B]) -> the operator of a batch and its axis in `vmap`: None (shared) or 0 (one for each)
 Operators = Callable[[Key, Array], tuple[Operator, int | None]]
 
-ROUNDING = 1e-5
-SSIM_SIDE = 11  # of the smallest image that `ssim` takes
-BATCH = 8
+_ROUNDING = 1e-5
+_SSIM_SIDE = 11  # of the smallest image that `ssim` takes
+_BATCH = 8
 
 
 class Case(NamedTuple):
@@ -98,7 +97,7 @@ def evaluate(
         yield from restore_batch(key, prior, made, y, noise, indices, valid, operator_axis=axis, truth=truth, **options)
 
 
-def batches_of(arrays: Any, indices: np.ndarray | None = None, size: int = BATCH) -> Iterator[Batch]:
+def batches_of(arrays: Any, indices: np.ndarray | None = None, size: int = _BATCH) -> Iterator[Batch]:
     """Arrays and their numbers in batches of one size; the last is filled with its last row, which does not count.
 
     Args:
@@ -182,7 +181,7 @@ def _judge(operator, y, restoration: Restoration, truth, noise, operator_axis):
         for name, estimate in dict(sample=sample, mean=mean).items():
             if truth is not None:
                 metrics[f"psnr_{name}"] = psnr(estimate, truth)
-            if truth is not None and min(truth.shape[:2]) >= SSIM_SIDE:
+            if truth is not None and min(truth.shape[:2]) >= _SSIM_SIDE:
                 metrics[f"ssim_{name}"] = ssim(estimate, truth)
             metrics[f"misfit_{name}"] = data_misfit(operator, estimate, y, noise)
         if truth is not None and len(samples) > 1:
@@ -193,46 +192,34 @@ def _judge(operator, y, restoration: Restoration, truth, noise, operator_axis):
     return jax.vmap(of_one, axes)(operator, y, noise, restoration.samples, restoration.mean, restoration.std, truth)
 
 
-class Streaming(NamedTuple):
-    """Mean and standard deviation of numbers that come one by one, in double precision (Welford, 1962).
+class Summary(NamedTuple):
+    """A metric over the images.
 
     Attributes:
-        count: how many came.
-        mean: their mean.
-        squares: the sum of their squared deviations from it.
+        count: number of images that have it.
+        mean: its mean over them.
+        std: its standard deviation, with count - 1 in the denominator; 0 for one image.
     """
 
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-
-    def add(self, value: float) -> "Streaming":
-        """What it becomes with one number more.
-
-        Args:
-            value: the number.
-        """
-        count, deviation = self.count + 1, float(value) - self.mean
-        mean = self.mean + deviation / count
-        return Streaming(count, mean, self.squares + deviation * (float(value) - mean))
-
-    @property
-    def std(self) -> float:
-        """The standard deviation, with count - 1 in the denominator; 0 for one number."""
-        return math.sqrt(self.squares / max(self.count - 1, 1))
+    count: int
+    mean: float
+    std: float
 
 
-def summarise(rows: Iterable[Mapping[str, float]]) -> dict[str, Streaming]:
-    """Mean and standard deviation of every metric over the images.
+def summarise(metrics: Iterable[Mapping[str, float]]) -> dict[str, Summary]:
+    """Mean and standard deviation of every metric over the images, in double precision.
 
     Args:
-        rows: the metrics of each image, in order.
+        metrics: those of each image, such as `case.metrics`.
     """
-    summary: dict[str, Streaming] = {}
-    for row in rows:
+    columns: dict[str, list[float]] = {}
+    for row in metrics:
         for name, value in row.items():
-            summary[name] = summary.get(name, Streaming()).add(value)
-    return summary
+            columns.setdefault(name, []).append(value)
+    return {
+        name: Summary(len(values), float(np.mean(values)), float(np.std(values, ddof=min(len(values) - 1, 1))))
+        for name, values in columns.items()
+    }
 
 
 def check_images(images: Any, image_shape: Shape) -> Float[np.ndarray, "b h w c"]:
@@ -264,7 +251,7 @@ def check_images(images: Any, image_shape: Shape) -> Float[np.ndarray, "b h w c"
     if bad:
         raise ValueError(f"The images hold {bad} values that are NaN or infinite; every value must lie in [-1, 1].")
     low, high = (float(f(images)) for f in (np.min, np.max)) if images.size else (0.0, 0.0)
-    if low < -1 - ROUNDING or high > 1 + ROUNDING:
+    if low < -1 - _ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
             f"The images reach from {low:.4g} to {high:.4g}; they must lie in [-1, 1]: scale [0, 1] by 2 x - 1 and "
             "[0, 255] by x / 127.5 - 1."

@@ -23,8 +23,8 @@ from pgm_jax.potentials import GaussianLikelihood, PoissonLikelihood
 from pgm_jax.tracing import compiled, is_traced
 from pgm_jax.types import Image, Key, Noise, Operator, Scalars, Shape, as_key, pytree
 
-MEDIAN_OF_NORMAL = 0.6744897501960817  # of |n|, n ~ N(0, 1)
-FEWEST_BLOCKS = 16
+_MEDIAN_OF_NORMAL = 0.6744897501960817  # of |n|, n ~ N(0, 1)
+_FEWEST_BLOCKS = 16
 
 
 @pytree
@@ -106,12 +106,12 @@ class GaussianNoise:
         a, b, c, d = (values[..., i:rows:2, j:cols:2, :] for i in (0, 1) for j in (0, 1))
         details = np.abs(a - b - c + d) / 2
         details = details[np.isfinite(details)]
-        if details.size < FEWEST_BLOCKS:
+        if details.size < _FEWEST_BLOCKS:
             raise ValueError(
                 f"Only {details.size} blocks of 2 x 2 pixels were observed whole, and an estimate of the noise needs "
-                f"{FEWEST_BLOCKS}: give GaussianNoise(sigma)."
+                f"{_FEWEST_BLOCKS}: give GaussianNoise(sigma)."
             )
-        sigma = float(np.median(details)) / MEDIAN_OF_NORMAL
+        sigma = float(np.median(details)) / _MEDIAN_OF_NORMAL
         if not sigma > 0:
             raise ValueError("The estimate of the noise is 0, as for clipped or rounded values: give its sigma.")
         return cls(sigma)

@@ -23,7 +23,7 @@ from pgm_jax.samplers import Rows, default_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
-AT_ONCE = 512  # chains whose memory a laptop has
+_AT_ONCE = 512  # chains whose memory a laptop has
 
 
 @pytree
@@ -60,7 +60,7 @@ def restore(
     quantiles: Sequence[float] | float = (0.05, 0.5, 0.95),
     operator_axis: int | None = None,
     indices: Int[Array, " b"] | None = None,
-    at_once: int = AT_ONCE,
+    at_once: int = _AT_ONCE,
 ) -> Restoration:
     """Draw samples of the posterior of every measurement and summarise them.
 

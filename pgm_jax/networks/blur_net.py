@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.networks.layers import depth_to_space
 from pgm_jax.operators import NonlinearOperator
-from pgm_jax.types import Key, Shape
+from pgm_jax.types import Key, Shape, pytree
 
 # The features are at 1/4 of the image and the adapter halves them five times.
 _SIDE = 128
@@ -203,8 +203,7 @@ def _expected(params: PyTree) -> PyTree:
     return jax.eval_shape(_network(params).init, jax.random.key(0), image, code)["params"]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class BlurNetwork(NonlinearOperator):
     """y = clip(2 F((x + 1) / 2, z) - 1, -1, 1); build it with `blur_network` or `blur_network_of_code`.
 

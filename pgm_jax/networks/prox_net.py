@@ -13,12 +13,11 @@ Source of the scalings: Karras et al., NeurIPS 2022 (arXiv 2206.00364), table 1,
 import dataclasses
 from typing import cast
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
-from pgm_jax.types import Key, Scalar, Scalars, Shape
+from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
 
 
 def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
@@ -84,8 +83,7 @@ class Preconditioned:
         return out if u.ndim == 4 else out[0]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class ProxNet:
     """A trained network as a prior: `prox(v, lam) = network.apply(params, v, lam)`.
 
@@ -115,8 +113,7 @@ class ProxNet:
         return self.network.apply(self.params, v, lam)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Flattened:
     """A network of images as a prior of points: `prox(v, lam) = net.prox(v as an image, lam) as v`.
 

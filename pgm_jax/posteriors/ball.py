@@ -1,6 +1,5 @@
 """A quadratic restricted to a ball, `pi(x) ~ exp(-beta (x^T A x / 2 + b^T x))` for |x| <= r: exact samples and prox."""
 
-import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -8,11 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.posteriors.gaussian import full_precision
-from pgm_jax.types import Key, Scalar
+from pgm_jax.types import Key, Scalar, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class BallQuadratic:
     """The distribution `pi(x) ~ exp(-beta f(x))` on `|x| <= r`, `f(x) = x^T A x / 2 + b^T x`.
 

@@ -1,19 +1,17 @@
 """The posterior of a Gaussian prior and a linear measurement with Gaussian noise, of any rank."""
 
-import dataclasses
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pgm_jax.types import Key, Scalar
+from pgm_jax.types import Key, Scalar, pytree
 
 # By default accelerators round the factors of a product to fewer bits, and an exact posterior would be no longer exact.
 full_precision = jax.default_matmul_precision("highest")
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Normal:
     """A normal distribution `N(m, S)`, S = V diag(s) V^T, which may be concentrated on a plane.
 

@@ -1,6 +1,5 @@
 """The posterior of a mixture of Gaussians and a linear measurement with Gaussian noise: again such a mixture."""
 
-import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -10,11 +9,10 @@ from jaxtyping import Array, Float
 
 from pgm_jax.posteriors.gaussian import full_precision
 from pgm_jax.potentials import Mixture, Quadratic, dense_gaussian_likelihood, mixture_prox
-from pgm_jax.types import Key, Scalar
+from pgm_jax.types import Key, Scalar, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class MixturePosterior:
     """A mixture `sum_j exp(l_j) N(x; m_j, S)` of J components with one covariance, S = V diag(s) V^T.
 

@@ -7,7 +7,6 @@ log-density there. Moments and probabilities are Gauss-Legendre sums over the t 
 the integrand is entire, so that 48 nodes are exact to rounding, and no far tail is a difference of large numbers.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials import Laplace
-from pgm_jax.types import Key, Scalar, Scalars
+from pgm_jax.types import Key, Scalar, Scalars, pytree
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _DEPTH = 40.0  # exp(-40) is below the rounding of double precision.
@@ -151,8 +150,7 @@ class _OnTheLine:
         return jnp.vectorize(one)(v)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class LaplacePosterior(_OnTheLine):
     """The posterior of a Laplace prior: `U(x) = |x| / b + (x - y)^2 / (2 sigma^2)`, two pieces that meet at 0.
 
@@ -184,8 +182,7 @@ class LaplacePosterior(_OnTheLine):
         return Laplace(self.scale).prox(jnp.asarray(centre), variance)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class TruncatedNormal(_OnTheLine):
     """A normal distribution kept within bounds: `U(x) = (x - m)^2 / (2 s^2)` for `low <= x <= high`.
 

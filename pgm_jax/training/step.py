@@ -9,7 +9,6 @@ resumed run goes on as if it had never stopped. It is one global-view program: w
 parallel, with the state sharded it is FSDP, and the compiler puts in the communication.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -20,11 +19,10 @@ from jaxtyping import Array, Float, PyTree
 from pgm_jax.networks import Preconditioned
 from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.training.losses import Objective
-from pgm_jax.types import Images, Key, Schedule
+from pgm_jax.types import Images, Key, Schedule, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class TrainState:
     """All that a training run carries, and all that a checkpoint holds.
 

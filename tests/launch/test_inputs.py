@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from launch.inputs import array_batches, dataset_inputs, image_inputs, measurement_inputs, unfinished
+from launch.inputs import dataset_inputs, image_inputs, measurement_inputs, unfinished
+from pgm_jax.evaluation import batches_of
 
 SHAPE = (8, 8, 1)
 
@@ -24,14 +25,14 @@ def folder(tmp_path):
 
 
 def test_batches_have_one_size_and_say_what_counts():
-    batches = list(array_batches(np.arange(5.0), np.arange(10, 15), 3))
+    batches = list(batches_of(np.arange(5.0), np.arange(10, 15), 3))
     np.testing.assert_array_equal([indices for _, indices, _ in batches], [[10, 11, 12], [13, 14, 14]])
     np.testing.assert_array_equal([valid for _, _, valid in batches], [[True] * 3, [True, True, False]])
     np.testing.assert_array_equal(batches[1][0], [3, 4, 4])
 
 
 def test_what_is_finished_is_passed_over():
-    batches = list(unfinished(array_batches(np.arange(6.0), np.arange(6), 2), {0, 1, 4}))
+    batches = list(unfinished(batches_of(np.arange(6.0), np.arange(6), 2), {0, 1, 4}))
     assert [(indices.tolist(), valid.tolist()) for _, indices, valid in batches] == [
         ([2, 3], [True, True]),
         ([4, 5], [False, True]),
