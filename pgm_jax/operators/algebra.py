@@ -1,4 +1,4 @@
-"""Operators of operators, and operators from a function.
+"""Operators of operators.
 
     compose(B, A)     B @ A    x -> B(A(x))              A measures an image: its y has three axes
     stack(A, B, ...)           x -> (A(x), B(x), ...)    one after another, as a vector
@@ -6,37 +6,42 @@
     scale(w, A)       w * A    x -> w A(x)               a weight for every entry of y: a `Mask` behind A
     A.T                        r -> A^T r                from measurements to images
 
-The result is linear where all parts are. `from_function` makes an operator of what is written as a plain function.
+The result is linear where all parts are.
 """
 
 import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
-from pgm_jax.operators.base import LinearOperator, NonlinearOperator, check_image_shape
+from pgm_jax.operators.base import LinearOperator, NonlinearOperator
+from pgm_jax.operators.checks import check_array, check_number
 from pgm_jax.operators.masks import Mask
 from pgm_jax.operators.solvers import ACCURATE, SolveInfo, Solver
+from pgm_jax.tracing import is_traced
 from pgm_jax.types import Scalar, Shape
 
 register = jax.tree_util.register_dataclass
 
 
 class _Composition:
+    """B after A; build it with `compose`.
+
+    Attributes:
+        outer: B.
+        inner: A.
+    """
+
     outer: Any
     inner: Any
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """B(A(x))."""
         return self.outer.forward(self.inner.forward(x))
 
     @property
@@ -48,13 +53,7 @@ class _Composition:
 @register
 @dataclasses.dataclass(frozen=True)
 class Composition(_Composition, LinearOperator):
-    """y = B A x for linear A and B; build it with `compose`.
-
-    Attributes:
-        outer: B.
-        inner: A.
-        image_shape: (H, W, C) of x.
-    """
+    """y = B A x for linear A and B; build it with `compose`."""
 
     outer: LinearOperator
     inner: LinearOperator
@@ -68,17 +67,15 @@ class Composition(_Composition, LinearOperator):
 @register
 @dataclasses.dataclass(frozen=True)
 class NonlinearComposition(_Composition, NonlinearOperator):
-    """y = B(A(x)); build it with `compose`.
-
-    Attributes:
-        outer: B.
-        inner: A.
-        image_shape: (H, W, C) of x.
-    """
+    """y = B(A(x)); build it with `compose`."""
 
     outer: LinearOperator | NonlinearOperator
     inner: LinearOperator | NonlinearOperator
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    def norm(self) -> jax.Array:
+        """|B| |A|, a bound: at the image 0 the two together may be flat."""
+        return self.outer.norm() * self.inner.norm()
 
 
 def compose(
@@ -108,6 +105,12 @@ def compose(
 
 
 class _Stack:
+    """The measurements of several parts as one vector; build it with `stack`.
+
+    Attributes:
+        parts: the operators.
+    """
+
     parts: tuple[Any, ...]
 
     def forward(self, x: jax.Array) -> jax.Array:
@@ -140,12 +143,7 @@ class _Stack:
 @register
 @dataclasses.dataclass(frozen=True)
 class Stack(_Stack, LinearOperator):
-    """y = (A_1 x, A_2 x, ...) as one vector, for linear parts; build it with `stack`.
-
-    Attributes:
-        parts: the operators.
-        image_shape: (H, W, C) of x.
-    """
+    """y = (A_1 x, A_2 x, ...) as one vector, for linear parts; build it with `stack`."""
 
     parts: tuple[LinearOperator, ...]
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
@@ -159,12 +157,7 @@ class Stack(_Stack, LinearOperator):
 @register
 @dataclasses.dataclass(frozen=True)
 class NonlinearStack(_Stack, NonlinearOperator):
-    """y = (A_1(x), A_2(x), ...) as one vector; build it with `stack`.
-
-    Attributes:
-        parts: the operators.
-        image_shape: (H, W, C) of x.
-    """
+    """y = (A_1(x), A_2(x), ...) as one vector; build it with `stack`."""
 
     parts: tuple[LinearOperator | NonlinearOperator, ...]
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
@@ -191,11 +184,17 @@ def stack(*parts: LinearOperator | NonlinearOperator) -> Stack | NonlinearStack:
 
 
 class _Scaled:
+    """A measurement times a number; build it with `scale`.
+
+    Attributes:
+        factor: c.
+        operator: A.
+    """
+
     factor: jax.Array
     operator: Any
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """c A(x)."""
         return self.factor * self.operator.forward(x)
 
     @property
@@ -217,13 +216,7 @@ class _Scaled:
 @register
 @dataclasses.dataclass(frozen=True)
 class Scaled(_Scaled, LinearOperator):
-    """y = c A x for a linear A; build it with `scale`.
-
-    Attributes:
-        factor: c.
-        operator: A.
-        image_shape: (H, W, C) of x.
-    """
+    """y = c A x for a linear A; build it with `scale`."""
 
     factor: jax.Array
     operator: LinearOperator
@@ -237,13 +230,7 @@ class Scaled(_Scaled, LinearOperator):
 @register
 @dataclasses.dataclass(frozen=True)
 class NonlinearScaled(_Scaled, NonlinearOperator):
-    """y = c A(x); build it with `scale`.
-
-    Attributes:
-        factor: c.
-        operator: A.
-        image_shape: (H, W, C) of x.
-    """
+    """y = c A(x); build it with `scale`."""
 
     factor: jax.Array
     operator: NonlinearOperator
@@ -265,18 +252,18 @@ def scale(
         ValueError: if c is 0, a number is not finite, or w does not broadcast to the measurement.
     """
     image_shape, linear = tuple(operator.image_shape), _linear(operator)
-    if jnp.ndim(factor) == 0:
-        if isinstance(factor, int | float) and factor == 0:
+    if np.ndim(factor) == 0:
+        factor = check_number("the factor", factor)
+        if not is_traced(factor) and factor == 0:
             raise ValueError("the factor is 0, which measures nothing: give another number")
         scaled: Any = Scaled if linear else NonlinearScaled
         return scaled(jnp.asarray(factor, float), operator, image_shape)
+    weights = check_array("the array of weights", factor)
     shape = operator.measurement_shape
-    if jnp.ndim(factor) > len(shape) or np.broadcast_shapes(jnp.shape(factor), shape) != shape:
-        raise ValueError(
-            f"the weights have shape {jnp.shape(factor)} and the measurement {shape}: give an array that broadcasts "
-            "to the measurement"
-        )
-    weights = _of_rank(jnp.asarray(factor, float), len(shape))
+    fits = (a in (1, b) for a, b in zip(weights.shape[::-1], shape[::-1], strict=False))
+    if weights.ndim > len(shape) or not all(fits):
+        raise ValueError(f"the weights have shape {weights.shape} and should broadcast to the measurement, {shape}")
+    weights = _of_rank(jnp.asarray(weights, float), len(shape))
     if isinstance(operator, Mask):
         return Mask(weights * operator.mask, image_shape)
     kind: Any = Composition if linear else NonlinearComposition
@@ -312,96 +299,6 @@ class Adjoint(LinearOperator):
     def norm(self) -> jax.Array:
         """|A|."""
         return self.operator.norm()
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class LinearFunction(LinearOperator):
-    """y = f(x) for a linear f; build it with `from_function`.
-
-    Attributes:
-        function: f.
-        image_shape: (H, W, C) of x.
-    """
-
-    function: Partial
-    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
-
-    def forward(self, x: jax.Array) -> jax.Array:
-        """f(x)."""
-        return self.function(x)
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class Function(NonlinearOperator):
-    """y = f(x); build it with `from_function`.
-
-    Attributes:
-        function: f.
-        image_shape: (H, W, C) of x.
-    """
-
-    function: Partial
-    image_shape: Shape = dataclasses.field(metadata=dict(static=True))
-
-    def forward(self, x: jax.Array) -> jax.Array:
-        """f(x)."""
-        return self.function(x)
-
-
-def from_function(
-    function: Callable[[jax.Array], jax.Array], image_shape: Shape, linear: bool | None = None
-) -> LinearFunction | Function:
-    """The operator y = f(x) of a function of one image, written with jax: its adjoint or derivative comes by itself.
-
-    Args:
-        function: f, (H, W, C) -> an array of floats, real or complex. Arrays of numbers that you want to sweep without
-            compiling anew, or to `vmap` over, go in by `jax.tree_util.Partial(f, numbers)`. On accelerators products
-            of matrices in f want `precision=jax.lax.Precision.HIGHEST`, or A^T is not the adjoint.
-        image_shape: (H, W, C).
-        linear: whether f is linear; by default it is tried out on two random images, and under `vmap` or `jit`, where
-            there are no numbers to try, it is whether jax can transpose f.
-
-    Raises:
-        ValueError: if `linear` is true and f is not, or f does not take such an image.
-        TypeError: if f does not return one array of floats.
-    """
-    image_shape = check_image_shape(image_shape)
-    try:
-        y = jax.eval_shape(function, jax.ShapeDtypeStruct(image_shape, jnp.result_type(float)))
-    except Exception as error:
-        raise ValueError(
-            f"the function does not take an image of shape {image_shape}: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(y, jax.ShapeDtypeStruct) or not jnp.issubdtype(y.dtype, jnp.inexact):
-        raise TypeError(f"the function returns {y}; an operator returns one array of real or complex floats")
-    partial = function if isinstance(function, Partial) else Partial(function)
-    breach = None if linear is False else _breach(partial, image_shape)
-    if linear and breach:
-        raise ValueError(f"the function is not linear: {breach}; leave `linear` out, and it is linearised where needed")
-    return (LinearFunction if linear is not False and not breach else Function)(partial, image_shape)
-
-
-def _breach(function: Callable[[jax.Array], jax.Array], image_shape: Shape) -> str | None:
-    """Why a function is not linear; None where it is, to rounding."""
-    try:
-        image = jax.ShapeDtypeStruct(image_shape, jnp.result_type(float))
-        jax.eval_shape(jax.linear_transpose(function, image), jax.eval_shape(function, image))
-    except (NotImplementedError, TypeError, AssertionError, ValueError) as error:
-        return f"jax cannot transpose it ({(str(error).splitlines() or [type(error).__name__])[0]})"
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(function)):
-        return None  # there are no numbers to try it on
-    a, b = (jax.random.normal(jax.random.key(i), image_shape) for i in range(2))
-    # Accelerators round the factors of products to fewer bits unless told otherwise.
-    with jax.default_matmul_precision("highest"):
-        left, right = function(2 * a - 3 * b), 2 * function(a) - 3 * function(b)
-    error, size = (float(jnp.linalg.norm(jnp.ravel(z))) for z in (left - right, right))
-    tolerance = 1e3 * float(jnp.finfo(a.dtype).eps)
-    # The size of the parts, since the sum of what an affine map adds may vanish.
-    if error > tolerance * max(size, float(jnp.linalg.norm(jnp.ravel(function(a)))), float(jnp.finfo(a.dtype).tiny)):
-        return f"f(2 a - 3 b) and 2 f(a) - 3 f(b) differ by {error:.3g} at a size of {size:.3g}"
-    return None
 
 
 def _linear(*operators: LinearOperator | NonlinearOperator) -> bool:

@@ -22,6 +22,7 @@ Images are real. A measurement may be complex, and then <a, b> = Re sum conj(a) 
     2 * A, w * A      a number, or one for every entry of y, times the measurement
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -279,12 +280,7 @@ class _Derivative(LinearOperator):
 def transpose(
     forward: Callable[[jax.Array], jax.Array], image: jax.ShapeDtypeStruct
 ) -> Callable[[jax.Array], jax.Array]:
-    """r -> Re A^H r for the linear program x -> A x of a real image.
-
-    Args:
-        forward: A.
-        image: shape and type of x.
-    """
+    """r -> Re A^H r for the linear program `forward` x -> A x, of a real `image` x."""
     transposed = jax.linear_transpose(forward, image)
     # jax transposes without conjugation, and keeps the real part where the image is real.
     return lambda r: transposed(jnp.conj(r))[0]
@@ -293,13 +289,7 @@ def transpose(
 def power_iteration(
     forward: Callable[[jax.Array], jax.Array], adjoint: Callable[[jax.Array], jax.Array], image_shape: Shape
 ) -> jax.Array:
-    """max |A x| / |x| by the iteration x <- A^T A x / |A^T A x|, approached from below.
-
-    Args:
-        forward: A.
-        adjoint: A^T.
-        image_shape: shape of x.
-    """
+    """max |A x| / |x| by x <- A^T A x / |A^T A x|, from below: `forward` A, `adjoint` A^T, x of `image_shape`."""
 
     def iterate(_, x):
         x = adjoint(forward(x))
@@ -313,21 +303,19 @@ def power_iteration(
 
 
 def wiener(gain: Inexact[Array, "*shape"], rho: Scalar) -> Inexact[Array, "*shape"]:
-    """The regularised inverse of a diagonal S, conj(S) / (|S|^2 + rho), and 0 where S = 0 even at rho = 0.
-
-    Args:
-        gain: S, of any shape, real or complex.
-        rho: at least 0, in the units of |S|^2.
-    """
+    """The regularised inverse of a diagonal `gain` S, conj(S) / (|S|^2 + rho), and 0 where S = 0 even at rho = 0."""
     return jnp.conj(gain) / jnp.where(gain == 0, 1.0, jnp.abs(gain) ** 2 + rho)
 
 
 def check_image_shape(image_shape: Shape) -> tuple[int, int, int]:
-    """`image_shape` as a tuple (H, W, C); ValueError unless it is three positive numbers."""
-    shape = tuple(image_shape)
-    if len(shape) != 3 or min(shape) < 1:
+    """`image_shape` as a tuple (H, W, C); ValueError unless it is three positive whole numbers."""
+    try:
+        height, width, channels = map(operator.index, image_shape)
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    if min(height, width, channels) < 1:
         raise ValueError(
-            f"image_shape must be (height, width, channels), three positive whole numbers, and is {shape}; "
+            f"image_shape must be (height, width, channels), three positive whole numbers, and is {image_shape}; "
             "a grey image has one channel: (32, 32, 1)"
         )
-    return shape
+    return height, width, channels

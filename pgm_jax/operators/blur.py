@@ -24,6 +24,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.checks import check_array, check_number, check_whole
 from pgm_jax.operators.kernels import gaussian_taps, motion_kernel
 from pgm_jax.operators.separable import Separable, filter_matrix, separable_map
 from pgm_jax.operators.solvers import ACCURATE, Solver
@@ -35,7 +36,8 @@ from pgm_jax.types import Key, Scalar, Shape
 class CircularBlur(ClosedForm):
     """y_c = kernel * x_c on the torus, for every channel c; build it with `circular_blur` or `gaussian_blur`.
 
-    kernel: (k, l), odd sides, its middle at (k // 2, l // 2). image_shape: (H, W, C).
+    Attributes:
+        kernel: (k, l), odd sides, its middle at (k // 2, l // 2).
     """
 
     kernel: jax.Array
@@ -105,7 +107,8 @@ class CircularBlur(ClosedForm):
 class ReflectingBlur(LinearOperator):
     """y_c = kernel * x_c, the image mirrored at the middle of its edge pixels; build it with `reflecting_blur`.
 
-    kernel: (k, l), odd sides, its middle at (k // 2, l // 2). image_shape: (H, W, C).
+    Attributes:
+        kernel: (k, l), odd sides, its middle at (k // 2, l // 2).
     """
 
     kernel: jax.Array
@@ -136,9 +139,10 @@ class ReflectingBlur(LinearOperator):
 def circular_blur(image_shape: Shape, kernel: ArrayLike) -> CircularBlur:
     """Convolve every channel with `kernel`, the image going on periodically: y[p] = sum_q kernel[q] x[p - q].
 
-    image_shape: (H, W, C). kernel: (k, l), odd sides, q = 0 at its middle; used as it is, not normalised. Zeros
-    around a kernel that is larger than the image are left out, unless it is traced.
-    Raises ValueError where the kernel is not a matrix of odd sides or is larger than the image.
+    Args:
+        image_shape: (H, W, C).
+        kernel: (k, l), odd sides, q = 0 at its middle; used as it is, not normalised. Zeros around a kernel that is
+            larger than the image are left out, unless it is traced.
     """
     image_shape = check_image_shape(image_shape)
     return CircularBlur(fitting_kernel(kernel, image_shape), image_shape)
@@ -147,8 +151,9 @@ def circular_blur(image_shape: Shape, kernel: ArrayLike) -> CircularBlur:
 def reflecting_blur(image_shape: Shape, kernel: ArrayLike) -> ReflectingBlur:
     """Convolve every channel with `kernel`, the image going on mirrored at the middle of its edge pixels.
 
-    image_shape: (H, W, C). kernel: (k, l), odd sides, as for `circular_blur`.
-    Raises ValueError where the kernel is not a matrix of odd sides or is larger than the image.
+    Args:
+        image_shape: (H, W, C).
+        kernel: (k, l), odd sides, as for `circular_blur`.
     """
     image_shape = check_image_shape(image_shape)
     return ReflectingBlur(fitting_kernel(kernel, image_shape), image_shape)
@@ -159,11 +164,12 @@ def motion_blur(
 ) -> CircularBlur | ReflectingBlur:
     """Blur with the kernel of a random motion, see `motion_kernel`.
 
-    image_shape: (H, W, C). size: side of the kernel in pixels, odd. intensity: how much the motion turns, in [0, 1].
-    boundary: how the image goes on outside, "circular" (periodically) or "reflect" (mirrored at the middle of the
-    edge pixel).
-    Raises ValueError where the boundary is unknown, the size not odd or larger than the image, or the intensity
-    outside [0, 1].
+    Args:
+        image_shape: (H, W, C).
+        size: side of the kernel in pixels, odd.
+        intensity: how much the motion turns, in [0, 1].
+        boundary: how the image goes on outside, "circular" (periodically) or "reflect" (mirrored at the middle of
+            the edge pixel).
     """
     _check_boundary(boundary)
     build = circular_blur if boundary == "circular" else reflecting_blur
@@ -179,21 +185,20 @@ def gaussian_blur(
 ) -> CircularBlur | Separable:
     """Blur with the kernel exp(-|q|^2 / (2 sigma^2)), cut off beyond `radius` and normalised to sum 1.
 
-    image_shape: (H, W, C). sigma: deviation in pixels. boundary: how the image goes on outside, "circular"
-    (periodically) or "reflect" (mirrored at the middle of the edge pixel). truncate: where to cut off, in units of
-    sigma. radius: where to cut off in pixels, by default round(truncate sigma); state it where sigma is traced, since
-    it fixes shapes.
-    Raises ValueError where the boundary is unknown, sigma not positive, the radius negative or the kernel larger than
-    the image.
+    Args:
+        image_shape: (H, W, C).
+        sigma: deviation in pixels.
+        boundary: "circular" or "reflect", as for `motion_blur`.
+        truncate: where to cut off, in units of sigma.
+        radius: where to cut off in pixels, by default round(truncate sigma); state it where sigma is traced, since
+            it fixes shapes.
     """
     height, width, _ = image_shape = check_image_shape(image_shape)
     _check_boundary(boundary)
-    if isinstance(sigma, int | float) and sigma <= 0:
-        raise ValueError(f"sigma is the blur's deviation in pixels, above 0, and is {sigma}")
-    if radius is None:
-        radius = int(truncate * sigma + 0.5)
-    if radius < 0:
-        raise ValueError(f"the radius of the kernel, in pixels, must be at least 0, and is {radius}")
+    sigma = check_number("sigma is the blur's deviation in pixels", sigma, above=0)
+    truncate = check_number("truncate is where the kernel ends, in units of sigma", truncate, least=0)
+    radius = int(truncate * sigma + 0.5) if radius is None else radius
+    radius = check_whole("radius is where the kernel ends, in pixels", radius, 0)
     _check_fits((2 * radius + 1, 2 * radius + 1), image_shape)
     taps = gaussian_taps(sigma, 2 * radius + 1, radius)
     if boundary == "circular":
@@ -203,30 +208,21 @@ def gaussian_blur(
 
 
 def hartley(x: jax.Array) -> jax.Array:
-    """Re F x - Im F x along rows and columns, F unitary: real, symmetric and its own inverse.
-
-    x: (H, W, C).
-    """
+    """Re F x - Im F x along rows and columns, F unitary: real, symmetric and its own inverse."""
     spectrum = jnp.fft.fft2(x, axes=(0, 1), norm="ortho")
     return spectrum.real - spectrum.imag
 
 
 def spread(kernel: jax.Array, shape: Shape) -> jax.Array:
-    """The kernel on a torus of `shape`, its middle at the origin.
-
-    kernel: (k, l), odd sides. shape: (H, W), at least (k, l).
-    """
+    """The kernel (k, l) on a torus of `shape` (H, W), its middle at the origin."""
     (height, width), (rows, cols) = shape, kernel.shape
     padded = jnp.pad(kernel, ((0, height - rows), (0, width - cols)))
     return jnp.roll(padded, (-(rows // 2), -(cols // 2)), axis=(0, 1))
 
 
 def fitting_kernel(kernel: ArrayLike, image_shape: Shape) -> jax.Array:
-    """`kernel` as an array, after the checks of `circular_blur`.
-
-    kernel: (k, l), odd sides. image_shape: (H, W, C).
-    Raises ValueError where the kernel is not a matrix of odd sides or is larger than the image.
-    """
+    """`kernel` as an array, after the checks of `circular_blur` for images of `image_shape`."""
+    kernel = check_array("the kernel", kernel)
     if jnp.ndim(kernel) != 2 or not all(side % 2 for side in jnp.shape(kernel)):
         raise ValueError(
             f"the kernel has shape {jnp.shape(kernel)}; a blur kernel is a matrix (k, l) with odd sides, so that it "

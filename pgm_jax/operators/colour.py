@@ -10,10 +10,13 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape
+from pgm_jax.operators.checks import check_array
 from pgm_jax.operators.solvers import ACCURATE, Solver
+from pgm_jax.tracing import is_traced
 from pgm_jax.types import Scalar, Shape
 
 
@@ -22,14 +25,14 @@ from pgm_jax.types import Scalar, Shape
 class Colourisation(ClosedForm):
     """y = sum_c weights_c x_c; build it with `colourisation`.
 
-    weights: (C,), not all 0. image_shape: (H, W, C).
+    Attributes:
+        weights: (C,), not all 0.
     """
 
     weights: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A x = sum_c w_c x_c, (H, W, 1)."""
         return jnp.sum(self.weights[None, None] * x, axis=-1, keepdims=True)
 
     def adjoint(self, r: jax.Array) -> jax.Array:
@@ -57,16 +60,17 @@ class Colourisation(ClosedForm):
 def colourisation(image_shape: Shape, weights: ArrayLike | Sequence[float] | None = None) -> Colourisation:
     """See a colour image in grey, y = sum_c weights_c x_c; to restore it is to colour it.
 
-    image_shape: (H, W, C). weights: (C,), not all 0, used as they are and not normalised; by default 1 / C each, the
-    mean of the channels. The luma of ITU-R BT.601 has (0.299, 0.587, 0.114) for red, green and blue.
-    Raises ValueError where there is not one weight for every channel.
+    Args:
+        image_shape: (H, W, C).
+        weights: (C,), not all 0, used as they are and not normalised; by default 1 / C each, the mean of the
+            channels. The luma of ITU-R BT.601 has (0.299, 0.587, 0.114) for red, green and blue.
     """
     image_shape = check_image_shape(image_shape)
     channels = image_shape[-1]
-    weights = jnp.full(channels, 1 / channels) if weights is None else jnp.asarray(weights, float)
-    if weights.shape != (channels,):
+    weights = check_array("weights", np.full(channels, 1 / channels) if weights is None else weights)
+    if weights.shape != (channels,) or not (is_traced(weights) or np.any(np.asarray(weights))):
         raise ValueError(
-            f"the weights have shape {weights.shape} and the image {channels} channels: give one weight for every "
-            f"channel, an array of shape {(channels,)}"
+            f"the weights {weights} have shape {weights.shape} and the image {channels} channels: give one weight for "
+            f"every channel, an array of shape {(channels,)}, not all of them 0"
         )
-    return Colourisation(weights, image_shape)
+    return Colourisation(jnp.asarray(weights, float), image_shape)

@@ -13,14 +13,16 @@ Every A has orthonormal rows, A A^T = I, whence |A| = 1 and
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape
+from pgm_jax.operators.checks import check_whole
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Key, Scalar, Shape
+from pgm_jax.types import Key, Scalar, Shape, as_key
 
 
 class OrthonormalRows(ClosedForm):
@@ -46,19 +48,18 @@ class OrthonormalRows(ClosedForm):
 class GaussianSensing(OrthonormalRows):
     """y = matrix x, x as one vector; build it with `gaussian_sensing`.
 
-    matrix: (count, H W C), of orthonormal rows. image_shape: (H, W, C).
+    Attributes:
+        matrix: (count, H W C), of orthonormal rows.
     """
 
     matrix: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A x, (count,)."""
         # By default accelerators round the factors to fewer bits, and A^T would not be the adjoint of A.
         return jnp.matmul(self.matrix, x.ravel(), precision=jax.lax.Precision.HIGHEST)
 
     def adjoint(self, r: jax.Array) -> jax.Array:
-        """A^T r."""
         return jnp.matmul(r, self.matrix, precision=jax.lax.Precision.HIGHEST).reshape(self.image_shape)
 
 
@@ -67,8 +68,9 @@ class GaussianSensing(OrthonormalRows):
 class HadamardSensing(OrthonormalRows):
     """y_c = (H D x_c)[rows] / sqrt(n) for every channel c as a vector; build it with `hadamard_sensing`.
 
-    signs: (n,), the diagonal of D, n = H W. rows: (count,), different rows of the Walsh-Hadamard matrix.
-    image_shape: (H, W, C).
+    Attributes:
+        signs: (n,), the diagonal of D, n = H W.
+        rows: (count,), different rows of the Walsh-Hadamard matrix.
     """
 
     signs: jax.Array
@@ -76,7 +78,6 @@ class HadamardSensing(OrthonormalRows):
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A x, (count, C)."""
         return walsh_hadamard(self.signs[:, None] * _vectors(x))[self.rows]
 
     def adjoint(self, r: jax.Array) -> jax.Array:
@@ -90,8 +91,9 @@ class HadamardSensing(OrthonormalRows):
 class CirculantSensing(OrthonormalRows):
     """y_c = (F^-1 E F x_c)[pixels] for every channel c; build it with `circulant_sensing`.
 
-    spectrum: E, (H, W // 2 + 1), complex of modulus 1, that of a real filter. pixels: (count,), different numbers
-    i W + j of the seen pixels (i, j). image_shape: (H, W, C).
+    Attributes:
+        spectrum: E, (H, W // 2 + 1), complex of modulus 1, that of a real filter.
+        pixels: (count,), different numbers i W + j of the seen pixels (i, j).
     """
 
     spectrum: jax.Array
@@ -99,7 +101,6 @@ class CirculantSensing(OrthonormalRows):
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A x, (count, C)."""
         return _vectors(self._filter(self.spectrum, x))[self.pixels]
 
     def adjoint(self, r: jax.Array) -> jax.Array:
@@ -117,13 +118,15 @@ def gaussian_sensing(key: Key, image_shape: Shape, count: int) -> GaussianSensin
     """Measure `count` random mixtures of all entries, y = Q x with orthonormal rows Q that span a random subspace.
 
     Q has the row space of a Gaussian matrix and holds count H W C numbers: for larger images take `hadamard_sensing`.
-    image_shape: (H, W, C). count: length of y, from 1 to H W C.
-    Raises ValueError where `count` lies outside.
+
+    Args:
+        image_shape: (H, W, C).
+        count: length of y, from 1 to H W C.
     """
     image_shape = check_image_shape(image_shape)
     size = math.prod(image_shape)
     count = _checked_count(count, size, "entries of the image")
-    q, r = jnp.linalg.qr(jax.random.normal(key, (size, count)))
+    q, r = jnp.linalg.qr(jax.random.normal(as_key(key), (size, count)))
     # With these signs Q is distributed uniformly: without them it depends on how the decomposition is computed.
     return GaussianSensing((q * jnp.where(jnp.diagonal(r) < 0, -1, 1)[None]).T, image_shape)
 
@@ -132,8 +135,10 @@ def hadamard_sensing(key: Key, image_shape: Shape, count: int) -> HadamardSensin
     """Measure `count` random rows of the Walsh-Hadamard transform of every channel, after random flips of sign.
 
     Signs and rows are the same in every channel; y has the shape (count, C).
-    image_shape: (H, W, C), H W a power of two. count: measurements of a channel, from 1 to H W.
-    Raises ValueError where H W is 1 or no power of two, or `count` lies outside.
+
+    Args:
+        image_shape: (H, W, C), H W a power of two.
+        count: measurements of a channel, from 1 to H W.
     """
     height, width, _ = image_shape = check_image_shape(image_shape)
     size = height * width
@@ -143,7 +148,7 @@ def hadamard_sensing(key: Key, image_shape: Shape, count: int) -> HadamardSensin
             f"of {height} x {width} has {size}: crop or pad it, or take circulant_sensing, for images of any size"
         )
     count = _checked_count(count, size, "pixels of a channel")
-    for_signs, for_rows = jax.random.split(key)
+    for_signs, for_rows = jax.random.split(as_key(key))
     signs = jax.random.rademacher(for_signs, (size,), jnp.result_type(float))
     return HadamardSensing(signs, jax.random.choice(for_rows, size, (count,), replace=False), image_shape)
 
@@ -152,12 +157,14 @@ def circulant_sensing(key: Key, image_shape: Shape, count: int) -> CirculantSens
     """Measure `count` random pixels of every channel after its circular convolution with a filter of random phases.
 
     Filter and pixels are the same in every channel; y has the shape (count, C).
-    image_shape: (H, W, C). count: measurements of a channel, from 1 to H W.
-    Raises ValueError where `count` lies outside.
+
+    Args:
+        image_shape: (H, W, C).
+        count: measurements of a channel, from 1 to H W.
     """
     height, width, _ = image_shape = check_image_shape(image_shape)
     count = _checked_count(count, height * width, "pixels of a channel")
-    for_phases, for_pixels = jax.random.split(key)
+    for_phases, for_pixels = jax.random.split(as_key(key))
     # The spectrum of white noise has uniform phases, and the symmetry that makes a filter real.
     noise = jnp.fft.rfft2(jax.random.normal(for_phases, (height, width)))
     spectrum = jnp.where(noise == 0, 1, noise / jnp.where(noise == 0, 1, jnp.abs(noise)))
@@ -166,10 +173,7 @@ def circulant_sensing(key: Key, image_shape: Shape, count: int) -> CirculantSens
 
 
 def walsh_hadamard(x: Float[Array, "n c"]) -> Float[Array, "n c"]:
-    """H x / sqrt(n), H the Walsh-Hadamard matrix in the order of Sylvester: orthogonal, symmetric, its own inverse.
-
-    x: (n, c), n a power of two, at least 2.
-    """
+    """H x / sqrt(n), H the Walsh-Hadamard matrix in the order of Sylvester: orthogonal, symmetric, its own inverse."""
     size = x.shape[0]
 
     def butterfly(x: jax.Array, _: None) -> tuple[jax.Array, None]:
@@ -190,10 +194,6 @@ def _fill(r: jax.Array, places: jax.Array, size: int) -> jax.Array:
     return jnp.zeros((size, r.shape[-1]), r.dtype).at[places].set(r, unique_indices=True)
 
 
-def _checked_count(count: int, most: int, of_what: str) -> int:
-    if count not in range(1, most + 1):
-        raise ValueError(
-            f"count is the number of measurements, a whole number from 1 to {most}, the {of_what}, and is {count}; "
-            f"a tenth of them are count={max(1, most // 10)}"
-        )
-    return int(count)
+def _checked_count(count: Any, most: int, of_what: str) -> int:
+    hint = f"there are {most} {of_what}, a tenth of them are count={max(1, most // 10)}"
+    return check_whole("count is the number of measurements", count, 1, most, hint)

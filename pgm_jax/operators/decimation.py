@@ -25,7 +25,10 @@ from pgm_jax.types import Scalar, Shape
 class BlurDownsampling(ClosedForm):
     """y = (B x)[::factor, ::factor]; build it with `blur_downsampling`.
 
-    blur: B. factor: f, divides H and W. image_shape: (H, W, C); y is (H / f, W / f, C).
+    Attributes:
+        blur: B.
+        factor: f, divides H and W.
+        image_shape: (H, W, C); y is (H / f, W / f, C).
     """
 
     blur: CircularBlur
@@ -67,11 +70,10 @@ class BlurDownsampling(ClosedForm):
 def blur_downsampling(image_shape: Shape, kernel: ArrayLike, factor: int) -> BlurDownsampling:
     """Convolve every channel with `kernel` on the torus, and keep every factor-th pixel of every factor-th row.
 
-    image_shape: (H, W, C); y is (H / factor, W / factor, C). kernel: (k, l), odd sides, as for `circular_blur`.
-    factor: whole and positive; pixel (0, 0) is kept.
-    Raises ValueError where `factor` is not positive or does not divide the height and the width, or where the kernel
-    is not a matrix of odd sides or is larger than the image.
+    Args:
+        image_shape: (H, W, C); y is (H / factor, W / factor, C).
+        kernel: (k, l), odd sides, as for `circular_blur`.
+        factor: whole and positive; pixel (0, 0) is kept.
     """
     image_shape = check_image_shape(image_shape)
-    check_factor(image_shape, factor)
-    return BlurDownsampling(circular_blur(image_shape, kernel), factor, image_shape)
+    return BlurDownsampling(circular_blur(image_shape, kernel), check_factor(image_shape, factor), image_shape)

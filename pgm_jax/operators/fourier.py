@@ -8,11 +8,11 @@ for the coordinate i - n // 2, and
 A mask M is 1 at the frequencies that are sampled and 0 at the others, where y is 0. Images are real, hence k and -k
 say the same, and with the mean gain S^2(k) = (M^2(k) + M^2(-k)) / 2 of the two
 
-    y = M F x              Re F^H M^2 F = F^H S^2 F        invert = v + Re F^H [ M (y - M F v) / (S^2 + rho) ]
+    y = M F x              Re F^H M^2 F = F^H S^2 F        solve = v + Re F^H [ M (y - M F v) / (S^2 + rho) ]
 
 A complex image is one of two channels, x = x_0 + i x_1, and every frequency stands alone:
 
-    y = M F x              F^H M^2 F                       invert = v + F^H [ M (y - M F v) / (M^2 + rho) ]
+    y = M F x              F^H M^2 F                       solve = v + F^H [ M (y - M F v) / (M^2 + rho) ]
 
 Behind receive coils with the sensitivities s_k, y_k = M F (s_k x), A^H A is diagonal nowhere. `solve` then iterates,
 preconditioned by its diagonal in the Fourier basis,
@@ -31,8 +31,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.checks import check_array, check_mask, check_number
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Key, Scalar, Shape
+from pgm_jax.types import Key, Scalar, Shape, as_key
 
 FLOOR = 1e-2
 
@@ -42,7 +43,8 @@ FLOOR = 1e-2
 class FourierSampling(ClosedForm):
     """y_c = M F x_c for every channel c, real images of their own; build it with `fourier_sampling`.
 
-    mask: M, (H, W, 1), real; y is (H, W, C), complex. image_shape: (H, W, C).
+    Attributes:
+        mask: M, (H, W, 1), real; y is (H, W, C), complex.
     """
 
     mask: jax.Array
@@ -97,7 +99,9 @@ class FourierSampling(ClosedForm):
 class ComplexFourierSampling(ClosedForm):
     """y = M F (x_0 + i x_1), one complex image; build it with `complex_fourier_sampling`.
 
-    mask: M, (H, W), real; y is (H, W), complex. image_shape: (H, W, 2), the real and the imaginary part.
+    Attributes:
+        mask: M, (H, W), real; y is (H, W), complex.
+        image_shape: (H, W, 2), the real and the imaginary part.
     """
 
     mask: jax.Array
@@ -143,8 +147,10 @@ class ComplexFourierSampling(ClosedForm):
 class MRI(LinearOperator):
     """y_kc = M F (s_k x_c) for every coil k and channel c, real images of their own; build it with `mri`.
 
-    mask: M, (H, W, 1), real. coils: s, (K, H, W), complex; y is (K, H, W, C), complex. density: (H, W, 1), the mean
-    (T(k) + T(-k)) / 2 of the diagonal of F A^H A F^H. image_shape: (H, W, C).
+    Attributes:
+        mask: M, (H, W, 1), real.
+        coils: s, (K, H, W), complex; y is (K, H, W, C), complex.
+        density: (H, W, 1), the mean (T(k) + T(-k)) / 2 of the diagonal of F A^H A F^H.
     """
 
     mask: jax.Array
@@ -175,8 +181,11 @@ class MRI(LinearOperator):
 class ComplexMRI(LinearOperator):
     """y_k = M F (s_k (x_0 + i x_1)) for every coil k, one complex image; build it with `complex_mri`.
 
-    mask: M, (H, W), real. coils: s, (K, H, W), complex; y is (K, H, W), complex. density: T, (H, W), the diagonal of
-    F A^H A F^H. image_shape: (H, W, 2), the real and the imaginary part.
+    Attributes:
+        mask: M, (H, W), real.
+        coils: s, (K, H, W), complex; y is (K, H, W), complex.
+        density: T, (H, W), the diagonal of F A^H A F^H.
+        image_shape: (H, W, 2), the real and the imaginary part.
     """
 
     mask: jax.Array
@@ -203,20 +212,22 @@ class ComplexMRI(LinearOperator):
 
 
 def fourier_sampling(image_shape: Shape, mask: ArrayLike) -> FourierSampling:
-    """Measure the frequencies where `mask` is not 0, y = M F x, every channel a real image of its own.
+    """Measure the frequencies that the mask samples, y = M F x, every channel a real image of its own.
 
-    image_shape: (H, W, C). mask: (H, W) or (H, W, 1), real, of any type, with the frequency 0 at (H // 2, W // 2).
-    Raises ValueError where the mask has another shape or is complex.
+    Args:
+        image_shape: (H, W, C).
+        mask: (H, W) or (H, W, 1), as for `mask`, with the frequency 0 at (H // 2, W // 2).
     """
     height, width, channels = check_image_shape(image_shape)
     return FourierSampling(_sampled(mask, height, width)[..., None], (height, width, channels))
 
 
 def complex_fourier_sampling(image_shape: Shape, mask: ArrayLike) -> ComplexFourierSampling:
-    """Measure the frequencies of a complex image x_0 + i x_1 where `mask` is not 0, y = M F x of shape (H, W).
+    """Measure some frequencies of a complex image x_0 + i x_1, y = M F x of shape (H, W).
 
-    image_shape: (H, W, 2). mask: (H, W) or (H, W, 1), real, of any type, with the frequency 0 at (H // 2, W // 2).
-    Raises ValueError where the image has not two channels, or the mask has another shape or is complex.
+    Args:
+        image_shape: (H, W, 2).
+        mask: (H, W) or (H, W, 1), as for `mask`, with the frequency 0 at (H // 2, W // 2).
     """
     height, width = _complex_image(image_shape)
     return ComplexFourierSampling(_sampled(mask, height, width), (height, width, 2))
@@ -225,9 +236,10 @@ def complex_fourier_sampling(image_shape: Shape, mask: ArrayLike) -> ComplexFour
 def mri(image_shape: Shape, mask: ArrayLike, coils: ArrayLike) -> MRI:
     """Measure a real image behind coils, y_k = M F (s_k x) of shape (K, H, W, C).
 
-    image_shape: (H, W, C). mask: as for `fourier_sampling`, the same for every coil. coils: sensitivities s,
-    (K, H, W), complex, without units; with sum_k |s_k|^2 = 1 the norm of A is at most 1.
-    Raises ValueError where the mask or the coils do not fit the image.
+    Args:
+        image_shape: (H, W, C).
+        mask: as for `fourier_sampling`, the same for every coil.
+        coils: sensitivities s, (K, H, W), complex, without units; where sum_k |s_k|^2 = 1, |A| is at most 1.
     """
     height, width, channels = check_image_shape(image_shape)
     sampled, maps = _sampled(mask, height, width), _sensitivities(coils, height, width)
@@ -240,9 +252,10 @@ def mri(image_shape: Shape, mask: ArrayLike, coils: ArrayLike) -> MRI:
 def complex_mri(image_shape: Shape, mask: ArrayLike, coils: ArrayLike) -> ComplexMRI:
     """Measure a complex image x_0 + i x_1 behind coils, y_k = M F (s_k x) of shape (K, H, W).
 
-    image_shape: (H, W, 2). mask: as for `fourier_sampling`, the same for every coil. coils: sensitivities s,
-    (K, H, W), complex, without units; with sum_k |s_k|^2 = 1 the norm of A is at most 1.
-    Raises ValueError where the image has not two channels, or the mask or the coils do not fit it.
+    Args:
+        image_shape: (H, W, 2).
+        mask: as for `fourier_sampling`, the same for every coil.
+        coils: sensitivities s, (K, H, W), complex, without units; where sum_k |s_k|^2 = 1, |A| is at most 1.
     """
     height, width = _complex_image(image_shape)
     sampled, maps = _sampled(mask, height, width), _sensitivities(coils, height, width)
@@ -253,16 +266,17 @@ def cartesian_mask(key: Key, image_shape: Shape, acceleration: float = 4.0, cent
     """A mask (H, W, 1) of round(W / acceleration) whole columns, round(centre W) of them a band around frequency 0.
 
     The columns outside the band, phase-encoding lines, are drawn without replacement.
-    image_shape: (H, W, C). acceleration: at least 1, columns for one that is sampled. centre: share of all columns
-    that the band takes, in [0, 1].
-    Raises ValueError where these lie outside their ranges, no column is sampled or the band alone has too many.
+
+    Args:
+        image_shape: (H, W, C).
+        acceleration: at least 1, columns for one that is sampled.
+        centre: share of all columns that the band takes, in [0, 1].
     """
     height, width, _ = check_image_shape(image_shape)
-    if not (acceleration >= 1 and 0 <= centre <= 1):
-        raise ValueError(
-            f"the acceleration is at least 1, and is {acceleration}; the centre is a share of the columns, in [0, 1], "
-            f"and is {centre}: a quarter of the columns and a band of eight per cent are 4 and 0.08"
-        )
+    what = "acceleration is the number of columns for one that is sampled"
+    acceleration = check_number(what, acceleration, least=1, hint="a quarter of them are 4")
+    what = "centre is the share of columns in the band around frequency 0"
+    centre = check_number(what, centre, least=0, most=1, hint="eight per cent are 0.08")
     lines, band = round(width / acceleration), round(centre * width)
     if not band <= lines or lines == 0:
         raise ValueError(
@@ -271,25 +285,19 @@ def cartesian_mask(key: Key, image_shape: Shape, acceleration: float = 4.0, cent
         )
     first = width // 2 - band // 2
     inside = np.arange(first, first + band)
-    others = jax.random.permutation(key, np.setdiff1d(np.arange(width), inside))[: lines - band]
+    others = jax.random.permutation(as_key(key), np.setdiff1d(np.arange(width), inside))[: lines - band]
     columns = jnp.zeros(width).at[inside].set(1).at[others].set(1)
     return jnp.broadcast_to(columns[None, :, None], (height, width, 1))
 
 
 def centred_fft(x: jax.Array, axes: tuple[int, int] = (0, 1)) -> jax.Array:
-    """F x, see the module's docstring.
-
-    x: of any shape, real or complex. axes: height and width.
-    """
+    """F x along `axes`, height and width; see the module's docstring."""
     phase, middle = _modulation(x, axes)
     return (phase * jnp.conj(middle)) * jnp.fft.fft2(phase * x, axes=axes, norm="ortho")
 
 
 def centred_ifft(y: jax.Array, axes: tuple[int, int] = (0, 1)) -> jax.Array:
-    """F^-1 y = F^H y, see the module's docstring.
-
-    y: of any shape, real or complex. axes: height and width.
-    """
+    """F^-1 y = F^H y along `axes`, height and width; see the module's docstring."""
     phase, middle = _modulation(y, axes)
     return (jnp.conj(phase) * middle) * jnp.fft.ifft2(jnp.conj(phase) * y, axes=axes, norm="ortho")
 
@@ -311,37 +319,25 @@ def _modulation(x: jax.Array, axes: tuple[int, int]) -> tuple[jax.Array, jax.Arr
 
 
 def centred_hartley(x: jax.Array) -> jax.Array:
-    """Re F x - Im F x, a real orthonormal transform that is its own inverse, diagonal where gains are even in k.
-
-    x: (H, W, C), real.
-    """
+    """Re F x - Im F x, a real orthonormal transform that is its own inverse, diagonal where gains are even in k."""
     spectrum = centred_fft(x)
     return spectrum.real - spectrum.imag
 
 
 def mirrored(gain: jax.Array) -> jax.Array:
-    """gain(-k).
-
-    gain: (H, W, 1), the frequency 0 in the middle.
-    """
+    """gain(-k), of a gain (H, W, 1) with the frequency 0 in the middle."""
     # An even axis begins with its Nyquist frequency, which is its own mirror image.
     shift = tuple(1 - side % 2 for side in gain.shape[:2])
     return jnp.roll(jnp.flip(gain, (0, 1)), shift, (0, 1))
 
 
 def as_complex(x: jax.Array) -> jax.Array:
-    """x_0 + i x_1, (H, W).
-
-    x: (H, W, 2).
-    """
+    """x_0 + i x_1, (H, W), of x (H, W, 2)."""
     return jax.lax.complex(x[..., 0], x[..., 1])
 
 
 def as_channels(z: jax.Array) -> jax.Array:
-    """The real and the imaginary part, (H, W, 2).
-
-    z: (H, W), complex.
-    """
+    """The real and the imaginary part, (H, W, 2), of z (H, W)."""
     return jnp.stack([z.real, z.imag], axis=-1)
 
 
@@ -370,22 +366,12 @@ def _complex_image(image_shape: Shape) -> tuple[int, int]:
 
 def _sampled(mask: ArrayLike, height: int, width: int) -> jax.Array:
     """The mask as (H, W), 1 or 0."""
-    mask = jnp.asarray(mask)
-    if jnp.iscomplexobj(mask):
-        raise ValueError(
-            f"the mask is of the complex type {mask.dtype}; it says which frequencies are sampled: give 1 and 0, and "
-            "coil sensitivities to mri"
-        )
-    if mask.shape not in ((height, width), (height, width, 1)):
-        raise ValueError(
-            f"the mask has shape {mask.shape} and the image {height} x {width} pixels: give the mask as "
-            f"{(height, width)} or {(height, width, 1)}, with the frequency 0 at {(height // 2, width // 2)}"
-        )
-    return (mask != 0).astype(float).reshape(height, width)
+    hint = f", with the frequency 0 at {(height // 2, width // 2)}"
+    return check_mask(mask, (height, width), (height, width, 1), hint=hint).reshape(height, width)
 
 
 def _sensitivities(coils: ArrayLike, height: int, width: int) -> jax.Array:
-    coils = jnp.asarray(coils, complex)
+    coils = jnp.asarray(check_array("coils", coils, real=False), complex)
     if coils.ndim != 3 or coils.shape[1:] != (height, width) or coils.shape[0] < 1:
         raise ValueError(
             f"the coil sensitivities have shape {coils.shape}; an image of {height} x {width} pixels takes "

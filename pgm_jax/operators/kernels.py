@@ -14,11 +14,14 @@ idea is that of G. Boracchi and A. Foi, Modeling the performance of image restor
 Transactions on Image Processing 21, 2012).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pgm_jax.types import Key, Scalar
+from pgm_jax.operators.checks import check_number, check_whole
+from pgm_jax.types import Key, Scalar, as_key
 
 STEPS_PER_PIXEL = 8
 
@@ -26,22 +29,20 @@ STEPS_PER_PIXEL = 8
 def gaussian_kernel(width: Scalar, size: int = 61, truncate: Scalar = 4.0) -> Float[Array, "size size"]:
     """A Gaussian of deviation `width`, 0 farther out than round(truncate width) along either axis.
 
-    width: deviation in pixels. size: side of the kernel in pixels, odd; the kernel is normalised within it. truncate:
-    where to cut off, in units of `width`. The kernel of width 3 has 25 x 25 entries that are not 0.
-    Raises ValueError where the width is not positive or the size not odd.
+    Args:
+        width: deviation in pixels.
+        size: side of the kernel in pixels, odd; the kernel is normalised within it.
+        truncate: where to cut off, in units of `width`. The kernel of width 3 has 25 x 25 entries that are not 0.
     """
-    _check_size(size)
-    if isinstance(width, int | float) and width <= 0:
-        raise ValueError(f"width is the kernel's deviation in pixels, above 0, and is {width}")
+    size = _check_size(size)
+    width = check_number("width is the kernel's deviation in pixels", width, above=0)
+    truncate = check_number("truncate is where the kernel ends, in units of its deviation", truncate, least=0)
     taps = gaussian_taps(width, size, jnp.floor(truncate * width + 0.5))
     return jnp.outer(taps, taps)
 
 
 def gaussian_taps(width: Scalar, size: int, radius: Scalar | int) -> Float[Array, " size"]:
-    """exp(-q^2 / (2 width^2)) for |q| <= radius and 0 beyond, q = 0 in the middle, normalised to sum 1.
-
-    width: deviation in pixels. size: number of taps, odd. radius: where to cut off, in pixels.
-    """
+    """exp(-q^2 / (2 width^2)) for |q| <= radius, of `size` taps, q = 0 in the middle, normalised to sum 1."""
     q = jnp.arange(size) - size // 2
     taps = jnp.where(jnp.abs(q) <= radius, jnp.exp(-0.5 * (q / width) ** 2), 0)
     return taps / jnp.sum(taps)
@@ -50,16 +51,13 @@ def gaussian_taps(width: Scalar, size: int, radius: Scalar | int) -> Float[Array
 def motion_kernel(key: Key, size: int = 61, intensity: Scalar = 0.5) -> Float[Array, "size size"]:
     """The kernel of a random motion of the camera, see the head of this file; its centre of mass is the middle.
 
-    size: side of the kernel in pixels, odd; the path is between half as long and as long as that. intensity: how much
-    the path turns, in [0, 1], 0 for a straight line.
-    Raises ValueError where the size is not odd or the intensity lies outside [0, 1].
+    Args:
+        size: side of the kernel in pixels, odd; the path is between half as long and as long as that.
+        intensity: how much the path turns, in [0, 1], 0 for a straight line.
     """
-    _check_size(size)
-    if isinstance(intensity, int | float) and not 0 <= intensity <= 1:
-        raise ValueError(
-            f"intensity is how much a motion turns, between 0 (a straight line) and 1, and is {intensity}; "
-            "fifty per cent are 0.5"
-        )
+    key, size = as_key(key), _check_size(size)
+    what = "intensity is how much a motion turns, 0 for a straight line"
+    intensity = check_number(what, intensity, least=0, most=1, hint="fifty per cent are 0.5")
     steps = STEPS_PER_PIXEL * size
     keys = dict(zip(("length", "heading", "turns", "jolts", "strength"), jax.random.split(key, 5), strict=True))
     turns = 2 * jnp.pi / jnp.sqrt(steps) * jax.random.normal(keys["turns"], (steps,))
@@ -76,6 +74,9 @@ def motion_kernel(key: Key, size: int = 61, intensity: Scalar = 0.5) -> Float[Ar
     return jnp.einsum("nk,nl->kl", rows, cols, precision=jax.lax.Precision.HIGHEST) / steps
 
 
-def _check_size(size: int) -> None:
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"the size of a kernel is its side in pixels, odd so that it has a middle, and is {size}")
+def _check_size(size: Any) -> int:
+    what = "the size of a kernel is its side in pixels, odd so that it has a middle"
+    size = check_whole(what, size, 1)
+    if size % 2 == 0:
+        raise ValueError(f"{what}, and is {size}")
+    return size

@@ -9,14 +9,16 @@ given or a random place (`box_mask`, `random_box_mask`).
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.checks import check_mask, check_number, check_numbers, check_whole
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Key, Scalar, Shape
+from pgm_jax.types import Key, Scalar, Shape, as_key
 
 
 @jax.tree_util.register_dataclass
@@ -26,7 +28,6 @@ class Mask(ClosedForm):
 
     Attributes:
         mask: m, (H, W, 1), shared by the channels, or (H, W, C); 1 where seen, 0 where hidden, or weights.
-        image_shape: (H, W, C).
     """
 
     mask: jax.Array
@@ -63,30 +64,27 @@ class Mask(ClosedForm):
 
 
 def mask(image_shape: Shape, seen: ArrayLike) -> Mask:
-    """The pixels where `seen` is not 0 are measured, y = m * x.
+    """The pixels that are `seen` are measured, y = m * x; to weigh them, multiply the operator by weights.
 
-    image_shape: (H, W, C). seen: (H, W, 1), shared by the channels, or (H, W, C), of any type.
-    Raises ValueError where `seen` has another shape.
+    Args:
+        image_shape: (H, W, C).
+        seen: (H, W) or (H, W, 1), shared by the channels, or (H, W, C): bool, 0 and 1, or 0 and 255.
     """
     height, width, channels = check_image_shape(image_shape)
-    seen = jnp.asarray(seen)
-    if seen.shape not in ((height, width, 1), (height, width, channels)):
-        raise ValueError(
-            f"the mask has shape {seen.shape} and the image {(height, width, channels)}: give the mask as "
-            f"{(height, width, 1)}, shared by the channels, or as {(height, width, channels)}"
-        )
-    return Mask((seen != 0).astype(float), (height, width, channels))
+    seen = check_mask(seen, (height, width), (height, width, 1), (height, width, channels))
+    return Mask(seen.reshape(height, width, -1), (height, width, channels))
 
 
 def random_mask(key: Key, image_shape: Shape, hidden: float = 0.7, shared: bool = True) -> Mask:
     """Hide floor(hidden H W) pixels, drawn without replacement.
 
-    image_shape: (H, W, C). hidden: share of the pixels, in [0, 1), so that at least one is seen.
-    shared: whether every channel hides the same pixels; otherwise every one hides as many of its own.
-    Raises ValueError where `hidden` lies outside [0, 1).
+    Args:
+        image_shape: (H, W, C).
+        hidden: share of the pixels, in [0, 1), so that at least one is seen.
+        shared: whether every channel hides the same pixels; otherwise every one hides as many of its own.
     """
     height, width, channels = check_image_shape(image_shape)
-    _check_share(hidden)
+    key, hidden = as_key(key), _check_share(hidden)
     keys = key[None] if shared else jax.random.split(key, channels)
     order = jax.vmap(lambda key: jax.random.permutation(key, height * width), out_axes=1)(keys)
     return mask(image_shape, order.reshape(height, width, -1) >= int(hidden * height * width))
@@ -95,13 +93,13 @@ def random_mask(key: Key, image_shape: Shape, hidden: float = 0.7, shared: bool 
 def bernoulli_mask(key: Key, image_shape: Shape, hidden: Scalar = 0.7, shared: bool = True) -> Mask:
     """Hide every pixel with the probability `hidden`, apart from all others, so that their number is random.
 
-    image_shape: (H, W, C). hidden: probability, in [0, 1); it may be traced.
-    shared: whether every channel hides the same pixels; otherwise every one draws its own.
-    Raises ValueError where `hidden` is a plain number outside [0, 1).
+    Args:
+        image_shape: (H, W, C).
+        hidden: probability, in [0, 1); it may be traced.
+        shared: whether every channel hides the same pixels; otherwise every one draws its own.
     """
     height, width, channels = check_image_shape(image_shape)
-    if not isinstance(hidden, jax.Array):
-        _check_share(hidden)
+    key, hidden = as_key(key), _check_share(hidden)
     seen = jax.random.bernoulli(key, 1 - hidden, (height, width, 1 if shared else channels))
     return mask(image_shape, seen)
 
@@ -109,11 +107,13 @@ def bernoulli_mask(key: Key, image_shape: Shape, hidden: Scalar = 0.7, shared: b
 def box_mask(image_shape: Shape, box: tuple[int, int, int, int]) -> Mask:
     """Hide one rectangle, the same in every channel.
 
-    image_shape: (H, W, C). box: (top, left, height, width) of the hidden rectangle, in pixels.
-    Raises ValueError where the rectangle is empty or does not lie inside the image.
+    Args:
+        image_shape: (H, W, C).
+        box: (top, left, height, width) of the hidden rectangle, in pixels.
     """
     height, width, _ = check_image_shape(image_shape)
-    top, left, box_height, box_width = box
+    what = "box is (top, left, height, width) of the hidden rectangle, in pixels"
+    top, left, box_height, box_width = check_numbers(what, box, 4)
     inside = 0 <= top < top + box_height <= height and 0 <= left < left + box_width <= width
     if not inside:
         raise ValueError(
@@ -128,18 +128,19 @@ def box_mask(image_shape: Shape, box: tuple[int, int, int, int]) -> Mask:
 def random_box_mask(key: Key, image_shape: Shape, size: tuple[int, int], margin: int = 0) -> Mask:
     """Hide one rectangle, the same in every channel, at a place drawn uniformly from all that keep the margin.
 
-    image_shape: (H, W, C). size: (height, width) of the hidden rectangle, in pixels.
-    margin: pixels that are seen, at least, between the rectangle and every border.
-    Raises ValueError where the rectangle is empty, the margin negative, or the image too small for both.
+    Args:
+        image_shape: (H, W, C).
+        size: (height, width) of the hidden rectangle, in pixels.
+        margin: pixels that are seen, at least, between the rectangle and every border.
     """
     height, width, _ = check_image_shape(image_shape)
-    box_height, box_width = size
+    key, margin = as_key(key), check_whole("margin is the number of pixels seen at every border", margin, 0)
+    box_height, box_width = check_numbers("size is (height, width) of the hidden rectangle, in pixels", size, 2)
     free_height, free_width = height - 2 * margin - box_height, width - 2 * margin - box_width
-    if min(box_height, box_width) < 1 or margin < 0 or min(free_height, free_width) < 0:
+    if min(box_height, box_width) < 1 or min(free_height, free_width) < 0:
         raise ValueError(
             f"a box of (height, width) = {tuple(size)} with a margin of {margin} does not fit the image of "
-            f"{height} x {width} pixels: both sides are at least 1, the margin at least 0, and a side with two "
-            "margins is at most that of the image"
+            f"{height} x {width} pixels: both sides are at least 1, and a side with two margins at most the image's"
         )
     for_top, for_left = jax.random.split(key)
     rows = jnp.arange(height) - margin - jax.random.randint(for_top, (), 0, free_height + 1)
@@ -148,8 +149,7 @@ def random_box_mask(key: Key, image_shape: Shape, size: tuple[int, int], margin:
     return mask(image_shape, ~box[..., None])
 
 
-def _check_share(hidden: Scalar) -> None:
-    if not 0 <= hidden < 1:
-        raise ValueError(
-            f"hidden is the share of pixels to hide, at least 0 and below 1, and is {hidden}; seventy per cent are 0.7"
-        )
+def _check_share(hidden: Any) -> Any:
+    return check_number(
+        "hidden is the share of pixels to hide", hidden, least=0, below=1, hint="seventy per cent are 0.7"
+    )

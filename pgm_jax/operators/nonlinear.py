@@ -18,7 +18,8 @@ import jax.numpy as jnp
 
 from pgm_jax.operators.base import NonlinearOperator, check_image_shape
 from pgm_jax.operators.blur import ReflectingBlur
-from pgm_jax.types import Key, Scalar, Shape
+from pgm_jax.operators.checks import check_number, check_numbers, check_whole
+from pgm_jax.types import Key, Scalar, Shape, as_key
 
 # The offset of the standard for colour on screens, IEC 61966-2-1 (sRGB).
 OFFSET = 0.055
@@ -28,18 +29,12 @@ TRANSITION = 0.25
 
 
 def decode(x: jax.Array, gamma: Scalar) -> jax.Array:
-    """The light d(x) of encoded pixels, t^gamma with t = ((x + 1) / 2 + a) / (1 + a), and its tangent below black.
-
-    x: encoded, of any shape, [-1, 1] from black to white. gamma: exponent, above 0; 1 is linear.
-    """
+    """The light d(x) of encoded pixels, t^gamma with t = ((x + 1) / 2 + a) / (1 + a), and its tangent below black."""
     return _power((0.5 * (x + 1) + OFFSET) / (1 + OFFSET), gamma, BLACK)
 
 
 def encode(light: jax.Array, gamma: Scalar) -> jax.Array:
-    """The pixels e(light) that `decode` takes to this light, on the whole line.
-
-    light: of any shape, 1 for white. gamma: exponent, above 0; 1 is linear.
-    """
+    """The pixels e(light) that `decode` takes to this light at this gamma, on the whole line."""
     return 2 * ((1 + OFFSET) * _power(light, 1 / gamma, BLACK**gamma) - OFFSET) - 1
 
 
@@ -54,8 +49,10 @@ def _power(t: jax.Array, exponent: Scalar, start: Scalar) -> jax.Array:
 class SyntheticBlur(NonlinearOperator):
     """y = e( sum_k w_k (kernel_k * d(x)) ) for every channel; build it with `synthetic_blur`.
 
-    kernels: (K, k, k), odd sides, symmetric about their middle, each of sum 1. weights: w, (H, W, K), at least 0 and of
-    sum 1 at every pixel. gamma: exponent of d. image_shape: (H, W, C).
+    Attributes:
+        kernels: (K, k, k), odd sides, symmetric about their middle, each of sum 1.
+        weights: w, (H, W, K), at least 0 and of sum 1 at every pixel.
+        gamma: exponent of d.
     """
 
     kernels: jax.Array
@@ -83,21 +80,23 @@ def synthetic_blur(
     The kernels are Gaussians of random direction whose two deviations are uniform in `widths`, cut off at three times
     the largest. The regions belong to random points c_k, w = softmax(-|p - c_k|^2 / (2 * 0.25^2)), p the pixel in units
     of the sides. Constant images stay what they are, and y stays within the range of x.
-    image_shape: (H, W, C). gamma: exponent by which pixels become light, above 0. widths: least and greatest deviation
-    of a kernel, in pixels, above 0. fields: number of kernels, at least 1.
-    Raises ValueError where gamma or a width is not positive, the widths are in the wrong order, there are no fields, or
-    the largest kernel reaches further than the image is wide.
+
+    Args:
+        image_shape: (H, W, C).
+        gamma: exponent by which pixels become light, above 0.
+        widths: least and greatest deviation of a kernel, in pixels, above 0.
+        fields: number of kernels, at least 1.
     """
     height, width, channels = check_image_shape(image_shape)
-    _check_positive("gamma is the exponent by which pixels become light", gamma)
-    narrow, wide = widths
+    key = as_key(key)
+    gamma = check_number("gamma is the exponent by which pixels become light", gamma, above=0)
+    narrow, wide = check_numbers("widths are the deviations of kernels in pixels", widths, 2, whole=False)
     if not 0 < narrow <= wide:
         raise ValueError(
             f"widths are the least and the greatest deviation of a kernel in pixels, above 0, and are {tuple(widths)}: "
             "give them as (least, greatest)"
         )
-    if fields < 1:
-        raise ValueError(f"fields is the number of kernels that share the image, at least 1, and is {fields}")
+    fields = check_whole("fields is the number of kernels that share the image", fields, 1)
     radius = math.ceil(3 * wide)
     if radius >= min(height, width):
         raise ValueError(
@@ -130,14 +129,14 @@ def _kernel(radius: int, angle: Scalar, along: Scalar, across: Scalar) -> jax.Ar
 class HighDynamicRange(NonlinearOperator):
     """y = clip(gain x, -1, 1); build it with `high_dynamic_range`.
 
-    gain: how much wider the scene's range is than the sensor's. image_shape: (H, W, C).
+    Attributes:
+        gain: how much wider the scene's range is than the sensor's.
     """
 
     gain: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A(x), of the shape of x."""
         return jnp.clip(self.gain * x, -1, 1)
 
 
@@ -145,11 +144,13 @@ def high_dynamic_range(image_shape: Shape, gain: Scalar = 2.0) -> HighDynamicRan
     """A scene whose range exceeds the sensor's at both ends, y = clip(gain x, -1, 1).
 
     Where y is -1 or 1 its derivative is 0: the measurement says there only on which side x lies.
-    image_shape: (H, W, C). gain: factor above 0; at 1 or below nothing is lost of an image in [-1, 1].
-    Raises ValueError where the gain is not positive.
+
+    Args:
+        image_shape: (H, W, C).
+        gain: factor above 0; at 1 or below nothing is lost of an image in [-1, 1].
     """
     image_shape = check_image_shape(image_shape)
-    _check_positive("gain is the factor before clipping", gain)
+    gain = check_number("gain is the factor before clipping", gain, above=0)
     return HighDynamicRange(jnp.asarray(gain, float), image_shape)
 
 
@@ -158,14 +159,14 @@ def high_dynamic_range(image_shape: Shape, gain: Scalar = 2.0) -> HighDynamicRan
 class Saturation(NonlinearOperator):
     """y = min(gain (x + 1), 2) - 1; build it with `saturation`.
 
-    gain: exposure. image_shape: (H, W, C).
+    Attributes:
+        gain: exposure.
     """
 
     gain: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A(x), of the shape of x."""
         return jnp.minimum(self.gain * (x + 1), 2) - 1
 
 
@@ -173,11 +174,13 @@ def saturation(image_shape: Shape, gain: Scalar = 2.0) -> Saturation:
     """An exposure that is too long, y = min(gain (x + 1), 2) - 1: black is kept and what is bright turns white.
 
     Where y is 1 its derivative is 0. Below black y goes on as a straight line.
-    image_shape: (H, W, C). gain: factor of the exposure, above 0; at 1 or below nothing of [-1, 1] is lost.
-    Raises ValueError where the gain is not positive.
+
+    Args:
+        image_shape: (H, W, C).
+        gain: factor of the exposure, above 0; at 1 or below nothing of [-1, 1] is lost.
     """
     image_shape = check_image_shape(image_shape)
-    _check_positive("gain is the factor of the exposure", gain)
+    gain = check_number("gain is the factor of the exposure", gain, above=0)
     return Saturation(jnp.asarray(gain, float), image_shape)
 
 
@@ -186,7 +189,8 @@ def saturation(image_shape: Shape, gain: Scalar = 2.0) -> Saturation:
 class Quantisation(NonlinearOperator):
     """y = the nearest of `levels` equidistant values of [-1, 1]; build it with `quantisation`.
 
-    levels: how many values there are. image_shape: (H, W, C).
+    Attributes:
+        levels: how many values there are.
     """
 
     levels: jax.Array
@@ -206,15 +210,11 @@ def quantisation(image_shape: Shape, levels: int | jax.Array) -> Quantisation:
     Rounding has the derivative 0 almost everywhere, of which no sampler learns anything. The derivative that is taken
     instead is that of clipping, 1 inside of [-1, 1] and 0 outside: the straight-through estimator (Bengio, Leonard and
     Courville, 2013, arXiv 1308.3432).
-    image_shape: (H, W, C). levels: number of values, at least 2; 256 for eight bits.
-    Raises ValueError where there are less than two levels.
+
+    Args:
+        image_shape: (H, W, C).
+        levels: number of values, at least 2; 256 for eight bits.
     """
     image_shape = check_image_shape(image_shape)
-    if isinstance(levels, int) and levels < 2:
-        raise ValueError(f"levels is the number of values that are left, at least 2, and is {levels}; 4 bits are 16")
+    levels = check_whole("levels is the number of values that are left", levels, 2, hint="4 bits are 16")
     return Quantisation(jnp.asarray(levels, float), image_shape)
-
-
-def _check_positive(what: str, number: Scalar) -> None:
-    if isinstance(number, int | float) and not number > 0:
-        raise ValueError(f"{what}, above 0, and is {number}")

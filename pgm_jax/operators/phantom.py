@@ -10,6 +10,8 @@ P. Toft, The Radon transform: theory and implementation, PhD thesis, DTU (1996),
 import jax
 import jax.numpy as jnp
 
+from pgm_jax.operators.checks import check_whole
+
 SAMPLES = 4  # a pixel's side
 
 # value, half-axes a and b, centre to the right and upward, angle of the axis a from the right, in degrees
@@ -30,11 +32,10 @@ ELLIPSES = (
 def shepp_logan(size: int) -> jax.Array:
     """The head phantom (size, size, 1) in [0, 1], every pixel the mean of 4 x 4 samples.
 
-    size: H and W, in pixels.
-    Raises ValueError where there is no pixel.
+    Args:
+        size: H and W, in pixels.
     """
-    if size < 1:
-        raise ValueError(f"size is the number of pixels of a side, at least 1, and is {size}")
+    size = check_whole("size is the number of pixels of a side", size, 1)
     at = (jnp.arange(SAMPLES * size) + 0.5) * (2 / (SAMPLES * size)) - 1
     right, up = at[None, :], -at[:, None]
     values, halves, others, rights, ups, turns = jnp.asarray(ELLIPSES, float).T

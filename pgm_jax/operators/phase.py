@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from pgm_jax.operators.base import NonlinearOperator, check_image_shape
+from pgm_jax.operators.checks import check_number, check_numbers
 from pgm_jax.operators.fourier import centred_fft
+from pgm_jax.tracing import is_traced
 from pgm_jax.types import Scalar, Shape
 
 
@@ -28,8 +30,10 @@ from pgm_jax.types import Scalar, Shape
 class PhaseRetrieval(NonlinearOperator):
     """y_c = |F P (scale x_c + shift)| for every channel c; build it with `phase_retrieval`.
 
-    scale, shift: numbers; scale x + shift is what is transformed. padding: (p, q), pixels of 0 above and below, left
-    and right; y is (H + 2 p, W + 2 q, C), real. image_shape: (H, W, C).
+    Attributes:
+        scale: factor of x in what is transformed.
+        shift: what is added to it.
+        padding: (p, q), pixels of 0 above and below, left and right; y is (H + 2 p, W + 2 q, C), real.
     """
 
     scale: jax.Array
@@ -53,20 +57,18 @@ def phase_retrieval(
 ) -> PhaseRetrieval:
     """Measure the magnitudes of the Fourier transform of the image between zeros.
 
-    image_shape: (H, W, C). oversampling: floor(oversampling H / 8) pixels are added above and as many below, and
-    floor(oversampling W / 8) left and right, so that 2 makes 384 of 256, and 4 makes 512; at least 8 / min(H, W).
-    image_range: (low, high), the values of black and white in what is transformed: (-1, 1) for x itself, (0, 1) for
-    (x + 1) / 2, which is not negative; without units.
-    Raises ValueError where the oversampling adds nothing to a side or is not finite, or high is not above low.
+    Args:
+        image_shape: (H, W, C).
+        oversampling: floor(oversampling H / 8) pixels are added above and as many below, and floor(oversampling W /
+            8) left and right, so that 2 makes 384 of 256, and 4 makes 512; at least 8 / min(H, W).
+        image_range: (low, high), the values of black and white in what is transformed: (-1, 1) for x itself, (0, 1)
+            for (x + 1) / 2, which is not negative; without units.
     """
     height, width, channels = check_image_shape(image_shape)
-    if not 8 <= oversampling * min(height, width) < math.inf:
-        raise ValueError(
-            f"an oversampling of {oversampling} adds no pixel, or no finite number of them, to an image of {height} x "
-            f"{width}: take at least 8 / {min(height, width)}; 2 is usual"
-        )
-    low, high = image_range
-    if isinstance(low, int | float) and isinstance(high, int | float) and not low < high:
+    what = f"oversampling, of which an eighth is added to a side of an image of {height} x {width}"
+    oversampling = check_number(what, oversampling, least=8 / min(height, width), hint="2 is usual")
+    low, high = check_numbers("image_range is (value of black, value of white)", image_range, 2, whole=False)
+    if not is_traced((low, high)) and not low < high:
         raise ValueError(
             f"image_range is (value of black, value of white), the first below the second, and is {(low, high)}; "
             "(-1, 1) transforms x itself and (0, 1) the image (x + 1) / 2"

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pgm_jax.operators.base import check_image_shape
+from pgm_jax.operators.checks import check_whole
 from pgm_jax.operators.separable import Separable, filter_matrix, separable_map
 from pgm_jax.types import Shape
 
@@ -22,8 +23,9 @@ from pgm_jax.types import Shape
 def average_downsampling(image_shape: Shape, factor: int) -> Separable:
     """Every pixel of y is the mean of a square of factor x factor pixels of x.
 
-    image_shape: (H, W, C); y is (H / factor, W / factor, C).
-    Raises ValueError where `factor` is not positive or does not divide the height and the width.
+    Args:
+        image_shape: (H, W, C); y is (H / factor, W / factor, C).
+        factor: positive common divisor of H and W.
     """
     return _downsampling(image_shape, factor, np.ones_like, width=1)
 
@@ -31,28 +33,28 @@ def average_downsampling(image_shape: Shape, factor: int) -> Separable:
 def bicubic_downsampling(image_shape: Shape, factor: int) -> Separable:
     """Antialiased bicubic reduction with 4 factor taps, the image mirrored at its border with the edge pixel repeated.
 
-    image_shape: (H, W, C); y is (H / factor, W / factor, C).
-    Raises ValueError where `factor` is not positive or does not divide the height and the width.
+    Args:
+        image_shape: (H, W, C); y is (H / factor, W / factor, C).
+        factor: positive common divisor of H and W.
     """
     return _downsampling(image_shape, factor, _keys, width=4)
 
 
-def check_factor(image_shape: Shape, factor: int) -> None:
-    """ValueError unless `factor` is positive and divides the height and the width of `image_shape`.
-
-    image_shape: (H, W, C). factor: of down-sampling.
-    """
+def check_factor(image_shape: Shape, factor: int) -> int:
+    """The `factor` as an int, if it is a whole number that divides the height and the width of `image_shape`."""
     rows, cols, _ = image_shape
-    if factor < 1 or rows % factor or cols % factor:
+    factor = check_whole("factor is how many pixels of a side become one", factor, 1)
+    if rows % factor or cols % factor:
         raise ValueError(
             f"factor {factor} does not divide an image of {rows} x {cols} pixels: "
             "take a positive common divisor of height and width, or crop the image to a multiple of the factor"
         )
+    return factor
 
 
 def _downsampling(image_shape: Shape, factor: int, kernel: Callable, width: int) -> Separable:
     rows, cols, _ = check_image_shape(image_shape)
-    check_factor(image_shape, factor)
+    factor = check_factor(image_shape, factor)
     before = (width - 1) * factor // 2
     taps = kernel((np.arange(width * factor) - before - (factor - 1) / 2) / factor)
     taps = jnp.asarray(taps / taps.sum(), float)

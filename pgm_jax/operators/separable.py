@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.checks import check_array
 from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Scalar, Shape
 
@@ -34,8 +35,10 @@ class Factors(NamedTuple):
 class Separable(ClosedForm):
     """y_c = rows x_c cols^T for every channel c; build it with `separable_map`.
 
-    rows: (m, H), cols: (n, W); y is (m, n, C). row_factors, col_factors: their thin decompositions.
-    image_shape: (H, W, C).
+    Attributes:
+        rows: (m, H).
+        cols: (n, W); y is (m, n, C).
+        row_factors, col_factors: their thin decompositions.
     """
 
     rows: jax.Array
@@ -85,11 +88,13 @@ class Separable(ClosedForm):
 def separable_map(image_shape: Shape, rows: ArrayLike, cols: ArrayLike) -> Separable:
     """The map y_c = rows x_c cols^T, with the decompositions that its `solve` needs.
 
-    image_shape: (H, W, C). rows: (m, H). cols: (n, W).
-    Raises ValueError where the matrices do not fit the image.
+    Args:
+        image_shape: (H, W, C).
+        rows: (m, H).
+        cols: (n, W).
     """
     height, width, channels = check_image_shape(image_shape)
-    rows, cols = jnp.asarray(rows, float), jnp.asarray(cols, float)
+    rows, cols = (jnp.asarray(check_array(*pair), float) for pair in (("rows", rows), ("cols", cols)))
     if rows.ndim != 2 or cols.ndim != 2 or (rows.shape[1], cols.shape[1]) != (height, width):
         raise ValueError(
             f"rows has shape {rows.shape} and cols {cols.shape}; an image of {height} x {width} pixels takes "
@@ -104,8 +109,12 @@ def filter_matrix(
 ) -> Float[Array, "m n"]:
     """The matrix of a 1-D filter, y_i = sum_k taps_k x[stride i + k - before], for i < size // stride.
 
-    taps: (k,). size: pixels of x. boundary: outside, x goes on mirrored without ("reflect") or with ("symmetric") its
-    edge pixel. before: pixels that the first output reaches outside. stride: pixels of x per output.
+    Args:
+        taps: (k,).
+        size: pixels of x.
+        boundary: outside, x goes on mirrored without ("reflect") or with ("symmetric") its edge pixel.
+        before: pixels that the first output reaches outside.
+        stride: pixels of x per output.
     """
     count, length = size // stride, taps.shape[0]
     after = max(0, stride * (count - 1) + length - before - size)

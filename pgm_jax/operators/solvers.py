@@ -212,22 +212,12 @@ class _Round(NamedTuple):
 
 
 def squared_error(y: jax.Array) -> Misfit:
-    """D(z) = 1/2 |z - y|^2, the misfit of Gaussian noise.
-
-    Args:
-        y: measurement, real or complex.
-    """
+    """D(z) = 1/2 |z - y|^2, the misfit of Gaussian noise, of a measurement y, real or complex."""
     return Misfit(lambda z: 0.5 * squares(z - y), lambda z: z - y, lambda z: jnp.ones((), z.real.dtype))
 
 
 def mean_curvature(derivative: Any, weights: jax.Array, like: jax.Array) -> jax.Array:
-    """d^T J^T W J d / |d|^2 for one random direction d: the scale of the damping.
-
-    Args:
-        derivative: J.
-        weights: W, broadcastable to y.
-        like: an image.
-    """
+    """d^T J^T W J d / |d|^2 for one random d `like` an image, J the `derivative`, W `weights`: the damping's scale."""
     direction = jax.random.rademacher(jax.random.key(0), like.shape, like.dtype)
     z = derivative.forward(direction)
     return jnp.sum(weights * jnp.abs(z) ** 2) / direction.size

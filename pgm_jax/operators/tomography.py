@@ -38,6 +38,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from pgm_jax.operators.base import LinearOperator, check_image_shape
+from pgm_jax.operators.checks import check_array, check_whole
 from pgm_jax.types import Scalar, Shape
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -46,7 +47,10 @@ HIGHEST = jax.lax.Precision.HIGHEST
 class Rays(NamedTuple):
     """The crossings p = a t + b l of one angle, or of all of them with a leading axis.
 
-    upright: whether lines are rows. a, b: slopes along the detectors and along the lines.
+    Attributes:
+        upright: whether lines are rows.
+        a: slope along the detectors.
+        b: slope along the lines.
     """
 
     upright: jax.Array
@@ -59,7 +63,9 @@ class Rays(NamedTuple):
 class Radon(LinearOperator):
     """Line integrals along parallel rays, y of shape (angles, detectors, C); build it with `radon`.
 
-    angles: (n,), degrees. detectors: D, pixels of the detector, one image pixel wide. image_shape: (H, W, C).
+    Attributes:
+        angles: (n,), degrees.
+        detectors: D, pixels of the detector, one image pixel wide.
     """
 
     angles: jax.Array
@@ -152,12 +158,15 @@ def radon(image_shape: Shape, angles: ArrayLike, detectors: int | None = None) -
     """Line integrals in steps of a pixel, y[i, j] along t = c cos(angles[i]) - r sin(angles[i]), t = j - D // 2.
 
     The rotation's centre is the pixel (H // 2, W // 2); columns c and rows r count from there.
-    image_shape: (H, W, C). angles: (n,), degrees. detectors: D, by default ceil(sqrt(2) max(H, W)), which sees every
-    pixel at every angle; min(H, W) sees those in the inscribed circle.
-    Raises ValueError where the angles are not a vector or there is no detector.
+
+    Args:
+        image_shape: (H, W, C).
+        angles: (n,), degrees.
+        detectors: D, by default ceil(sqrt(2) max(H, W)), which sees every pixel at every angle; min(H, W) sees
+            those in the inscribed circle.
     """
     height, width, _ = image_shape = check_image_shape(image_shape)
-    angles = jnp.asarray(angles, float)
+    angles = jnp.asarray(check_array("angles", angles), float)
     if angles.ndim != 1 or not angles.size:
         raise ValueError(
             f"angles has shape {angles.shape}; give at least one angle, in degrees, as a vector (n,): "
@@ -165,11 +174,8 @@ def radon(image_shape: Shape, angles: ArrayLike, detectors: int | None = None) -
         )
     if detectors is None:
         detectors = math.ceil(math.sqrt(2) * max(height, width))
-    if detectors < 1:
-        raise ValueError(
-            f"detectors is the number of detector pixels, at least 1, and is {detectors}; None takes as many as see "
-            "the whole image"
-        )
+    hint = "None takes as many as see the whole image"
+    detectors = check_whole("detectors is the number of detector pixels", detectors, 1, hint=hint)
     return Radon(angles, detectors, image_shape)
 
 
@@ -179,10 +185,13 @@ def filtered_back_projection(
     """An image from its line integrals, pi / n sum_theta (q * y_theta)(c cos(theta) - r sin(theta)).
 
     q has the frequencies |k| window(k), and q * y_theta is interpolated linearly between detectors.
-    operator: n angles, evenly spread over 180 degrees. sinogram: y, (n, D, C). window: 1 for "ramp", sin(pi k) / (pi k)
-    for "shepp-logan", cos(pi k)^2 for "hann", k up to 1/2 cycle a detector; from sharp and noisy to smooth.
-    Pixels that the detector does not see at every angle come out too dark.
-    Raises ValueError where the window is unknown or the sinogram is not one of the operator's.
+
+    Args:
+        operator: n angles, evenly spread over 180 degrees.
+        sinogram: y, (n, D, C).
+        window: 1 for "ramp", sin(pi k) / (pi k) for "shepp-logan", cos(pi k)^2 for "hann", k up to 1/2 cycle a
+            detector; from sharp and noisy to smooth. Pixels that the detector does not see at every angle come out
+            too dark.
     """
     if window not in WINDOWS:
         raise ValueError(f"the window of the ramp filter is one of {', '.join(map(repr, WINDOWS))}, not {window!r}")

@@ -39,7 +39,7 @@ def weighted_mask(key):
 
 def adjoint(key):
     scale = jax.random.uniform(key, minval=0.5)
-    return operators.separable_map((4, 9, 3), scale * normal(6, 4), normal(8, 9)).T
+    return operators.separable_map((4, 9, 3), scale * normal(6, 4), 0.3 * normal(8, 9)).T
 
 
 def gram(key):
@@ -89,7 +89,7 @@ ROWS = {
         lambda operator, x: np.asarray(operator.outer.mask) * ndimage.gaussian_filter(x, (0.5, 0.5, 0), mode="wrap"),
     ),
     "scale by weights of a spectrum": Row(
-        lambda key: operators.scale(weights(key, (6, 1, 1)), operators.from_function(Partial(spectrum, 1.0), SHAPE)),
+        lambda key: operators.scale(weights(key, (6, 1, 1)), operators.from_function(Partial(spectrum, jnp.ones(())), SHAPE)),
         lambda operator, x: np.asarray(operator.outer.mask) * np.fft.fft(x, axis=1),
     ),
     "scale by weights of a mask": Row(weighted_mask, lambda operator, x: np.asarray(operator.mask) * x),

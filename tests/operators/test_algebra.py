@@ -29,7 +29,23 @@ REFUSED = {
         ValueError,
         r"\(4, 4, 1\), \(6, 8, 3\).*one shape",
     ),
-    "a factor of 0": (lambda: operators.scale(0, HALF), ValueError, "measures nothing"),
+    "a factor of 0": (lambda: operators.scale(np.float32(0), HALF), ValueError, "measures nothing"),
+    "weights of another shape": (
+        lambda: np.ones((6, 8, 3)) * HALF,
+        ValueError,
+        r"\(6, 8, 3\) .*broadcast to .*\(3, 4, 3\)",
+    ),
+    "weights of more axes": (lambda: np.ones((1, 3, 4, 3)) * HALF, ValueError, "broadcast to the measurement"),
+    "weights that are not finite": (lambda: np.array([1, np.inf, 1]) * HALF, ValueError, "1 values of 3 that are NaN"),
+    "complex weights": (lambda: np.array([1j, 1, 1]) * HALF, TypeError, "is real"),
+    "an image in the place of an operator": (lambda: HALF @ np.ones(SHAPE), TypeError, r"@ composes.*A\(x\)"),
+    "a product of operators": (lambda: HALF * HALF, TypeError, "A @ B composes"),
+    "the adjoint of what is not linear": (
+        lambda: operators.saturation(SHAPE).T,
+        AttributeError,
+        r"Saturation is not linear.*A.linearize\(x\)\[1\].T",
+    ),
+    "an image of another shape": (lambda: HALF(np.ones((2, 8, 6, 3))), ValueError, r"\(2, 8, 6, 3\).*\(6, 8, 3\)"),
     "a function of other images": (
         lambda: operators.from_function(lambda x: x @ jnp.ones((5, 5)), SHAPE),
         ValueError,
@@ -109,6 +125,88 @@ def test_a_scaled_closed_form_stays_closed():
     assert isinstance(operator.operator, ClosedForm)
     _, info = operator.solve_with_info(normal(*SHAPE), normal(*SHAPE, seed=1), 0.1)
     assert info.iterations == 0 and info.residual < 1e-5
+
+
+SPECTRUM = operators.fourier_sampling(SHAPE, np.arange(48).reshape(6, 8) % 2)
+BENT = operators.from_function(jnp.tanh, SHAPE)
+
+
+@pytest.mark.parametrize("operator", [HALF, SPECTRUM, BENT], ids=["linear", "complex", "nonlinear"])
+def test_an_operator_is_called_with_an_image_or_a_batch(operator):
+    x = normal(2, 3, *SHAPE)
+    np.testing.assert_allclose(operator(x[0, 1]), operator.forward(x[0, 1]), atol=1e-6)
+    batch = operator(np.asarray(x))
+    assert batch.shape == (2, 3, *operator.measurement_shape)
+    np.testing.assert_allclose(batch[1, 2], operator.forward(x[1, 2]), atol=1e-6)
+
+
+@pytest.mark.parametrize("operator", [HALF, BENT], ids=["linear", "nonlinear"])
+@pytest.mark.parametrize("number", [2, 2.0, np.float32(2), np.int64(2), np.asarray(2.0), jnp.asarray(2.0)], ids=repr)
+def test_every_number_multiplies_from_both_sides(operator, number):
+    x = normal(*SHAPE)
+    for doubled in (number * operator, operator * number, operators.scale(number, operator)):
+        assert isinstance(doubled, LinearOperator) == isinstance(operator, LinearOperator)
+        np.testing.assert_allclose(doubled(x), 2 * operator(x), rtol=1e-6)
+
+
+def test_operators_compose_as_they_act():
+    x, blur = normal(*SHAPE), operators.gaussian_blur(SHAPE, 0.6)
+    np.testing.assert_allclose((HALF @ blur)(x), HALF(blur(x)), atol=1e-6)
+    assert isinstance(HALF @ blur, LinearOperator) and isinstance(blur @ BENT, NonlinearOperator)
+    r = normal(3, 4, 3)
+    np.testing.assert_allclose((blur.T @ HALF.T)(r), (HALF @ blur).T(r), atol=1e-6)
+
+
+def test_the_adjoint_is_an_operator():
+    x, r = normal(*SHAPE), normal(2, 3, 4, 3)
+    np.testing.assert_allclose(HALF.T(r)[1], HALF.adjoint(r[1]), atol=1e-6)
+    assert HALF.T.T is HALF and HALF.T.image_shape == (3, 4, 3) and HALF.T.measurement_shape == SHAPE
+    np.testing.assert_allclose((HALF.T @ HALF)(x), HALF.adjoint(HALF.forward(x)), atol=1e-6)
+    np.testing.assert_allclose((HALF @ HALF.T)(r), HALF(HALF.T(r)), atol=1e-6)
+    # Between them measurements may be complex.
+    gram, twice = SPECTRUM.T @ SPECTRUM, (2 * SPECTRUM.T) @ SPECTRUM
+    np.testing.assert_allclose(gram(x), SPECTRUM.adjoint(SPECTRUM.forward(x)), atol=1e-6)
+    np.testing.assert_allclose(twice(x), 2 * gram(x), atol=1e-6)
+    y = SPECTRUM(x)
+    solved = SPECTRUM.T.solve(y, x, 0.1)
+    assert jnp.iscomplexobj(solved)
+    np.testing.assert_allclose(SPECTRUM(SPECTRUM.T(solved)) + 0.1 * solved, SPECTRUM(x) + 0.1 * y, atol=1e-5)
+    _, derivative = BENT.linearize(x)
+    np.testing.assert_allclose(derivative.T(x), BENT.vjp(x, x), atol=1e-6)
+
+
+def test_weights_say_what_is_observed():
+    weights = np.array([2.0, 0.0, -1.0])
+    seen = operators.random_mask(jax.random.key(0), SHAPE)
+    weighted = weights * seen
+    assert type(weighted) is type(seen)
+    np.testing.assert_array_equal(weighted.observed, np.asarray(seen.mask) * (weights != 0))
+    for operator in (HALF, operators.average_downsampling(SHAPE, 2) @ operators.circular_blur(SHAPE, np.eye(3))):
+        weighted = weights * operator
+        assert isinstance(weighted, LinearOperator)
+        np.testing.assert_array_equal(
+            np.broadcast_to(weighted.observed, (3, 4, 3)), np.ones((3, 4, 1)) * (weights != 0)
+        )
+    np.testing.assert_array_equal((2 * SPECTRUM).observed, SPECTRUM.observed)
+    halved = np.full((6, 1, 1), 0.5) * SPECTRUM
+    np.testing.assert_array_equal(halved.observed, SPECTRUM.observed)
+    np.testing.assert_allclose(halved(normal(*SHAPE)), 0.5 * SPECTRUM(normal(*SHAPE)), atol=1e-6)
+
+
+def test_weights_may_be_traced():
+    def solved(weights, x):
+        return (weights * HALF).solve(0 * x, HALF(x), 0.1)
+
+    batch = jax.jit(jax.vmap(solved, (0, None)))(jnp.stack([jnp.ones((3, 4, 3)), jnp.zeros((3, 4, 3))]), normal(*SHAPE))
+    np.testing.assert_allclose(batch[0], HALF.solve(jnp.zeros(SHAPE), HALF(normal(*SHAPE)), 0.1), atol=1e-5)
+    np.testing.assert_array_equal(batch[1], 0)
+
+
+def test_nonlinear_operators_behind_weights_have_a_bound():
+    """At the image 0 phase retrieval is flat, and so would be what is put behind it."""
+    operator = operators.phase_retrieval((4, 4, 1))
+    weighted = np.full(operator.measurement_shape, 3.0) * operator
+    np.testing.assert_allclose(weighted.norm(), 3 * operator.norm(), rtol=1e-6)
 
 
 def test_parts_of_a_stacked_measurement():

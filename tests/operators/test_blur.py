@@ -190,7 +190,7 @@ REFUSED = {
     "an even Gaussian": (lambda: gaussian_kernel(3.0, 60), "odd .* is 60"),
     "a Gaussian of no width": (lambda: gaussian_kernel(0.0), "above 0, and is 0.0"),
     "a factor of one side only": (lambda: blur_downsampling(SHAPE, np.ones((3, 3)), 8), "factor 8 .* 16 x 12.*crop"),
-    "no factor": (lambda: blur_downsampling(SHAPE, np.ones((3, 3)), 0), "factor 0 .* positive"),
+    "no factor": (lambda: blur_downsampling(SHAPE, np.ones((3, 3)), 0), "at least 1, and is 0"),
     "an even kernel to decimate": (lambda: blur_downsampling(SHAPE, np.ones((2, 3)), 2), r"\(2, 3\).*odd sides"),
 }
 

@@ -14,7 +14,10 @@ REFUSED = {
     "no channel axis": (lambda: operators.random_mask(KEY, (8, 12)), r"\(8, 12\).*grey image has one channel"),
     "an empty image": (lambda: operators.average_downsampling((0, 12, 3), 2), "three positive whole numbers"),
     "a mask of another size": (lambda: operators.mask(SHAPE, np.ones((12, 8, 1))), r"\(12, 8, 1\).*\(8, 12, 1\)"),
-    "a mask without channels": (lambda: operators.mask(SHAPE, np.ones((8, 12))), r"\(8, 12\).*\(8, 12, 1\)"),
+    "a mask of two channels": (
+        lambda: operators.mask(SHAPE, np.ones((8, 12, 2))),
+        r"\(8, 12, 2\): give it as \(8, 12\) or",
+    ),
     "everything hidden": (lambda: operators.random_mask(KEY, SHAPE, hidden=1.0), "below 1, and is 1.0"),
     "a percentage": (lambda: operators.random_mask(KEY, SHAPE, hidden=70.0), "is 70.0; seventy per cent are 0.7"),
     "less than nothing hidden": (lambda: operators.random_mask(KEY, SHAPE, hidden=-0.1), "at least 0.*is -0.1"),
@@ -42,8 +45,8 @@ REFUSED = {
     "a wide reflecting blur": (lambda: operators.gaussian_blur(SHAPE, 1.0, boundary="reflect"), "9 x 9 .* 8 x 12"),
     "a factor of one side only": (lambda: operators.average_downsampling(SHAPE, 3), "factor 3 .* 8 x 12.*crop"),
     "another": (lambda: operators.bicubic_downsampling((12, 8, 3), 3), "factor 3 .* 12 x 8"),
-    "no factor": (lambda: operators.average_downsampling(SHAPE, 0), "factor 0 .* positive"),
-    "a negative factor": (lambda: operators.bicubic_downsampling(SHAPE, -2), "factor -2 .* positive"),
+    "no factor": (lambda: operators.average_downsampling(SHAPE, 0), "at least 1, and is 0"),
+    "a negative factor": (lambda: operators.bicubic_downsampling(SHAPE, -2), "at least 1, and is -2"),
     "an image of another size": (
         lambda: operators.box_mask(SHAPE, (0, 0, 1, 1))(np.ones((2, 12, 8, 3))),
         r"\(2, 12, 8, 3\).*takes \(8, 12, 3\), after any number of batch axes",

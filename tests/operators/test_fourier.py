@@ -111,7 +111,7 @@ def decomposed(operator, x):
 
 def test_masks_of_any_type_say_what_is_sampled():
     seen = np.arange(20).reshape(4, 5) % 3 == 0
-    for array in (seen, seen[..., None], seen * 255, seen.astype(np.uint8), -1.0 * seen):
+    for array in (seen, seen[..., None], seen * 255, seen.astype(np.uint8), 1.0 * seen):
         np.testing.assert_array_equal(fourier_sampling(SHAPE, array).mask, seen[..., None])
         np.testing.assert_array_equal(complex_fourier_sampling((4, 5, 2), array).mask, seen)
 
@@ -245,7 +245,7 @@ def test_cartesian_masks_have_the_columns_asked_for(width, acceleration, centre,
 ONES = np.ones((4, 5))
 COILS = np.ones((2, 4, 5))
 REFUSED = {
-    "a mask of another size": (lambda: fourier_sampling(SHAPE, ONES.T), r"\(5, 4\).*4 x 5.*\(4, 5, 1\)"),
+    "a mask of another size": (lambda: fourier_sampling(SHAPE, ONES.T), r"\(5, 4\): give it as \(4, 5\) or \(4, 5, 1\)"),
     "a mask for every channel": (
         lambda: fourier_sampling((4, 5, 3), np.ones((4, 5, 3))),
         r"\(4, 5, 3\).*\(4, 5\) or \(4, 5, 1\).*\(2, 2\)",
@@ -260,7 +260,7 @@ REFUSED = {
     "no coil": (lambda: mri(SHAPE, ONES, np.ones((0, 4, 5))), "at least one coil"),
     "coils and another mask": (lambda: mri(SHAPE, ONES.T, COILS), r"\(5, 4\)"),
     "more columns than there are": (lambda: cartesian_mask(KEY, (4, 32, 1), 0.5), "at least 1, and is 0.5"),
-    "a centre in per cent": (lambda: cartesian_mask(KEY, (4, 32, 1), 4.0, 8.0), r"\[0, 1\], and is 8.0"),
+    "a centre in per cent": (lambda: cartesian_mask(KEY, (4, 32, 1), 4.0, 8.0), "at most 1, and is 8.0"),
     "a centre below 0": (lambda: cartesian_mask(KEY, (4, 32, 1), 4.0, -0.1), "is -0.1"),
     "an acceleration that is none": (lambda: cartesian_mask(KEY, (4, 32, 1), float("nan")), "is nan"),
     "a wide centre": (lambda: cartesian_mask(KEY, (4, 32, 1), 8.0, 0.5), "samples 4 of 32.* 16 .*or the centre"),

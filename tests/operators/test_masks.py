@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pgm_jax.operators.masks import bernoulli_mask, random_box_mask, random_mask
+from pgm_jax.operators.fourier import fourier_sampling
+from pgm_jax.operators.masks import bernoulli_mask, mask, random_box_mask, random_mask
 
 SHAPE = (7, 10, 3)
 KEY = jax.random.key(0)
@@ -34,7 +35,7 @@ def test_a_key_says_which_mask(name):
     assert many.shape == (2000, 7, 10, 3 if "every channel" in name else 1)
     assert set(np.unique(many)) == {0, 1}
     np.testing.assert_array_equal(DRAWS[name](KEYS[7]).mask, many[7])
-    assert len({mask.tobytes() for mask in many}) > 20
+    assert len({one.tobytes() for one in many}) > 20
 
 
 @pytest.mark.parametrize("name", ["random of every channel", "bernoulli", "bernoulli of every channel"])
@@ -89,6 +90,36 @@ def test_a_box_that_just_fits_has_one_place():
     np.testing.assert_array_equal(random_box_mask(KEY, SHAPE, (3, 6), margin=2).mask, expected)
 
 
+@pytest.mark.parametrize("shape", [(7, 10), (7, 10, 1), (7, 10, 3)])
+def test_masks_of_any_type_and_shape_say_what_is_seen(shape):
+    seen = np.arange(np.prod(shape)).reshape(shape) % 3 == 0
+    for array in (seen, seen * 255, seen.astype(np.uint8), seen.astype(np.float32), jnp.asarray(seen)):
+        np.testing.assert_array_equal(mask(SHAPE, array).mask, seen.reshape(7, 10, -1).astype(np.float32))
+    spectral = fourier_sampling(SHAPE, seen[..., 0] if len(shape) == 3 else seen).mask
+    np.testing.assert_array_equal(spectral[..., 0], seen[..., 0] if len(shape) == 3 else seen)
+
+
+def test_traced_masks_are_masks():
+    seen = np.arange(140).reshape(2, 7, 10) % 3 == 0
+    np.testing.assert_array_equal(jax.vmap(lambda seen: mask(SHAPE, seen).mask)(seen)[..., 0], seen)
+
+
+@pytest.mark.parametrize("build", [mask, fourier_sampling])
+@pytest.mark.parametrize(
+    ("low", "between", "words"),
+    [
+        (0.0, 0.02, "1 of 70 values .* neither 0 nor 1, such as 0.02.*mask > 0.5.*w \\* A"),
+        (0.0, np.nan, "1 of 70 values .* such as nan"),
+        (0.0, -1.0, "1 of 70 values .* such as -1.0"),
+        (0.0, 254.0, "such as 254.0.*mask > 127.0"),
+        (255.0, 17.0, "1 of 70 values .* neither 0 nor 255, such as 17.0.*mask > 127.5"),
+    ],
+)
+def test_what_is_neither_seen_nor_hidden_is_refused(build, low, between, words):
+    with pytest.raises(ValueError, match=words):
+        build(SHAPE, np.where(np.arange(70).reshape(7, 10) == 4, between, low))
+
+
 REFUSED = {
     "a hidden share above 1": (lambda: bernoulli_mask(KEY, SHAPE, 70.0), "is 70.0; seventy per cent are 0.7"),
     "everything hidden": (lambda: bernoulli_mask(KEY, SHAPE, 1.0), "below 1, and is 1.0"),
@@ -99,7 +130,7 @@ REFUSED = {
     "a wide box": (lambda: random_box_mask(KEY, SHAPE, (3, 9), margin=1), r"\(3, 9\) .* fit .* 7 x 10"),
     "an empty box": (lambda: random_box_mask(KEY, SHAPE, (0, 3)), "both sides are at least 1"),
     "a box of no width": (lambda: random_box_mask(KEY, SHAPE, (3, 0)), "both sides are at least 1"),
-    "a negative margin": (lambda: random_box_mask(KEY, SHAPE, (3, 3), margin=-1), "the margin at least 0"),
+    "a negative margin": (lambda: random_box_mask(KEY, SHAPE, (3, 3), margin=-1), "margin .*at least 0, and is -1"),
 }
 
 

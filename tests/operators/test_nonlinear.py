@@ -141,7 +141,7 @@ def test_operators_of_many_numbers_are_one_program(factory, numbers):
 REFUSED = {
     "no channel axis": (lambda: nonlinear.high_dynamic_range((8, 12)), "grey image has one channel"),
     "no gain": (lambda: nonlinear.high_dynamic_range(SHAPE, 0.0), "above 0, and is 0.0"),
-    "a negative gain": (lambda: nonlinear.saturation(SHAPE, -2.0), "exposure, above 0, and is -2.0"),
+    "a negative gain": (lambda: nonlinear.saturation(SHAPE, -2.0), "exposure, a number above 0, and is -2.0"),
     "one level": (lambda: nonlinear.quantisation(SHAPE, 1), "at least 2, and is 1"),
     "no gamma": (lambda: nonlinear.synthetic_blur(KEY, SHAPE, 0), "above 0, and is 0"),
     "widths in the wrong order": (lambda: nonlinear.synthetic_blur(KEY, SHAPE, widths=(2, 1)), r"\(2, 1\).*\(least"),

@@ -281,12 +281,6 @@ def test_random_masks_hide_the_share_asked_for():
     np.testing.assert_array_equal(jax.jit(draw)(keys[7]).mask, masks.mask[7])
 
 
-def test_masks_of_any_type_say_what_is_seen():
-    seen = np.arange(48).reshape(6, 8, 1) % 3 == 0
-    for array in (seen, seen * 255, seen.astype(np.uint8), seen.astype(np.float32)):
-        np.testing.assert_array_equal(operators.mask(SHAPE, array).mask, seen.astype(np.float32))
-
-
 @pytest.mark.parametrize("boundary", ["circular", "reflect"])
 def test_gaussian_blurs_of_many_widths_are_one_program(boundary):
     sigmas, x = jnp.array([0.4, 0.9, 1.3]), normal(*SHAPE)

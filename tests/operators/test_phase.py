@@ -76,7 +76,7 @@ def test_derivatives_are_finite_where_the_spectrum_is_0(image_range, black):
     np.testing.assert_array_equal(operator.vjp(jnp.full((4, 4, 1), black), y), 0)
 
 
-@pytest.mark.parametrize("image_range", [(-1.0, 1.0), (0.0, 1.0), (3.0, 1.5 + jnp.zeros(()))])
+@pytest.mark.parametrize("image_range", [(-1.0, 1.0), (0.0, 1.0), (1.5, 3 + jnp.zeros(()))])
 def test_the_derivative_is_as_steep_as_the_scale_everywhere(image_range):
     with jax.enable_x64(True):
         operator = phase_retrieval((4, 5, 1), 4.0, image_range)
@@ -102,11 +102,14 @@ def test_solve_recovers_an_image_from_its_magnitudes_near_the_truth():
 
 
 REFUSED = {
-    "no oversampling": (lambda: phase_retrieval((8, 16, 1), 0.0), "of 0.0 adds no pixel.*8 x 16.*at least 8 / 8"),
-    "too little": (lambda: phase_retrieval((16, 4, 1), 1.9), "of 1.9 adds no pixel.*at least 8 / 4"),
-    "less than none": (lambda: phase_retrieval((8, 8, 1), -2.0), "of -2.0"),
-    "no end of it": (lambda: phase_retrieval((8, 8, 1), float("inf")), "of inf.*no finite number"),
-    "no number": (lambda: phase_retrieval((8, 8, 1), float("nan")), "of nan"),
+    "no oversampling": (
+        lambda: phase_retrieval((8, 16, 1), 0.0),
+        "8 x 16, a number at least 1.0, and is 0.0; 2 is usual",
+    ),
+    "too little": (lambda: phase_retrieval((16, 4, 1), 1.9), "at least 2.0, and is 1.9"),
+    "less than none": (lambda: phase_retrieval((8, 8, 1), -2.0), "is -2.0"),
+    "no end of it": (lambda: phase_retrieval((8, 8, 1), float("inf")), "is inf"),
+    "no number": (lambda: phase_retrieval((8, 8, 1), float("nan")), "is nan"),
     "an empty range": (lambda: phase_retrieval((8, 8, 1), 2.0, (1.0, 1.0)), r"\(1.0, 1.0\).*\(0, 1\) the image"),
     "black above white": (lambda: phase_retrieval((8, 8, 1), 2.0, (1, -1)), r"first below the second.*\(1, -1\)"),
     "no channels": (lambda: phase_retrieval((8, 8), 2.0), "three positive whole numbers"),
