@@ -3,6 +3,7 @@
 What is traced has no value yet: it is let through. Another type is a TypeError, another value a ValueError.
 """
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -19,10 +20,10 @@ def check_number(
     what: str,
     value: Any,
     *,
-    above: float | None = None,
-    least: float | None = None,
-    below: float | None = None,
-    most: float | None = None,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
     hint: str = "",
 ) -> Any:
     """The value, of numpy as one of Python, if it is one finite real number within its bounds.
@@ -30,25 +31,21 @@ def check_number(
     Args:
         what: what the number is, for the errors.
         value: the number.
-        above, least, below, most: bounds, the first and the third open.
+        above: lower bound, open, as is `below`; the bounds `least` and `most` are closed.
         hint: how to mend it.
     """
     if is_traced(value):
         return value
     bounds = (("above", above), ("at least", least), ("below", below), ("at most", most))
-    wanted = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+    wanted = " and ".join(f"{word} {bound}" for word, bound in bounds if math.isfinite(bound))
     text = f"{what}, a number {wanted or 'that is finite'}, and is {value}" + (f"; {hint}" if hint else "")
     array = np.asarray(value)
     if array.ndim or not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
         raise TypeError(f"{text} (of type {type(value).__name__})")
-    number = float(array)
-    inside = (
-        (above is None or number > above)
-        and (least is None or number >= least)
-        and (below is None or number < below)
-        and (most is None or number <= most)
-    )
-    if not (np.isfinite(number) and inside):
+    # As the arrays will hold it: too small a number is 0 there, and too large a one infinite.
+    with np.errstate(over="ignore"):
+        number, held = float(array), float(array.astype(jnp.result_type(float)))
+    if not (math.isfinite(held) and above < held and least <= number < below and number <= most):
         raise ValueError(text)
     return value if isinstance(value, int | float | jax.Array) else array.item()
 
@@ -69,16 +66,11 @@ def check_whole(what: str, value: Any, least: int, most: int | None = None, hint
 
 
 def check_numbers(what: str, values: Sequence[Any], count: int, whole: bool = True) -> tuple:
-    """A tuple of `count` values, if they are finite numbers or, by `whole`, whole ones; `what` is for the errors."""
-    kind = "whole" if whole else "finite"
+    """A tuple of `count` values, if they are finite numbers or, by `whole`, at least 0 and whole."""
     if not hasattr(values, "__len__") or len(values) != count:
-        raise ValueError(f"{what}, {count} {kind} numbers, and is {values!r}")
-    if not whole:
-        return tuple(check_number(f"{what}: each", value) for value in values)
-    try:
-        return tuple(operator.index(value) for value in values)
-    except TypeError as error:
-        raise TypeError(f"{what}, {count} whole numbers, and is {values!r}") from error
+        raise ValueError(f"{what}, {count} numbers, and is {values!r}")
+    what = f"{what}: each"
+    return tuple(check_whole(what, value, 0) if whole else check_number(what, value) for value in values)
 
 
 def check_array(what: str, values: Any, real: bool = True) -> np.ndarray | jax.Array:

@@ -73,6 +73,10 @@ def spectrum(gain, x):
     return gain * jnp.fft.fft(x, axis=1)
 
 
+def weighted_spectrum(key):
+    return weights(key, (6, 1, 1)) * operators.from_function(Partial(spectrum, jnp.ones(())), SHAPE)
+
+
 ROWS = {
     "compose": Row(composed, lambda operator, x: halved(blurred(operator.inner.kernel, x))),
     "stack": Row(
@@ -89,8 +93,7 @@ ROWS = {
         lambda operator, x: np.asarray(operator.outer.mask) * ndimage.gaussian_filter(x, (0.5, 0.5, 0), mode="wrap"),
     ),
     "scale by weights of a spectrum": Row(
-        lambda key: operators.scale(weights(key, (6, 1, 1)), operators.from_function(Partial(spectrum, jnp.ones(())), SHAPE)),
-        lambda operator, x: np.asarray(operator.outer.mask) * np.fft.fft(x, axis=1),
+        weighted_spectrum, lambda operator, x: np.asarray(operator.outer.mask) * np.fft.fft(x, axis=1)
     ),
     "scale by weights of a mask": Row(weighted_mask, lambda operator, x: np.asarray(operator.mask) * x),
     "A.T": Row(

@@ -150,6 +150,7 @@ def test_every_factory_has_an_entry():
 
 REFUSED = {
     "a blur of no width": ("gaussian_blur", dict(sigma=np.float32(0)), ValueError, "sigma .*above 0, and is 0.0"),
+    "less than float32 holds": ("gaussian_blur", dict(sigma=1e-300), ValueError, "above 0, and is 1e-300"),
     "a share of text": ("random_mask", dict(hidden="0.7"), TypeError, "hidden .*and is 0.7.*of type str"),
     "yes as a number": ("gaussian_blur", dict(sigma=True), TypeError, "of type bool"),
     "a factor with a fraction": ("average_downsampling", dict(factor=2.5), TypeError, "whole number .*is 2.5"),
@@ -163,7 +164,7 @@ REFUSED = {
         "9 values of 9 that are NaN",
     ),
     "weights of 0": ("colourisation", dict(weights=[0, 0]), ValueError, "not all of them 0"),
-    "a box of three": ("box_mask", dict(box=(1, 2, 3)), ValueError, r"4 whole numbers, and is \(1, 2, 3\)"),
+    "a box of three": ("box_mask", dict(box=(1, 2, 3)), ValueError, r"4 numbers, and is \(1, 2, 3\)"),
     "a whole number as key": ("random_mask", dict(key=0), TypeError, r"jax.random.key\(0\)"),
 }
 
