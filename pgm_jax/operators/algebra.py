@@ -25,9 +25,7 @@ from pgm_jax.operators.checks import check_array, check_number
 from pgm_jax.operators.masks import Mask
 from pgm_jax.operators.solvers import ACCURATE, SolveInfo, Solver
 from pgm_jax.tracing import is_traced
-from pgm_jax.types import Scalar, Shape
-
-register = jax.tree_util.register_dataclass
+from pgm_jax.types import Scalar, Shape, pytree
 
 
 class _Composition:
@@ -50,8 +48,7 @@ class _Composition:
         return self.outer.observed
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Composition(_Composition, LinearOperator):
     """y = B A x for linear A and B; build it with `compose`."""
 
@@ -64,8 +61,7 @@ class Composition(_Composition, LinearOperator):
         return self.inner.adjoint(self.outer.adjoint(r))
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class NonlinearComposition(_Composition, NonlinearOperator):
     """y = B(A(x)); build it with `compose`."""
 
@@ -140,8 +136,7 @@ class _Stack:
         ]
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Stack(_Stack, LinearOperator):
     """y = (A_1 x, A_2 x, ...) as one vector, for linear parts; build it with `stack`."""
 
@@ -154,8 +149,7 @@ class Stack(_Stack, LinearOperator):
         return functools.reduce(jnp.add, images)
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class NonlinearStack(_Stack, NonlinearOperator):
     """y = (A_1(x), A_2(x), ...) as one vector; build it with `stack`."""
 
@@ -213,8 +207,7 @@ class _Scaled:
         return jnp.abs(self.factor) * self.operator.norm()
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Scaled(_Scaled, LinearOperator):
     """y = c A x for a linear A; build it with `scale`."""
 
@@ -227,8 +220,7 @@ class Scaled(_Scaled, LinearOperator):
         return self.factor * self.operator.adjoint(r)
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class NonlinearScaled(_Scaled, NonlinearOperator):
     """y = c A(x); build it with `scale`."""
 
@@ -270,8 +262,7 @@ def scale(
     return kind(Mask(weights * _of_rank(operator.observed, len(shape)), shape), operator, image_shape)
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Adjoint(LinearOperator):
     """The map r -> A^T r from measurements to images, Re A^H r for complex ones; it is `A.T`.
 

@@ -28,11 +28,10 @@ from pgm_jax.operators.checks import check_array, check_number, check_whole
 from pgm_jax.operators.kernels import gaussian_taps, motion_kernel
 from pgm_jax.operators.separable import Separable, filter_matrix, separable_map
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Key, Scalar, Shape
+from pgm_jax.types import Key, Scalar, Shape, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class CircularBlur(ClosedForm):
     """y_c = kernel * x_c on the torus, for every channel c; build it with `circular_blur` or `gaussian_blur`.
 
@@ -102,8 +101,7 @@ class CircularBlur(ClosedForm):
         return jnp.fft.irfft2(gain[..., None] * spectrum, s=self.image_shape[:2], axes=(0, 1))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class ReflectingBlur(LinearOperator):
     """y_c = kernel * x_c, the image mirrored at the middle of its edge pixels; build it with `reflecting_blur`.
 

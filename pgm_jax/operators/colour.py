@@ -17,11 +17,10 @@ from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape
 from pgm_jax.operators.checks import check_array
 from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.tracing import is_traced
-from pgm_jax.types import Scalar, Shape
+from pgm_jax.types import Scalar, Shape, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Colourisation(ClosedForm):
     """y = sum_c weights_c x_c; build it with `colourisation`.
 

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Key, Scalar, Shape, as_key
+from pgm_jax.types import Key, Scalar, Shape, as_key, pytree
 
 
 class OrthonormalRows(ClosedForm):
@@ -43,8 +43,7 @@ class OrthonormalRows(ClosedForm):
         return SVD(jnp.ones(self.measurement_shape), self.forward, self.adjoint, lambda y: y, lambda c: c)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class GaussianSensing(OrthonormalRows):
     """y = matrix x, x as one vector; build it with `gaussian_sensing`.
 
@@ -63,8 +62,7 @@ class GaussianSensing(OrthonormalRows):
         return jnp.matmul(r, self.matrix, precision=jax.lax.Precision.HIGHEST).reshape(self.image_shape)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class HadamardSensing(OrthonormalRows):
     """y_c = (H D x_c)[rows] / sqrt(n) for every channel c as a vector; build it with `hadamard_sensing`.
 
@@ -86,8 +84,7 @@ class HadamardSensing(OrthonormalRows):
         return (self.signs[:, None] * walsh_hadamard(filled)).reshape(self.image_shape)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class CirculantSensing(OrthonormalRows):
     """y_c = (F^-1 E F x_c)[pixels] for every channel c; build it with `circulant_sensing`.
 

@@ -17,11 +17,10 @@ from pgm_jax.operators.base import ClosedForm, check_image_shape
 from pgm_jax.operators.blur import CircularBlur, circular_blur
 from pgm_jax.operators.resize import check_factor
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Scalar, Shape
+from pgm_jax.types import Scalar, Shape, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class BlurDownsampling(ClosedForm):
     """y = (B x)[::factor, ::factor]; build it with `blur_downsampling`.
 

@@ -33,13 +33,12 @@ from jax.typing import ArrayLike
 from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
 from pgm_jax.operators.checks import check_array, check_mask, check_number
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Key, Scalar, Shape, as_key
+from pgm_jax.types import Key, Scalar, Shape, as_key, pytree
 
 FLOOR = 1e-2
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class FourierSampling(ClosedForm):
     """y_c = M F x_c for every channel c, real images of their own; build it with `fourier_sampling`.
 
@@ -94,8 +93,7 @@ class FourierSampling(ClosedForm):
         )
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class ComplexFourierSampling(ClosedForm):
     """y = M F (x_0 + i x_1), one complex image; build it with `complex_fourier_sampling`.
 
@@ -142,8 +140,7 @@ class ComplexFourierSampling(ClosedForm):
         )
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class MRI(LinearOperator):
     """y_kc = M F (s_k x_c) for every coil k and channel c, real images of their own; build it with `mri`.
 
@@ -176,8 +173,7 @@ class MRI(LinearOperator):
         return centred_ifft(centred_fft(r) / _stiffness(self.density, rho)).real
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class ComplexMRI(LinearOperator):
     """y_k = M F (s_k (x_0 + i x_1)) for every coil k, one complex image; build it with `complex_mri`.
 

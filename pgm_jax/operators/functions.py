@@ -9,9 +9,7 @@ from jax.tree_util import Partial
 
 from pgm_jax.operators.base import LinearOperator, NonlinearOperator, check_image_shape
 from pgm_jax.tracing import is_traced
-from pgm_jax.types import Shape
-
-register = jax.tree_util.register_dataclass
+from pgm_jax.types import Shape, pytree
 
 
 class _Function:
@@ -27,8 +25,7 @@ class _Function:
         return self.function(x)
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class LinearFunction(_Function, LinearOperator):
     """y = f(x) for a linear f; build it with `from_function`."""
 
@@ -36,8 +33,7 @@ class LinearFunction(_Function, LinearOperator):
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
 
-@register
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Function(_Function, NonlinearOperator):
     """y = f(x); build it with `from_function`."""
 

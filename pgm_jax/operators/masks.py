@@ -18,11 +18,10 @@ from jax.typing import ArrayLike
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
 from pgm_jax.operators.checks import check_mask, check_number, check_numbers, check_whole
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Key, Scalar, Shape, as_key
+from pgm_jax.types import Key, Scalar, Shape, as_key, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Mask(ClosedForm):
     """y = mask * x; build it with `mask`, `random_mask`, `bernoulli_mask`, `box_mask` or `random_box_mask`.
 

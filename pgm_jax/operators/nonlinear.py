@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from pgm_jax.operators.base import NonlinearOperator, check_image_shape
 from pgm_jax.operators.blur import ReflectingBlur
 from pgm_jax.operators.checks import check_number, check_numbers, check_whole
-from pgm_jax.types import Key, Scalar, Shape, as_key
+from pgm_jax.types import Key, Scalar, Shape, as_key, pytree
 
 # The offset of the standard for colour on screens, IEC 61966-2-1 (sRGB).
 OFFSET = 0.055
@@ -44,8 +44,7 @@ def _power(t: jax.Array, exponent: Scalar, start: Scalar) -> jax.Array:
     return above**exponent + exponent * start ** (exponent - 1) * (t - above)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class SyntheticBlur(NonlinearOperator):
     """y = e( sum_k w_k (kernel_k * d(x)) ) for every channel; build it with `synthetic_blur`.
 
@@ -124,8 +123,7 @@ def _kernel(radius: int, angle: Scalar, along: Scalar, across: Scalar) -> jax.Ar
     return kernel / jnp.sum(kernel)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class HighDynamicRange(NonlinearOperator):
     """y = clip(gain x, -1, 1); build it with `high_dynamic_range`.
 
@@ -154,8 +152,7 @@ def high_dynamic_range(image_shape: Shape, gain: Scalar = 2.0) -> HighDynamicRan
     return HighDynamicRange(jnp.asarray(gain, float), image_shape)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Saturation(NonlinearOperator):
     """y = min(gain (x + 1), 2) - 1; build it with `saturation`.
 
@@ -184,8 +181,7 @@ def saturation(image_shape: Shape, gain: Scalar = 2.0) -> Saturation:
     return Saturation(jnp.asarray(gain, float), image_shape)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Quantisation(NonlinearOperator):
     """y = the nearest of `levels` equidistant values of [-1, 1]; build it with `quantisation`.
 

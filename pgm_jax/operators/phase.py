@@ -22,11 +22,10 @@ from pgm_jax.operators.base import NonlinearOperator, check_image_shape
 from pgm_jax.operators.checks import check_number, check_numbers
 from pgm_jax.operators.fourier import centred_fft
 from pgm_jax.tracing import is_traced
-from pgm_jax.types import Scalar, Shape
+from pgm_jax.types import Scalar, Shape, pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class PhaseRetrieval(NonlinearOperator):
     """y_c = |F P (scale x_c + shift)| for every channel c; build it with `phase_retrieval`.
 

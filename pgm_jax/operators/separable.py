@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
 from pgm_jax.operators.checks import check_array
 from pgm_jax.operators.solvers import ACCURATE, Solver
-from pgm_jax.types import Scalar, Shape
+from pgm_jax.types import Scalar, Shape, pytree
 
 
 class Factors(NamedTuple):
@@ -30,8 +30,7 @@ class Factors(NamedTuple):
     v: jax.Array
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Separable(ClosedForm):
     """y_c = rows x_c cols^T for every channel c; build it with `separable_map`.
 

@@ -39,7 +39,7 @@ from jaxtyping import Array, Float
 
 from pgm_jax.operators.base import LinearOperator, check_image_shape
 from pgm_jax.operators.checks import check_array, check_whole
-from pgm_jax.types import Scalar, Shape
+from pgm_jax.types import Scalar, Shape, pytree
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -58,8 +58,7 @@ class Rays(NamedTuple):
     b: jax.Array
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Radon(LinearOperator):
     """Line integrals along parallel rays, y of shape (angles, detectors, C); build it with `radon`.
 
