@@ -36,7 +36,7 @@ _LEVELS = tuple(_ADAPTER + ".submodule" * depth for depth in range(len(_WIDTHS))
 _LAYER = re.compile(rf"(?:.*\.)?((?:{_FEATURES}|{re.escape(_ADAPTER)}|{_TRUNK})\..+)\.(weight|bias)")
 
 
-class BlurNet(nn.Module):
+class _BlurNet(nn.Module):
     """Features, an adapter that takes the code, and a trunk whose output is added to the image.
 
     Attributes:
@@ -124,7 +124,7 @@ def _pixel_shuffle(x: Array) -> Array:
 
 
 def blur_params(state_dict: Mapping[str, np.ndarray]) -> PyTree:
-    """The parameters of `BlurNet` from published weights: a kernel (i, j, in, out) and a bias for every layer.
+    """The parameters of the network from published weights: a kernel (i, j, in, out) and a bias for every layer.
 
     Widths and numbers of blocks are those of the weights. Prefixes of the names, such as "module.", and entries of
     other parts of the published model are skipped.
@@ -180,12 +180,12 @@ def _kernel(layer: str, weight: np.ndarray) -> np.ndarray:
     return weight.transpose(2, 3, 1, 0)
 
 
-def _network(params: PyTree) -> BlurNet:
+def _network(params: PyTree) -> _BlurNet:
     def blocks(part: str) -> int:
         return sum(layer.startswith(part) and layer.endswith(".conv1") for layer in params)
 
     features = params[f"{_FEATURES}.0"]["kernel"].shape[3]
-    return BlurNet(features, blocks(_FEATURES), blocks(_TRUNK))
+    return _BlurNet(features, blocks(_FEATURES), blocks(_TRUNK))
 
 
 def _channels(params: PyTree) -> int:
@@ -208,7 +208,7 @@ class BlurNetwork(NonlinearOperator):
     """y = clip(2 F((x + 1) / 2, z) - 1, -1, 1); build it with `blur_network` or `blur_network_of_code`.
 
     Attributes:
-        params: parameters of F, a `BlurNet`; they fix its widths and numbers of blocks.
+        params: parameters of F; they fix its widths and numbers of blocks.
         code: z, (H / 128, W / 128, kernel_dim), without unit.
         image_shape: (H, W, C), in pixels.
     """

@@ -118,24 +118,6 @@ def batches(
     return dataset.batch(batch_size // count, drop_remainder=True)[index::count].map(to_float)
 
 
-def prefetched(
-    dataset: grain.MapDataset, start: int = 0, *, threads: int = 2, buffer: int = 4
-) -> Iterator[Float[np.ndarray, "b h w c"]]:
-    """The batches `dataset[start], dataset[start + 1], ...` in order, made ahead of time by threads.
-
-    Args:
-        dataset: from `batches`.
-        start: the first step, >= 0; that of the checkpoint for a run that continues.
-        threads, buffer: how many threads, and how many batches they may be ahead.
-
-    Raises:
-        ValueError: if `start` is negative.
-    """
-    if start < 0:
-        raise ValueError(f"start is the number of a step, >= 0; got {start}.")
-    return iter(dataset[start:].to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=buffer)))
-
-
 def eval_batches(
     source: Source, batch_size: int, limit: int | None = None
 ) -> Iterator[tuple[Float[np.ndarray, "b h w c"], Int[np.ndarray, " b"], Bool[np.ndarray, " b"]]]:

@@ -31,11 +31,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from pgm_jax.files import local_path
 from pgm_jax.networks import Preconditioned
 from pgm_jax.training import checkpoint
-from pgm_jax.training.data import prefetched
 from pgm_jax.training.losses import Objective
 from pgm_jax.training.sharding import device_mesh, replicated, whole
 from pgm_jax.training.step import TrainState, init_state, make_step
-from pgm_jax.training.writers import ScalarWriter, image_sheet
+from pgm_jax.training.writers import ScalarWriter
 from pgm_jax.types import Images, Key, Schedule, as_key
 
 
@@ -134,7 +133,8 @@ def train(
             return state
         if start:
             _say(f"Going on from step {start} of {steps} in {folder}.")
-        batches, sharding = prefetched(dataset, start), NamedSharding(mesh, PartitionSpec("data"))
+        ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+        batches, sharding = iter(dataset[start:].to_iter_dataset(ahead)), NamedSharding(mesh, PartitionSpec("data"))
         writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
         show = stack.enter_context(_progress(steps, start))
         pending: list[dict[str, jax.Array]] = []
@@ -163,7 +163,7 @@ def train(
             if preview is not None and cadence.sheet and (step == steps or step % cadence.sheet == 0):
                 ema = whole(state.ema)
                 if writer:
-                    writer.image(step, "sheets", _preview_sheet(network, ema, preview, schedule))
+                    writer.sheet(step, _preview(network, ema, preview, schedule))
     if step < steps:
         by = stopped() or "another process"
         _say(f"Stopped by {by} at step {step} of {steps}, which is saved; start again to go on.")
@@ -188,7 +188,7 @@ def _identity(network: Preconditioned, opt_state: PyTree) -> dict[str, Any]:
     return json.loads(json.dumps(identity, default=lambda value: getattr(value, "__name__", str(value))))
 
 
-def _preview_sheet(
+def _preview(
     network: Preconditioned, params: PyTree, images: Images | Float[np.ndarray, "n h w c"], schedule: Schedule
 ) -> np.ndarray:
     """Images, and noisy and restored ones at four levels."""
@@ -199,7 +199,7 @@ def _preview_sheet(
         lam = np.full(len(images), schedule.lam(t), np.float32)
         noisy = images + np.sqrt(lam)[:, None, None, None] * noise
         rows += [noisy, np.asarray(_apply(network, params, noisy, lam))]
-    return image_sheet(np.stack(rows))
+    return np.stack(rows)
 
 
 _apply = jax.jit(lambda network, params, u, lam: network.apply(params, u, lam), static_argnums=0)

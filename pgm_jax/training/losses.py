@@ -41,13 +41,8 @@ def l1(residual: Float[Array, "..."]) -> Float[Array, ""]:
     return jnp.mean(jnp.abs(residual))
 
 
-def proximal_matching(residual: Float[Array, "..."], zeta: Scalar) -> Float[Array, ""]:
-    """The proximal matching loss, `zeta^2 (1 - exp(-mean(r^2) / zeta^2))`.
-
-    Args:
-        residual: residual r of one example, in units of c_out.
-        zeta: width of the matching, in units of c_out, positive.
-    """
+def _proximal_matching(residual: Float[Array, "..."], zeta: Scalar) -> Float[Array, ""]:
+    """The proximal matching loss, `zeta^2 (1 - exp(-mean(r^2) / zeta^2))`, zeta in units of c_out."""
     # expm1 keeps the digits that 1 - exp loses where the residual is far below the width.
     return -(zeta**2) * jnp.expm1(-jnp.mean(residual**2) / zeta**2)
 
@@ -85,7 +80,7 @@ def matching_objective(
         progress = jnp.clip((step - warm_steps) / max(total_steps - 1 - warm_steps, 1), 0.0, 1.0)
         zeta = zeta_start * (zeta_end / zeta_start) ** progress
         warm = step < warm_steps
-        loss = jnp.where(warm, warm_up(residual), proximal_matching(residual, zeta))
+        loss = jnp.where(warm, warm_up(residual), _proximal_matching(residual, zeta))
         return loss, jnp.where(warm, 1.0, jnp.exp(-jnp.mean(residual**2) / zeta**2))
 
     return objective

@@ -49,17 +49,17 @@ class ScalarWriter:
         for name, value in scalars.items():
             self._board.add_scalar(name, float(value), step)
 
-    def image(self, step: int, name: str, sheet: np.ndarray) -> None:
-        """Write a picture to `<name>/<step>.png`, and to TensorBoard.
+    def sheet(self, step: int, rows: Float[np.ndarray, "r n h w c"]) -> None:
+        """Show rows of images as one picture, in `sheets/<step>.png` and in TensorBoard.
 
         Args:
             step: number of steps taken.
-            name: its folder in that of the run, and its tag.
-            sheet: uint8 `[H, W, 3]`.
+            rows: images in [-1, 1], `[R, N, H, W, C]`, C = 1 or 3; values outside are clipped.
         """
-        with replacing(self._path.parent / name / f"{step:07d}.png") as part:
-            Image.fromarray(sheet).save(part, "png")
-        self._board.add_image(name, sheet, step, dataformats="HWC")
+        picture = _image_sheet(rows)
+        with replacing(self._path.parent / "sheets" / f"{step:07d}.png") as part:
+            Image.fromarray(picture).save(part, "png")
+        self._board.add_image("sheets", picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close the files."""
@@ -82,14 +82,8 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def image_sheet(rows: Float[np.ndarray, "r n h w c"], gap: int = 2, zoom: int = 2) -> np.ndarray:
-    """Lay rows of images out as one picture, uint8 `[H', W', 3]`.
-
-    Args:
-        rows: images in [-1, 1], `[R, N, H, W, C]`, C = 1 or 3; values outside are clipped.
-        gap: white pixels between images, before zooming.
-        zoom: how many times to repeat each pixel.
-    """
+def _image_sheet(rows: np.ndarray, gap: int = 2, zoom: int = 2) -> np.ndarray:
+    """Rows of images as one picture, uint8 `[H', W', 3]`: white gaps, then each pixel `zoom` times."""
     count_rows, count, height, width, channels = rows.shape
     images = to_uint8(np.clip(rows, -1.0, 1.0))
     sheet = np.full((count_rows * (height + gap) + gap, count * (width + gap) + gap, 3), 255, np.uint8)

@@ -145,14 +145,6 @@ def test_flip_mirrors_half_of_the_images():
     np.testing.assert_array_equal(batch[~flipped][0], ramp)
 
 
-@pytest.mark.parametrize("start", [0, 13])
-def test_prefetched_starts_exactly(start):
-    dataset = data.batches(numbered(10), 4, seed=3, flip=True, shard=(1, 2))
-    batches = data.prefetched(dataset, start, threads=2, buffer=3)
-    for step in range(start, start + 6):
-        np.testing.assert_array_equal(next(batches), dataset[step])
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -165,8 +157,6 @@ def test_prefetched_starts_exactly(start):
 def test_bad_batches(arguments, words):
     with pytest.raises(ValueError, match=words):
         data.batches(numbered(4), **{"seed": 0, **arguments})
-    with pytest.raises(ValueError, match="start"):
-        data.prefetched(data.batches(numbered(4), 2, 0), -1)
 
 
 @pytest.mark.parametrize("limit, expected", [(None, 7), (5, 5), (3, 3), (99, 7)])

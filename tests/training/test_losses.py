@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from pgm_jax.training.losses import l1, l2, matching_objective, proximal_matching
+from pgm_jax.training.losses import _proximal_matching, l1, l2, matching_objective
 
 GRID = np.linspace(-8.0, 8.0, 16001)
 
@@ -44,7 +44,7 @@ def minimiser(loss, weights):
 def test_the_minimiser_of_proximal_matching_is_a_fixed_point(log_prior, u, lam):
     weights = posterior(log_prior, u, lam)
     for zeta in (0.3, 1.0):
-        phi = minimiser(lambda r, zeta=zeta: proximal_matching(r, zeta), weights)
+        phi = minimiser(lambda r, zeta=zeta: _proximal_matching(r, zeta), weights)
         matched = weights * np.exp(-((phi - GRID) ** 2) / zeta**2)
         np.testing.assert_allclose(phi, matched @ GRID / matched.sum(), atol=1e-5)
 
@@ -55,14 +55,14 @@ def test_proximal_matching_goes_from_the_mean_to_the_mode(log_prior, u, lam):
     mode, mean = GRID[np.argmax(weights)], weights @ GRID
     assert abs(mode - mean) > 0.02
     for zeta in (0.4, 0.1, 0.02):  # at a kink of the density the distance is of the order of the width
-        phi = minimiser(lambda r, zeta=zeta: proximal_matching(r, zeta), weights)
+        phi = minimiser(lambda r, zeta=zeta: _proximal_matching(r, zeta), weights)
         assert abs(phi - mode) < 0.4 * zeta
-    np.testing.assert_allclose(minimiser(lambda r: proximal_matching(r, 300.0), weights), mean, atol=1e-4)
+    np.testing.assert_allclose(minimiser(lambda r: _proximal_matching(r, 300.0), weights), mean, atol=1e-4)
 
 
 def test_the_mode_of_a_laplace_posterior_is_the_soft_threshold():
     for u, lam in [(1.3, 0.3), (0.2, 0.3)]:
-        phi = minimiser(lambda r: proximal_matching(r, 0.02), posterior(laplace, u, lam))
+        phi = minimiser(lambda r: _proximal_matching(r, 0.02), posterior(laplace, u, lam))
         np.testing.assert_allclose(phi, np.sign(u) * max(abs(u) - lam / 0.5, 0.0), atol=8e-3)
 
 
@@ -74,8 +74,8 @@ def test_l2_finds_the_mean_and_l1_the_median():
 
 def test_a_wide_matching_is_l2_in_value_and_gradient():
     residual = jax.random.normal(jax.random.key(0), (4, 4, 1))
-    np.testing.assert_allclose(proximal_matching(residual, 1e3), l2(residual), rtol=1e-5)
-    gradients = [jax.grad(loss)(residual) for loss in (lambda r: proximal_matching(r, 1e3), l2)]
+    np.testing.assert_allclose(_proximal_matching(residual, 1e3), l2(residual), rtol=1e-5)
+    gradients = [jax.grad(loss)(residual) for loss in (lambda r: _proximal_matching(r, 1e3), l2)]
     np.testing.assert_allclose(*gradients, rtol=1e-5)
 
 
@@ -83,12 +83,12 @@ def test_a_wide_matching_is_l2_in_value_and_gradient():
 def test_small_residuals_keep_their_digits(size):
     residual = jnp.full((8, 8, 1), size, jnp.float32)
     exact = 4.0 * -np.expm1(-(np.float64(np.float32(size)) ** 2) / 4.0)
-    np.testing.assert_allclose(proximal_matching(residual, 2.0), exact, rtol=1e-6)
+    np.testing.assert_allclose(_proximal_matching(residual, 2.0), exact, rtol=1e-6)
 
 
 def test_the_loss_of_a_huge_residual_is_bounded_and_carries_no_gradient():
     residual = jnp.full((8, 8, 1), 1e4)
-    value, gradient = jax.value_and_grad(lambda r: proximal_matching(r, 0.5))(residual)
+    value, gradient = jax.value_and_grad(lambda r: _proximal_matching(r, 0.5))(residual)
     assert value == 0.25 and not np.any(gradient)
 
 
@@ -100,7 +100,7 @@ def test_the_objective_warms_up_and_then_narrows():
         np.testing.assert_allclose((loss, weight), (l1(residual), 1.0), rtol=1e-6)
     for step, zeta in [(10, 2.0), (20, 1.0), (30, 0.5), (99, 0.5)]:  # half of the way is half of the octaves
         loss, weight = objective(residual, jnp.int32(step))
-        np.testing.assert_allclose(loss, proximal_matching(residual, zeta), rtol=1e-5)
+        np.testing.assert_allclose(loss, _proximal_matching(residual, zeta), rtol=1e-5)
         np.testing.assert_allclose(weight, np.exp(-np.mean(residual**2) / zeta**2), rtol=1e-5)
 
 

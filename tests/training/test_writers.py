@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pgm_jax.training.writers import ScalarWriter, image_sheet
+from pgm_jax.training.writers import ScalarWriter, _image_sheet
 
 
 def lines_of(folder):
@@ -56,23 +56,23 @@ def test_nothing_is_lost_where_the_disk_gives_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_sheet_shows_its_images(channels):
     rows = np.linspace(-1.0, 1.0, 2 * 3 * 4 * 5 * channels, dtype=np.float32).reshape(2, 3, 4, 5, channels)
-    sheet = image_sheet(rows, gap=2, zoom=1)
+    sheet = _image_sheet(rows, gap=2, zoom=1)
     assert sheet.shape == (2 * 6 + 2, 3 * 7 + 2, 3) and sheet.dtype == np.uint8
     for i in range(2):
         for j in range(3):
             cell = sheet[2 + 6 * i : 6 + 6 * i, 2 + 7 * j : 7 + 7 * j]
             np.testing.assert_array_equal(cell, np.broadcast_to(np.round(127.5 * (rows[i, j] + 1)), (4, 5, 3)))
     assert (sheet[:2] == 255).all() and (sheet[6:8] == 255).all() and (sheet[:, 7:9] == 255).all()
-    np.testing.assert_array_equal(image_sheet(rows, gap=2, zoom=3)[1::3, 1::3], sheet)
+    np.testing.assert_array_equal(_image_sheet(rows, gap=2, zoom=3)[1::3, 1::3], sheet)
 
 
 def test_a_sheet_clips():
-    sheet = image_sheet(np.array([-9.0, 9.0], np.float32).reshape(1, 2, 1, 1, 1), gap=1, zoom=1)
+    sheet = _image_sheet(np.array([-9.0, 9.0], np.float32).reshape(1, 2, 1, 1, 1), gap=1, zoom=1)
     assert sheet[1, 1, 0] == 0 and sheet[1, 3, 0] == 255
 
 
-def test_a_picture_is_written_where_there_is_no_folder(tmp_path):
-    sheet = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+def test_a_sheet_is_written_to_its_folder(tmp_path):
+    rows = np.linspace(-1.0, 1.0, 2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5, 1)
     with ScalarWriter(tmp_path) as writer:
-        writer.image(7, "sheets", sheet)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "sheets" / "0000007.png")), sheet)
+        writer.sheet(7, rows)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "sheets" / "0000007.png")), _image_sheet(rows))
