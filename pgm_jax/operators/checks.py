@@ -66,7 +66,7 @@ def check_whole(what: str, value: Any, least: int, most: int | None = None, hint
 
 
 def check_numbers(what: str, values: Sequence[Any], count: int, whole: bool = True) -> tuple:
-    """A tuple of `count` values, if they are finite numbers or, by `whole`, at least 0 and whole."""
+    """A tuple of `count` values, if they are finite numbers or, by `whole`, at least 0 and whole; `what` they are."""
     if not hasattr(values, "__len__") or len(values) != count:
         raise ValueError(f"{what}, {count} numbers, and is {values!r}")
     what = f"{what}: each"
