@@ -143,10 +143,7 @@ def _check_operator(operator: Any, image_shape: Shape) -> None:
     if not all(
         isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int) for leaf in jax.tree.leaves(operator)
     ):
-        raise TypeError(
-            f"jax does not know what arrays a {kind} holds: write @jax.tree_util.register_dataclass and "
-            "@dataclasses.dataclass(frozen=True) above it"
-        )
+        raise TypeError(f"jax does not know what arrays a {kind} holds: write @pgm_jax.types.pytree above it")
     if tuple(operator.image_shape) != tuple(image_shape):
         raise ValueError(
             f"the operator takes images of shape {tuple(operator.image_shape)}; the prior's are {tuple(image_shape)}"

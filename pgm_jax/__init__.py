@@ -9,19 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pgm_jax import (
-        files,
-        metrics,
-        networks,
-        operators,
-        posteriors,
-        potentials,
-        proximal,
-        samplers,
-        schedules,
-        training,
-        types,
-    )
+    from pgm_jax import metrics, networks, operators, posteriors, potentials, proximal, samplers, schedules, training
     from pgm_jax.evaluation import evaluate
     from pgm_jax.noise import GaussianNoise, PoissonNoise, measure
     from pgm_jax.pretrained import example_images, load_prior, save_prior
@@ -60,28 +48,7 @@ _HOME = dict(
     example_images="pretrained",
 )
 
-__all__ = [
-    "GaussianNoise",
-    "PoissonNoise",
-    "evaluate",
-    "example_images",
-    "files",
-    "load_prior",
-    "measure",
-    "metrics",
-    "networks",
-    "operators",
-    "posteriors",
-    "potentials",
-    "proximal",
-    "restore",
-    "sample",
-    "samplers",
-    "save_prior",
-    "schedules",
-    "training",
-    "types",
-]
+__all__ = [*_MODULES, *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
@@ -93,4 +60,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_HOME})
+    return sorted({*globals(), *__all__})

@@ -9,11 +9,11 @@ In the clean-space variable u = x / mu every schedule reads `u = x_0 + sqrt(lam)
 | VE         | 1                         | (s_min (s_max / s_min)^t)^2                                   |
 | LinearVP   | exp(-B(t) / 2)            | exp(B(t)) - 1,  B = b_min t + (b_max - b_min) t^2 / 2         |
 | Cosine     | cos(a(t)) / cos(a(0))     | 1 / mu^2 - 1,  a = (t + s) / (1 + s) pi / 2                   |
-| LogLinear  | 1                         | exp(a t - b)                                                  |
+| log_linear | 1                         | exp(a t - b)                                                  |
 | ddpm(T)    | sqrt(prod_i (1 - beta_i)) | 1 / mu^2 - 1,  log mu^2 interpolated between the T steps      |
 
 Sources: Song et al., ICLR 2021 (VE, LinearVP); Nichol and Dhariwal, ICML 2021 (Cosine); Ho et al., NeurIPS 2020
-(ddpm); PGM, arXiv 2605.13278 (LogLinear).
+(ddpm); PGM, arXiv 2605.13278 (log_linear).
 """
 
 from typing import NamedTuple
@@ -80,27 +80,6 @@ class VE(_Process):
     def time_of_lam(self, lam: Scalars) -> Array:
         """The inverse of lam, `t = log(lam / s_min^2) / log(s_max^2 / s_min^2)`."""
         return jnp.log(jnp.sqrt(lam) / self.sigma_min) / jnp.log(jnp.asarray(self.sigma_max) / self.sigma_min)
-
-
-@pytree
-class LogLinear(_Process):
-    """The schedule of PGM: `mu = 1`, `lam(t) = exp(a t - b)`.
-
-    Attributes:
-        slope: a, the number of e-folds of lam over the whole time.
-        offset: b, minus the logarithm of the smallest lam.
-    """
-
-    slope: Scalar = 10.0
-    offset: Scalar = 8.0
-
-    def lam(self, t: Scalars) -> Array:
-        """The level, `lam(t) = exp(a t - b)`."""
-        return jnp.exp(self.slope * jnp.asarray(t, float) - self.offset)
-
-    def time_of_lam(self, lam: Scalars) -> Array:
-        """The inverse of lam, `t = (log(lam) + b) / a`."""
-        return (jnp.log(lam) + self.offset) / self.slope
 
 
 @pytree
@@ -189,6 +168,16 @@ class DDPM(_Process):
     def time_of_lam(self, lam: Scalars) -> Array:
         """The inverse of lam, by interpolation of log(1 + lam)."""
         return jnp.interp(jnp.log1p(lam), self.decay, jnp.linspace(0.0, 1.0, self.decay.shape[0]))
+
+
+def log_linear(slope: Scalar = 10.0, offset: Scalar = 8.0) -> VE:
+    """The schedule of PGM, `mu = 1`, `lam(t) = exp(a t - b)`, which is of the kind `VE`.
+
+    Args:
+        slope: a, the number of e-folds of lam over the whole time.
+        offset: b, minus the logarithm of the smallest lam.
+    """
+    return VE(jnp.exp(-0.5 * offset), jnp.exp(0.5 * (slope - offset)))
 
 
 def ddpm(steps: int = 1000, beta_first: float = 1e-4, beta_last: float = 0.02) -> DDPM:

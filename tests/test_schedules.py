@@ -54,8 +54,8 @@ ROWS = {
         lam=lambda t: 1e-4 * 1e6**t,
         rate=lambda t: 1e-4 * 1e6**t * math.log(1e6),
     ),
-    "LogLinear": Row(
-        lambda factor: schedules.LogLinear(10.0 * factor, 8.0),
+    "log_linear": Row(
+        lambda factor: schedules.log_linear(10.0 * factor, 8.0),
         mu=lambda t: 1.0,
         lam=lambda t: math.exp(10 * t - 8),
         rate=lambda t: 10 * math.exp(10 * t - 8),

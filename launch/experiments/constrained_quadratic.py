@@ -25,7 +25,7 @@ from pgm_jax.posteriors import BallQuadratic, random_ball_quadratic
 from pgm_jax.potentials import Ball, Quadratic, quadratic
 from pgm_jax.proximal import data_first, forward_backward
 from pgm_jax.samplers import Rows, Sampler, bridge, pgm, proximal_mala, proximal_rows
-from pgm_jax.schedules import LogLinear, geometric_levels
+from pgm_jax.schedules import geometric_levels, log_linear
 from pgm_jax.types import Key
 
 BALL = Ball(1.0)
@@ -126,7 +126,7 @@ def ball_samples(count: int, dimension: int) -> Array:
 def over_k(key: Key, toy: Toy, learned: Any, config: ConfigDict) -> tuple[Table, dict[int, Array]]:
     """Feasibility for each number of steps K at beta = 10, as the paper has it, and the learned samples by K."""
     rows, sets, size = [], {}, (config.samples, (config.dimension,))
-    start = jnp.sqrt(LogLinear().lam(1.0)) * jax.random.normal(key, (config.samples, config.dimension))
+    start = jnp.sqrt(log_linear().lam(1.0)) * jax.random.normal(key, (config.samples, config.dimension))
     for k, paper in PAPER_FEASIBILITY.items():
         if k == 0:
             exact = sets[k] = start

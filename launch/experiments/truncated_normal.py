@@ -34,7 +34,7 @@ from pgm_jax.samplers import (
     proximal_rows,
     with_corrector,
 )
-from pgm_jax.schedules import LogLinear, geometric_levels, uniform_levels
+from pgm_jax.schedules import geometric_levels, log_linear, uniform_levels
 from pgm_jax.types import Key
 
 BOX, LIKELIHOOD, TARGET = Box(-1.0, 1.0), Gaussian(0.0, 1.0), TruncatedNormal(-1.0, 1.0)
@@ -51,7 +51,7 @@ def corrected(calls: int, lam_max: float, lam_min: float, levels: int, rate: flo
 
 def paper_rows(calls: int) -> Rows:
     """The integrator on the grid of the paper, uniform in the time of its own schedule."""
-    return bridge(uniform_levels(LogLinear(), calls))
+    return bridge(uniform_levels(log_linear(), calls))
 
 
 def projected(x: Array) -> Array:

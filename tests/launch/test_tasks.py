@@ -183,7 +183,7 @@ def test_an_operator_of_the_users(own):
     ("function", "words"),
     [
         ("nothing", "is a int and no operator, it has no image_shape, observed, forward"),
-        ("unknown", "register_dataclass"),
+        ("unknown", "pgm_jax.types.pytree"),
         ("cropped", r"takes images of shape \(8, 16, 1\)"),
         ("fixd", "did you mean 'fixed'"),
         ("", "Unknown function of my_shading"),
