@@ -39,7 +39,7 @@ UNET = dict(
 )
 NETWORK = Preconditioned(UNet(**UNET), SHAPE)
 OPTIMIZER = optax.adam(1e-3)
-DESCRIPTION = _identity(NETWORK, OPTIMIZER.init({}))
+DESCRIPTION = _identity(NETWORK, jax.eval_shape(OPTIMIZER.init, {}))
 OBJECTIVE = matching_objective(l2, 8, STEPS, 2.0, 1.0)
 
 
@@ -53,7 +53,7 @@ class Affine(nn.Module):
 
 
 SMALLEST = Preconditioned(Affine(), SHAPE)
-SMALLEST_DESCRIPTION = _identity(SMALLEST, OPTIMIZER.init({}))
+SMALLEST_DESCRIPTION = _identity(SMALLEST, jax.eval_shape(OPTIMIZER.init, {}))
 
 
 def images_file(folder: pathlib.Path) -> pathlib.Path:
