@@ -1,6 +1,5 @@
 """The posterior of a Gaussian prior and a linear measurement with Gaussian noise, of any rank."""
 
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float

@@ -399,18 +399,3 @@ def test_everything_public_is_exported_and_tested():
     assert defined_here <= set(metrics.__all__)
     source = inspect.getsource(inspect.getmodule(test_everything_public_is_exported_and_tested))
     assert not {name for name in defined_here if f"metrics.{name}" not in source}
-
-
-def test_no_nan_is_made_on_the_way():
-    samples, truths, _ = simulate(jax.random.key(5), simulations=20)
-    key = jax.random.key(6)
-    with jax.debug_nans(True):
-        for of_chains in (metrics.effective_sample_size, metrics.split_rhat):
-            of_chains(samples[:4]), jax.jit(of_chains)(samples[:4])
-        for coverage in (
-            metrics.interval_coverage(samples, truths, LEVELS),
-            metrics.tarp(key, samples, truths, LEVELS),
-        ):
-            metrics.inside(coverage.nominal, metrics.bootstrap_bands(key, coverage, resamples=16).simultaneous)
-        ranks = metrics.sbc_ranks(key, samples, truths)
-        metrics.rank_scores(ranks, SAMPLES), rank_scores(ranks, SAMPLES)
