@@ -391,11 +391,9 @@ def test_chains_that_are_too_short_are_refused(judge, shape):
 
 
 def test_everything_public_is_exported_and_tested():
-    defined_here = {
-        name
-        for name, member in inspect.getmembers(calibration, inspect.isfunction)
-        if getattr(member, "__module__", "") == calibration.__name__ and not name.startswith("_")
-    }
+    functions = dict(inspect.getmembers(calibration, inspect.isfunction))
+    here = {name for name, function in functions.items() if function.__module__ == calibration.__name__}
+    defined_here = {name for name in here if not name.startswith("_")}
     assert defined_here <= set(metrics.__all__)
     source = inspect.getsource(inspect.getmodule(test_everything_public_is_exported_and_tested))
     assert not {name for name in defined_here if f"metrics.{name}" not in source}
