@@ -23,6 +23,7 @@ import numpy as np
 from launch import measurements
 from launch.config import known
 from pgm_jax import operators
+from pgm_jax.files import read_arrays
 from pgm_jax.types import Key, Operator, Shape
 
 PARTS = ("image_shape", "observed", "forward", "vjp", "solve", "norm")  # of an operator
@@ -125,7 +126,7 @@ def _imported(name: str) -> Callable[..., Any]:
 
 def _array(value: Any, parameter: inspect.Parameter | None) -> Any:
     if isinstance(value, str) and value.endswith(".npy"):
-        return jnp.asarray(np.load(os.path.expanduser(value)))
+        return jnp.asarray(read_arrays(value, "an array that numpy.save wrote")["array"])
     annotation = "" if parameter is None else str(parameter.annotation)
     # A box or a range is a tuple, of numbers that may be arrays.
     is_array = "Array" in annotation and not annotation.startswith("tuple")

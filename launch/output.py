@@ -8,7 +8,6 @@ import datetime
 import io
 import json
 import math
-import os
 import platform
 import shlex
 import shutil
@@ -28,6 +27,7 @@ from rich.table import Table
 import pgm_jax
 from launch.tasks import sigma_of
 from pgm_jax.evaluation import Summary, summarise
+from pgm_jax.files import replacing
 
 Row = dict[str, Any]  # task, index, image, and the metrics of a `Case`
 LABELS = ("task", "index", "image")
@@ -102,13 +102,6 @@ def task_folder(folder: Path, task: str) -> Path:
 def spoken(task: str) -> str:
     """The name of a task as it is printed."""
     return task if ":" in task else task.replace("_", " ")
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an .npz at a stroke."""
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
-    _write(path, content.getvalue())
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
@@ -208,8 +201,7 @@ def _read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged ({error}); give another --output.") from error
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def _write(path: Path, content: str) -> None:
     # A file is there whole or not at all, whenever the run is stopped.
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(content)

@@ -34,10 +34,11 @@ from launch import options
 from launch.config import parse_flags
 from launch.figures import Block, coloured, measurement, rgb, save_figure, save_png, seen
 from launch.inputs import BUNDLED, Inputs, image_inputs, measurement_inputs
-from launch.output import LABELS, Row, print_table, spoken, task_folder, write_arrays
+from launch.output import LABELS, Row, print_table, spoken, task_folder
 from launch.sweep import Job, sweep
 from launch.tasks import arrays_of, describe_task, hides_pixels, measurement_of, observed_of, operators_of, own_operator
 from pgm_jax.evaluation import Case
+from pgm_jax.files import read_arrays, write_arrays
 from pgm_jax.training.images import to_uint8
 from pgm_jax.types import Operator
 
@@ -107,10 +108,9 @@ def write_case(folder: Path, block: Block, arrays: Mapping[str, np.ndarray]) -> 
 def read_case(folder: Path, row: Row) -> Case:
     """A case that `write_case` wrote."""
     metrics = {name: value for name, value in row.items() if name not in LABELS}
-    with np.load(folder / "arrays.npz") as a:
-        y = a["measurement"]
-        arrays = (a["samples"], a["mean"], a["std"])
-        return Case(row["index"], a.get("truth"), np.nan_to_num(y), ~np.isnan(y), *arrays, metrics)
+    a = read_arrays(folder / "arrays.npz", "the arrays of a restoration")
+    y, arrays = a["measurement"], (a["samples"], a["mean"], a["std"])
+    return Case(row["index"], a.get("truth"), np.nan_to_num(y), ~np.isnan(y), *arrays, metrics)
 
 
 def write_sheet(folder: Path, tasks: Mapping[str, Mapping[str, Any]], rows: list[Row]) -> Path:

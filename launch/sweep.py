@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from launch.inputs import Inputs, unfinished
-from launch.output import Row, spoken, task_folder, write_arrays, write_metrics
+from launch.output import Row, spoken, task_folder, write_metrics
 from launch.tasks import arrays_of, operators_of, own_operator, sigma_of
 from pgm_jax.evaluation import Case, evaluate, restore_batch
+from pgm_jax.files import write_arrays
 from pgm_jax.networks import ProxNet
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.samplers import Rows

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 
 from launch.experiments.findings import Claim, Table
 from launch.experiments.panels import COLOURS
-from pgm_jax.metrics import Coverage, RankScores, bootstrap_bands, interval_coverage, rank_scores, sbc_ranks, tarp
+from pgm_jax.metrics import bootstrap_bands, interval_coverage, rank_scores, sbc_ranks, tarp
+from pgm_jax.metrics.calibration import Coverage, RankScores
 from pgm_jax.types import Key
 
 LEVEL = 0.99

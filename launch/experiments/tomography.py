@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from launch.experiments.findings import Cell, Claim, Findings, Table
+from pgm_jax.files import read_arrays
 from pgm_jax.metrics import data_misfit, psnr
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators import Solver, radon
@@ -79,13 +80,9 @@ def attenuations(config: ConfigDict) -> Array:
     """
     if not config.data:
         return shepp_logan(config.size)[None]
-    try:
-        with np.load(config.data) as file:
-            volume = file["hu"]
-    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"{config.data} is no file of numpy with an array `hu`: {error}") from error
+    volume = read_arrays(config.data, "an .npz with an array `hu`, a scan").get("hu", np.zeros(()))
     if volume.ndim != 3:
-        raise ValueError(f"`hu` of {config.data} has shape {volume.shape}; it must be (slices, H, W).")
+        raise ValueError(f"`hu` of {config.data} has shape {volume.shape}; an .npz has to hold it as (slices, H, W).")
     if not config.slices or not all(0 <= index < len(volume) for index in config.slices):
         raise ValueError(f"config.slices is {config.slices}; {config.data} has the slices 0 to {len(volume) - 1}.")
     low, high = config.window

@@ -30,7 +30,7 @@ that it samples, at the price of the first-order ones, and exact for a Gaussian 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -248,8 +248,8 @@ def with_corrector(
 def corrected_rows(
     levels: int = 10,
     correctors: int | Sequence[int] = 9,
-    lam_max: Scalar = 25.0,
-    lam_min: Scalar = 4e-4,
+    lam_max: Scalar = 4.0,
+    lam_min: Scalar = 1e-3,
     rate: Scalar = 1.0,
     scheme: Scheme = leimkuhler_matthews,
 ) -> Rows:
@@ -272,7 +272,7 @@ def corrected_rows(
 
 
 def default_rows(calls: int, setting: str = "calibrated") -> Rows:
-    """The grid of `restore`: ten rows a level, nine correctors and one of the integrator, on a geometric grid.
+    """The grid of `restore`: at each of a few levels correctors and one step of the integrator, 10 to 16 calls in all.
 
     What does not divide evenly goes to the last level; below twenty calls the integrator runs alone.
 
@@ -287,17 +287,21 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
     """
     if calls < 1:
         raise ValueError(f"{calls} network calls were asked for; a restoration needs at least 1.")
-    if setting not in SETTINGS:
-        raise ValueError(f"The setting is {setting!r}; it is one of {', '.join(map(repr, SETTINGS))}.")
+    if setting not in _SETTINGS:
+        raise ValueError(f"The setting is {setting!r}; it is one of {', '.join(map(repr, _SETTINGS))}.")
+    each, options = _SETTINGS[setting]
     if calls < 20:
-        return corrected_rows(calls, 0, rate=0.0)
-    levels, rest = divmod(calls, 10)
-    return corrected_rows(levels, [9] * (levels - 1) + [9 + rest], **SETTINGS[setting])
+        return corrected_rows(calls, 0, **options | dict(rate=0.0))
+    levels = max(min(calls // 10, 5), calls // each)
+    correctors = np.full(levels, calls // levels - 1)
+    correctors[-1] += calls % levels
+    return corrected_rows(levels, correctors.tolist(), **options)
 
 
-SETTINGS = dict(
-    calibrated=dict(scheme=leimkuhler_matthews, rate=1.0),
-    sharp=dict(scheme=exponential, rate=1.0),
+# Calls at a level, and the rest of the grid.
+_SETTINGS: dict[str, tuple[int, dict[str, Any]]] = dict(
+    calibrated=(16, dict(scheme=leimkuhler_matthews, rate=1.0, lam_max=4.0, lam_min=1e-3)),
+    sharp=(10, dict(scheme=exponential, rate=1.0, lam_max=25.0, lam_min=4e-4)),
 )
 
 

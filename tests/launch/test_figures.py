@@ -61,7 +61,9 @@ def test_hidden_pixels_are_tinted_and_explained():
     picture = seen(y)
     np.testing.assert_allclose(picture[1, 2] / 255, to_rgb(HIDDEN), atol=1 / 255)
     assert (picture[y[..., 0] == -1] == 0).all()
-    assert "hidden pixels" in words(figure_of([Block("x", "y", [a_case()._replace(y=np.nan_to_num(y), observed=~np.isnan(y))])]))
+    assert "hidden pixels" in words(
+        figure_of([Block("x", "y", [a_case()._replace(y=np.nan_to_num(y), observed=~np.isnan(y))])])
+    )
 
 
 @pytest.mark.parametrize(

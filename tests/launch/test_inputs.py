@@ -86,7 +86,7 @@ def test_an_npz(stored, tmp_path):
         (dict(images=np.zeros((2, 8, 8, 1), int)), TypeError, "int64"),
         (dict(images=np.full((2, 8, 8, 1), np.nan)), ValueError, "NaN"),
         (dict(images=np.zeros((2, 8, 8, 3))), ValueError, "number of channels"),
-        (b"no archive", ValueError, "no readable .npz"),
+        (b"no archive", ValueError, "cannot be read"),
         (None, FileNotFoundError, "There is no file"),
     ],
 )
@@ -153,8 +153,8 @@ def test_complex_measurements(tmp_path):
         (np.zeros((5, 4, 1)), False, ValueError, r"shape \(5, 4, 1\); this task measures \(4, 4, 1\)"),
         (np.zeros((4, 4, 1), np.uint8), False, TypeError, "uint8"),
         (np.zeros((4, 4, 1), complex), False, TypeError, "complex128; give floats on"),
-        (b"text", False, ValueError, "no readable .npy"),
-        (None, False, FileNotFoundError, "no measurement"),
+        (b"text", False, ValueError, "cannot be read"),
+        (None, False, FileNotFoundError, "There is no file"),
     ],
 )
 def test_a_measurement_that_does_not_fit_is_refused(y, masked, error, words, tmp_path):

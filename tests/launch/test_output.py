@@ -14,9 +14,9 @@ from launch.output import (
     read_rows,
     run_record,
     task_folder,
-    write_arrays,
     write_metrics,
 )
+from pgm_jax.files import write_arrays
 
 CONFIG = ml_collections.ConfigDict(dict(sampler=dict(calls=10), tasks=dict(blur=dict(sigma=0.05, box=(1, 2)))))
 
