@@ -9,7 +9,7 @@
 | joint annealed Langevin       | `forward_backward(prior, f)`             | `langevin(lam, delta, counts)`            |
 | partial annealed Langevin     | `parallel(prior, f)`                     | `langevin(..., kappa=1 / lam + lam)`      |
 | P-ULA                         | `data_first(prior, f)`, or the exact one | `proximal_rows(delta, count)`             |
-| MYULA                         | `parallel(prior, f)`                     | `langevin(lam, delta, count)`, one level   |
+| MYULA                         | `parallel(prior, f)`                     | `langevin(lam, delta, count)`, one level  |
 | subgradient Langevin          | `explicit(prior, f)`                     | the same at lam = 1, which has no effect  |
 | DDPM, its probability flow    | a denoiser                               | `bridge(levels, eta=1)`, `eta=0`          |
 | Euler-Maruyama diffusion      | a denoiser                               | `euler(levels, eta)`                      |
