@@ -108,7 +108,8 @@ def _cases(
     job: Job, task: Mapping[str, Any], shared: Operator | None, inputs: Inputs, done: set[int], measured: bool
 ) -> Iterator[Case]:
     batches = unfinished(inputs.batches(min(job.batch, inputs.count)), done)
-    noise, options = GaussianNoise(sigma_of(task)), dict(samples=job.samples, rows=job.rows)
+    noise = GaussianNoise(sigma_of(task))
+    options: dict[str, Any] = dict(samples=job.samples, rows=job.rows)
 
     def operators(key: Key, indices: jax.Array, y: np.ndarray | None = None) -> tuple[Operator, int | None]:
         return (shared, None) if shared is not None else operators_of(task, job.image_shape, key, indices, y)

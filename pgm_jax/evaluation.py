@@ -11,7 +11,7 @@ size. From the root key,
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -87,11 +87,12 @@ def evaluate(
     Raises:
         ValueError, TypeError: if the images are not as `check_images` wants them, or as `restore` does.
     """
-    key = as_key(key)
-    for batch, numbers, valid in batches_of(images) if hasattr(images, "shape") else images:
+    key, shared = as_key(key), hasattr(operator, "forward")
+    make = cast(Operators, (lambda *_: (operator, None)) if shared else operator)
+    batches = batches_of(images) if hasattr(images, "shape") else cast(Iterable[Batch], images)
+    for batch, numbers, valid in batches:
         indices = jnp.asarray(numbers)
-        made = operator(jax.random.fold_in(key, 0), indices) if not hasattr(operator, "forward") else (operator, None)
-        made, axis = made
+        made, axis = make(jax.random.fold_in(key, 0), indices)
         truth = jnp.asarray(check_images(batch, made.image_shape))
         y = measure(jax.random.fold_in(key, 1), made, truth, noise, operator_axis=axis, indices=indices)
         yield from restore_batch(key, prior, made, y, noise, indices, valid, operator_axis=axis, truth=truth, **options)
@@ -151,8 +152,8 @@ def restore_batch(
     jax.block_until_ready(restoration)
     valid = np.asarray(valid)
     seconds = (time.perf_counter() - start) / max(int(valid.sum()), 1)
-    y, observed, metrics = _judge(operator, y, restoration, truth, per_measurement(noise, y.shape), operator_axis)
-    restoration, truths, y, observed, metrics = jax.device_get((restoration, truth, y, observed, metrics))
+    judged = _judge(operator, y, restoration, truth, per_measurement(noise, y.shape), operator_axis)
+    restoration, truths, (measured, observed, metrics) = jax.device_get((restoration, truth, judged))
 
     def case(i: int) -> Case:
         numbers = {name: float(values[i]) for name, values in metrics.items()}
@@ -161,7 +162,7 @@ def restore_batch(
         return Case(
             int(indices[i]),
             None if truths is None else truths[i],
-            y[i],
+            measured[i],
             observed[i],
             restoration.samples[i],
             restoration.mean[i],

@@ -67,7 +67,7 @@ class GaussianNoise:
         factor = jnp.sqrt(2.0) if jnp.iscomplexobj(clean) else 1.0
         return clean + factor * self.std(clean) * jax.random.normal(key, clean.shape, clean.dtype)
 
-    def likelihood(self, operator: Operator, y: Inexact[Array, "..."]) -> GaussianLikelihood:
+    def likelihood(self, operator: Any, y: Inexact[Array, "..."]) -> GaussianLikelihood:
         """The potential `f(x) = |(y - A(x)) / sigma|^2 / 2`; iterative data steps end as in `QUICK`.
 
         Args:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.tree_util import Partial
 
 _ARRAYS = jax.Array | np.ndarray | np.generic | float | complex
@@ -35,7 +36,7 @@ def is_traced(tree: Any) -> bool:
     Args:
         tree: any pytree.
     """
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 class _Same:

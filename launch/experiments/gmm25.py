@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -62,7 +61,7 @@ class Bench:
         def distances(key: Key, sets: Array, exact: Array) -> Array:
             return jax.vmap(lambda a: sliced_wasserstein(key, a, exact, config.directions))(sets)
 
-        draws = [jax.jit(partial(method.draw, count=config.samples)) for method in tried.values()]
+        draws = [jax.jit(lambda key, problem, draw=m.draw: draw(key, problem, config.samples)) for m in tried.values()]
         self.programs = [draw.lower(jax.random.key(0), like).compile() for draw in draws]
         self.exact = self.programs[list(tried).index(FLOOR)]
         self.distances = jax.jit(distances)

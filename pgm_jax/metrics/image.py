@@ -11,6 +11,7 @@ import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, Shaped
 
 from pgm_jax.types import Image, Noise, Operator
@@ -88,7 +89,7 @@ def _check(image: jax.Array | np.ndarray, name: str) -> None:
             f"{_CHANNELS} channels: give grey images their axis by x[..., None], move channels that come first to the "
             "end, and compare more of them one by one"
         )
-    if isinstance(image, jax.core.Tracer) or not image.size:
+    if isinstance(image, Tracer) or not image.size:
         return
     if (largest := float(np.max(np.abs(np.asarray(image))))) > _FARTHEST:
         raise ValueError(

@@ -24,7 +24,7 @@ Images are real. A measurement may be complex, and then <a, b> = Re sum conj(a) 
 
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +108,7 @@ class _Measurement:
 
         if not isinstance(inner, _Measurement):
             raise TypeError(f"@ composes two operators, and got a {type(inner).__name__}: measure an image by A(x)")
-        return algebra.compose(self, inner)
+        return algebra.compose(cast(Any, self), cast(Any, inner))
 
     def __mul__(self, factor: Any) -> Any:
         """The measurement times a number or weights, see `scale`."""
@@ -116,7 +116,7 @@ class _Measurement:
 
         if isinstance(factor, _Measurement):
             raise TypeError("* takes a number or weights and an operator: A @ B composes two operators")
-        return algebra.scale(factor, self)
+        return algebra.scale(factor, cast(Any, self))
 
     __rmul__ = __mul__
 

@@ -195,13 +195,13 @@ def gaussian_blur(
     _check_boundary(boundary)
     sigma = check_number("sigma is the blur's deviation in pixels", sigma, above=0)
     truncate = check_number("truncate is where the kernel ends, in units of sigma", truncate, least=0)
-    radius = int(truncate * sigma + 0.5) if radius is None else radius
-    radius = check_whole("radius is where the kernel ends, in pixels", radius, 0)
-    _check_fits((2 * radius + 1, 2 * radius + 1), image_shape)
-    taps = gaussian_taps(sigma, 2 * radius + 1, radius)
+    reach = int(truncate * sigma + 0.5) if radius is None else radius
+    reach = check_whole("radius is where the kernel ends, in pixels", reach, 0)
+    _check_fits((2 * reach + 1, 2 * reach + 1), image_shape)
+    taps = gaussian_taps(sigma, 2 * reach + 1, reach)
     if boundary == "circular":
         return circular_blur(image_shape, jnp.outer(taps, taps))
-    rows, cols = (filter_matrix(taps, size, before=radius, boundary="reflect") for size in (height, width))
+    rows, cols = (filter_matrix(taps, size, before=reach, boundary="reflect") for size in (height, width))
     return separable_map(image_shape, rows, cols)
 
 

@@ -171,11 +171,9 @@ def radon(image_shape: Shape, angles: ArrayLike, detectors: int | None = None) -
             f"angles has shape {angles.shape}; give at least one angle, in degrees, as a vector (n,): "
             "jnp.linspace(0, 180, 60, endpoint=False)"
         )
-    if detectors is None:
-        detectors = math.ceil(math.sqrt(2) * max(height, width))
+    count = math.ceil(math.sqrt(2) * max(height, width)) if detectors is None else detectors
     hint = "None takes as many as see the whole image"
-    detectors = check_whole("detectors is the number of detector pixels", detectors, 1, hint=hint)
-    return Radon(angles, detectors, image_shape)
+    return Radon(angles, check_whole("detectors is the number of detector pixels", count, 1, hint=hint), image_shape)
 
 
 def filtered_back_projection(

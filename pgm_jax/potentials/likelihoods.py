@@ -1,6 +1,5 @@
 """Likelihoods of an operator: Gaussian and Poisson noise."""
 
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact

@@ -1,6 +1,5 @@
 """Convex priors of one line: normal, Laplace, box and ball."""
 
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 

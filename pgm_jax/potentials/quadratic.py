@@ -5,7 +5,6 @@ With `A = V diag(e) V^T`, V of orthonormal columns, `s = V^T b` and `r = b - V s
     Prox_q^lam(v) = (I + lam A)^{-1} (v - lam b) = v - lam [r + V (s + e V^T v) / (1 + lam e)]
 """
 
-
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike

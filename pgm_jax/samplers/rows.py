@@ -291,7 +291,7 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
         raise ValueError(f"The setting is {setting!r}; it is one of {', '.join(map(repr, _SETTINGS))}.")
     each, options = _SETTINGS[setting]
     if calls < 20:
-        return corrected_rows(calls, 0, **options | dict(rate=0.0))
+        return corrected_rows(calls, 0, **{**options, "rate": 0.0})
     levels = max(min(calls // 10, 5), calls // each)
     correctors = np.full(levels, calls // levels - 1)
     correctors[-1] += calls % levels
