@@ -12,9 +12,9 @@
 # %% [markdown]
 # # Your own operator
 #
-# You have a measurement $y = A(x) + \text{noise}$ that is in no library. Write $A$ as a function of one image, in jax,
-# and that is all: its adjoint or its derivative, its data step and its restoration follow. Linear or not, composed of
-# others, with noise that you know, do not know, or that is no Gaussian.
+# You have a measurement $y = A(x) + \text{noise}$ that is in no library. Write $A$ as a function of one image, in jax.
+# That is all: its adjoint or its derivative, its data step and its restoration follow. It may be linear or not, and
+# composed of others. The noise may be one that you know, one that you do not know, or one of counts.
 
 # %%
 # In Colab: install the library. Elsewhere it is there already.
@@ -24,57 +24,49 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("pgm_jax") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "pgm_jax"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "pgm_jax[plots]"], check=True)
 TOY = bool(os.environ.get("PGM_TOY"))  # a smaller run, for tests
 
 # %%
 import dataclasses
-import warnings
 
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 from jax.tree_util import Partial
 
+import pgm_jax as pgm
 from pgm_jax import operators
-from pgm_jax.metrics import psnr
-from pgm_jax.potentials import PoissonLikelihood
-from pgm_jax.pretrained import fashion_mnist_images, fashion_mnist_prior
-from pgm_jax.restore import default_rows, restore
 
 SHAPE = (32, 32, 1)
-prior = fashion_mnist_prior()
-truth = fashion_mnist_images()[jnp.array([0, 1] if TOY else [0, 1, 23])]
-settings = dict(samples=2 if TOY else 8, rows=default_rows(4 if TOY else 100))
+prior = pgm.load_prior("fashion_mnist")
+truth = pgm.example_images()[jnp.array([0, 1] if TOY else [0, 1, 23])]
+key_measure, key_restore = jax.random.split(jax.random.key(0))
 
 
-def measure(operator, sigma, seed=0):
-    keys = jax.random.split(jax.random.key(seed), len(truth))
-    return jax.vmap(operators.measure, (0, None, 0, None))(keys, operator, truth, sigma)
+def restore(operator, y, noise):
+    return pgm.restore(key_restore, prior, operator, y, noise, samples=2 if TOY else 8, calls=4 if TOY else 100)
 
 
-def show(result, limits=(-1.0, 1.0), **measurements):
+def show(name, result, limits=(-1.0, 1.0), **measurements):
     """A row for each image, one bar for all standard deviations; `limits`: black and white of the measurements."""
+    one, mean = (pgm.metrics.psnr(images, truth).mean() for images in (result.samples[:, 0], result.mean))
+    print(f"{name}: PSNR of one sample {one:.1f} dB, of the mean {mean:.1f} dB")
+
     columns = {"truth": truth, **measurements, "sample": result.samples[:, 0], "mean": result.mean, "std": result.std}
     size = (1.5 * len(columns) + 0.7, 1.5 * len(truth) + 0.3)
     figure, axes = plt.subplots(len(truth), len(columns), figsize=size, layout="constrained")
-    for row in range(len(truth)):
-        for axis, (name, images) in zip(axes[row], columns.items(), strict=True):
-            low, high = limits if name in measurements else (-1.0, 1.0)
-            scale = dict(cmap="gray", vmin=low, vmax=high)
-            if name == "std":
-                scale = dict(cmap="magma", vmin=0.0, vmax=float(jnp.quantile(result.std, 0.995)))
-            picture = axis.imshow(images[row, ..., 0], **scale)
+    for column, (title, images) in enumerate(columns.items()):
+        low, high = limits if title in measurements else (-1.0, 1.0)
+        look = dict(cmap="gray", vmin=low, vmax=high)
+        if title == "std":
+            look = dict(cmap="magma", vmin=0.0, vmax=float(jnp.quantile(result.std, 0.995)))
+        for axis, image in zip(axes[:, column], images, strict=True):
+            picture = axis.imshow(image[..., 0], **look)
             axis.set_axis_off()
-            if row == 0:
-                axis.set_title(name)
+        axes[0, column].set_title(title.replace("_", " "))
     figure.colorbar(picture, ax=axes, shrink=0.9, extend="max", label="std of images in [-1, 1]")
     plt.show()
-
-
-def scores(name, result):
-    one, mean = psnr(result.samples[:, 0], truth).mean(), psnr(result.mean, truth).mean()
-    print(f"{name}: PSNR of one sample {one:.1f} dB, of the mean {mean:.1f} dB")
 
 
 # %% [markdown]
@@ -96,112 +88,107 @@ sensor = operators.from_function(Partial(leaking_sensor, gain, taps / taps.sum()
 print(type(sensor).__name__)
 
 # %% [markdown]
-# That it is linear was found out by trying. The adjoint is the transposed program, so $\langle Ax, r \rangle =
-# \langle x, A^\top r \rangle$ holds to rounding:
+# That it is linear was found out by trying. `sensor(x)` measures an image or a batch. `sensor.T` is the adjoint, the
+# transposed program, so $\langle Ax, r \rangle = \langle x, A^\top r \rangle$ holds to rounding:
 
 # %%
 x, r = (jax.random.normal(jax.random.key(i), SHAPE) for i in range(2))
-print(f"<Ax, r> = {jnp.vdot(sensor.forward(x), r):.5f}, <x, A^T r> = {jnp.vdot(x, sensor.adjoint(r)):.5f}")
+print(f"<Ax, r> = {jnp.vdot(sensor(x), r):.5f}, <x, A^T r> = {jnp.vdot(x, sensor.T(r)):.5f}")
 
 # %% [markdown]
 # The data step $\arg\min_x \tfrac12 \|Ax - y\|^2 + \tfrac\rho2 \|x - v\|^2$ is solved by conjugate gradients. What is
-# left to do is to restore:
+# left to do is to measure and to restore:
 
 # %%
-y = measure(sensor, 0.05)
-result = restore(prior, sensor, y, jax.random.key(1), sigma=0.05, **settings)
-scores("leaking sensor", result)
-show(result, measurement=y)
+noise = pgm.GaussianNoise(0.05)
+y = pgm.measure(key_measure, sensor, truth, noise)
+show("leaking sensor", restore(sensor, y, noise), measurement=y)
 
 # %% [markdown]
 # Contrast fades to the right and the noise does not: there it is the prior that says what a sample shows.
 #
 # ## A nonlinear one
 #
-# Film answers to light along a curve that is flat at both ends. An operator of the library is a pytree like any array,
-# and may be one of the numbers of your function: here a blur, before the curve.
+# Film answers to light along a curve that is flat at both ends. Before the film stands a lens, which the library has as
+# a blur. `film @ lens` is the lens first and then the film.
 
 
 # %%
-def film(blur, contrast, x):
-    return jnp.tanh(contrast * blur.forward(x))
+def curve(contrast, x):
+    return jnp.tanh(contrast * x)
 
 
+film = operators.from_function(Partial(curve, 2.5), SHAPE)
 lens = operators.gaussian_blur(SHAPE, 1.2)
-camera = operators.from_function(Partial(film, lens, jnp.asarray(2.5)), SHAPE)
+camera = film @ lens
 print(type(camera).__name__)
 
 # %% [markdown]
 # The data step linearises it again and again (Levenberg and Marquardt), and says what is left of the slope that it
-# started with. A restoration asks for `QUICK` ones, `ACCURATE` is the default:
+# started with. `ACCURATE` is the default of a data step; a restoration asks for `QUICK` ones:
 
 # %%
-y = measure(camera, 0.05)
-step, info = camera.solve_with_info(jnp.zeros(SHAPE), y[0], rho=0.05, stop=operators.QUICK)
-print(f"{info.iterations} iterations, {float(info.residual):.1e} of the slope is left")
+y = pgm.measure(key_measure, camera, truth, noise)
+for name, solver in {"quick": operators.QUICK, "accurate": operators.ACCURATE}.items():
+    step, info = camera.solve_with_info(jnp.zeros(SHAPE), y[0], rho=0.05, solver=solver)
+    print(f"{name}: {info.iterations} iterations, {float(info.residual):.1e} of the slope is left")
 
 # %%
-result = restore(prior, camera, y, jax.random.key(1), sigma=0.05, **settings)
-scores("film", result)
-show(result, measurement=y)
+show("camera", restore(camera, y, noise), measurement=y)
 
 # %% [markdown]
-# Tones that the curve makes nearly equal, the brightest and the darkest, are told apart by the prior.
+# The curve makes tones nearly equal, the brightest and the darkest ones. It is the prior that tells them apart.
 #
 # ## Several in one
 #
-# `compose(B, A)` is $B(A(x))$, `stack(A, B)` measures the same image twice. Take a clean picture that is small, blurred
-# and then reduced to a quarter of each side, and a sharp one that is very noisy. A stack has one $\sigma$, so the
-# noisy picture and its operator are scaled until their noise is that of the clean one.
+# `stack(A, B)` measures the same image twice. Take a clean picture that is small, blurred and then reduced to a quarter
+# of each side, and a sharp one that is very noisy. The noise of a measurement may be a map, with a $\sigma$ for every
+# entry.
 
 # %%
-small = operators.compose(operators.average_downsampling(SHAPE, 4), lens)
-sharp = operators.circular_blur(SHAPE, jnp.ones((1, 1)))
-sigma_small, sigma_sharp = 0.02, 0.5
-factor = sigma_small / sigma_sharp
-both = operators.stack(small, operators.scale(factor, sharp))
+small = operators.average_downsampling(SHAPE, 4) @ lens
+sharp = operators.mask(SHAPE, jnp.ones(SHAPE))  # which sees every pixel
+both = operators.stack(small, sharp)
+noise_small = pgm.GaussianNoise(0.02)
+noise_both = pgm.GaussianNoise(jnp.concatenate([jnp.full(8 * 8, 0.02), jnp.full(32 * 32, 0.5)]))
 
-y_small, y_sharp = measure(small, sigma_small), measure(sharp, sigma_sharp, seed=1)
-y_both = jnp.concatenate([y.reshape(len(truth), -1) for y in (y_small, factor * y_sharp)], axis=1)
+y = pgm.measure(key_measure, both, truth, noise_both)
+y_small, y_sharp = jax.vmap(both.split)(y)  # a stack measures one vector
 
-alone = restore(prior, small, y_small, jax.random.key(1), sigma=sigma_small, **settings)
-result = restore(prior, both, y_both, jax.random.key(1), sigma=sigma_small, **settings)
-scores("the small picture alone", alone)
-scores("with the noisy one", result)
-show(result, small=y_small, noisy=y_sharp, **{"small alone": alone.mean})
+alone = restore(small, y_small, noise_small)
+show("the small picture alone", alone, measurement=y_small)
+show("both", restore(both, y, noise_both), small=y_small, noisy=y_sharp, small_alone=alone.mean)
 
 # %% [markdown]
-# ## Noise
+# ## Noise that you do not know
 #
-# What if you do not know $\sigma$? Leave it out, and it is estimated from the finest details of the measurement: by
-# their median absolute deviation, where they are images. What was found is announced, since texture counts as noise.
+# Where the measurement is an image, its finest details tell the noise, by their median absolute deviation. Texture
+# counts as noise, so the estimate is rather too high.
 
 # %%
-y = measure(sensor, 0.1)
-with warnings.catch_warnings(record=True) as announced:
-    warnings.simplefilter("always")
-    result = restore(prior, sensor, y, jax.random.key(1), **settings)
-print(announced[0].message)
-scores("leaking sensor, unknown noise", result)
+y = pgm.measure(key_measure, sensor, truth, pgm.GaussianNoise(0.1))
+noise = pgm.GaussianNoise.estimate(y)
+print(f"sigma is 0.1, and was estimated as {noise.sigma:.3f}")
+show("leaking sensor, unknown noise", restore(sensor, y, noise), measurement=y)
 
 # %% [markdown]
-# Counts are Poisson. Say what likelihood the operator is under: a count of `gain` where the light is full, above a dark
-# count of `background`. The operator sees light in [0, 1], the image mapped from [-1, 1].
+# ## Counts
+#
+# Counts of photons are Poisson: on average 30 where the light is full, above a dark count of 1. The operator sees light
+# in [0, 1], the image mapped from [-1, 1].
 
 # %%
-light = jax.vmap(lens.forward)((truth + 1) / 2)
-counts = jax.random.poisson(jax.random.key(2), 30.0 * jnp.maximum(light, 0.0) + 1.0).astype(float)
-photons = Partial(PoissonLikelihood, gain=30.0, background=1.0, stop=operators.QUICK)
-result = restore(prior, lens, counts, jax.random.key(1), likelihood=photons, **settings)
-scores("counts", result)
-show(result, limits=(0.0, float(counts.max())), counts=counts)
+photons = pgm.PoissonNoise(30.0, 1.0)
+counts = pgm.measure(key_measure, lens, truth, photons)
+show("counts", restore(lens, counts, photons), limits=(0.0, float(counts.max())), counts=counts)
 
 # %% [markdown]
 # ## When to write a class
 #
-# A data step by conjugate gradients costs some applications of $A$ and $A^\top$, and a sample takes a hundred data
-# steps. That is little beside the network, unless $A$ is dear or ill conditioned. Where you know
-# $(A^\top A + \rho)^{-1}(A^\top y + \rho v)$, say so: derive from `ClosedForm` and define `invert`.
+# A data step by conjugate gradients applies $A$ and $A^\top$ several times, and a sample takes a hundred data steps.
+# That is little beside the network, unless $A$ is slow or ill conditioned. If you have a formula for
+# $(A^\top A + \rho)^{-1}(A^\top y + \rho v)$, derive from `ClosedForm` and define `solve`. Shading is the simplest
+# example. `solver` and `start` are for iterations, and a formula ignores them.
 
 
 # %%
@@ -214,7 +201,7 @@ class Shading(operators.ClosedForm):
     def forward(self, x):
         return self.gain * x
 
-    def invert(self, v, y, rho):
+    def solve(self, v, y, rho, solver=operators.ACCURATE, start=None):
         return v + self.gain * (y - self.gain * v) / (self.gain**2 + rho)
 
 
@@ -223,18 +210,19 @@ class Shading(operators.ClosedForm):
 
 # %%
 closed, plain = Shading(gain, SHAPE), operators.from_function(Partial(jnp.multiply, gain), SHAPE)
-y = measure(closed, 0.05)[0]
+y = pgm.measure(key_measure, closed, truth[0], pgm.GaussianNoise(0.05))
 for rho in (1.0, 1e-2, 1e-4):
     iterated, info = plain.solve_with_info(jnp.zeros(SHAPE), y, rho)
     apart = jnp.max(jnp.abs(iterated - closed.solve(jnp.zeros(SHAPE), y, rho)))
     print(f"rho {rho:g}: {info.iterations} iterations, largest difference {apart:.1e}")
 
 # %% [markdown]
-# For a nonlinear one derive from `NonlinearOperator` and define `forward`.
+# (Shading itself needs no class: it is `gain * sharp`, weights times an operator.) For a nonlinear operator derive from
+# `NonlinearOperator` and define `forward`.
 #
 # ## From the command line
 #
-# With a file `my_module.py` in the folder where you call it, the one of the repository,
+# Put this into a file `my_module.py` in the folder where you call the commands, that of the repository:
 #
 # ```python
 # import jax.numpy as jnp
@@ -246,7 +234,7 @@ for rho in (1.0, 1e-2, 1e-4):
 #     return from_function(Partial(jnp.multiply, gain), image_shape)
 # ```
 #
-# every command of the library takes it like one of its own. Arguments beyond the shape are settings; a first argument
+# Every command of the library takes it like one of its own. Arguments beyond the shape are settings. A first argument
 # `key` makes it random, from the seed of the run.
 #
 # ```
