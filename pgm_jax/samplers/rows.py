@@ -255,6 +255,9 @@ def corrected_rows(
 ) -> Rows:
     """The rows of the corrected sampler on a geometric grid: at every level Langevin steps, then one of the integrator.
 
+    They tend to the posterior as levels and correctors grow and lam_min falls. A chain starts at zeros and noise of the
+    variance lam_max, which is to be well above the spread of the prior about 0.
+
     Args:
         levels: number of levels, at least 1.
         correctors: Langevin steps at each level, 0 or more: one number for all, or one for each.
