@@ -24,9 +24,10 @@ linear rate kappa and F = P / lam:
     exponential           e                 (1 - e) / kappa  sqrt((1 - e^2) / kappa)  0              e = e^{-c}
     imex                  1 / (1 + c)       delta / (1 + c)  sqrt(2 delta) / (1 + c)  0
     leimkuhler_matthews   1 - c             delta            (2 - c) sqrt(delta / 2)  sqrt(delta / 2)
+    half_probed           1 - c             delta            (2 - c/2) sqrt(delta/2)  sqrt(delta / 8)
 
-The last looks at F where half of the step's noise has been added. It is of second order in delta for the distribution
-that it samples, at the price of the first-order ones, and exact for a Gaussian whatever the step.
+Leimkuhler and Matthews look at F where half of the step's noise has been added: of second order in delta for the
+distribution that is sampled, at the price of the first-order schemes, and exact for a Gaussian whatever the step.
 """
 
 from collections.abc import Callable, Sequence
@@ -129,6 +130,20 @@ def leimkuhler_matthews(kappa: Scalars, delta: Scalars) -> Coefficients:
     return Coefficients(1.0 - kappa * delta, delta, (2.0 - kappa * delta) * probe, probe)
 
 
+def half_probed(kappa: Scalars, delta: Scalars) -> Coefficients:
+    """Half-way from Euler-Maruyama to Leimkuhler-Matthews, `(1 - kd, d, (2 - kd / 2) sqrt(d / 2), sqrt(d / 8))`.
+
+    It widens narrow directions by less than the former, which makes up for a learned prior that is too sure of itself.
+
+    Args:
+        kappa: linear rate k, in units of 1 / lam.
+        delta: step d, in units of lam.
+    """
+    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
+    half = jnp.sqrt(0.5 * delta)
+    return Coefficients(1.0 - kappa * delta, delta, (2.0 - 0.5 * kappa * delta) * half, 0.5 * half)
+
+
 def bridge(levels: Levels, eta: Scalar = 1.0) -> Rows:
     """The rows of the exponential integrator, one for each level; the last one returns P.
 
@@ -222,7 +237,8 @@ def with_corrector(
     The integrator alone does not converge to the posterior where the potential is not quadratic; with these steps it
     does, as the rate and the gaps between the levels shrink. What a finite rate c does to a variance v + lam, where v
     is that of the target in one direction: nothing under `leimkuhler_matthews`. The factor is `1 / (1 - c / 2)` where
-    v << lam and 1 where v >> lam under `euler_maruyama`; 1 and `(1 + e^{-c}) / 2` under `exponential`.
+    v << lam and 1 where v >> lam under `euler_maruyama`, `(2 - c / 2)^2 / ((4 - 2 c) (1 - c / 8))` and 1 under
+    `half_probed`; 1 and `(1 + e^{-c}) / 2` under `exponential`.
 
     Args:
         rows: rows of a predictor, from `bridge`.
@@ -303,7 +319,7 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
 
 # Calls at a level, and the rest of the grid.
 _SETTINGS: dict[str, tuple[int, dict[str, Any]]] = dict(
-    calibrated=(16, dict(scheme=leimkuhler_matthews, rate=1.0, lam_max=4.0, lam_min=1e-3)),
+    calibrated=(16, dict(scheme=half_probed, rate=1.0, lam_max=4.0, lam_min=1e-3)),
     sharp=(10, dict(scheme=exponential, rate=1.0, lam_max=25.0, lam_min=4e-4)),
 )
 

@@ -17,6 +17,7 @@ from pgm_jax.samplers import (
     euler,
     euler_maruyama,
     exponential,
+    half_probed,
     imex,
     langevin,
     leimkuhler_matthews,
@@ -155,6 +156,7 @@ BIASES = {
     exponential: ((1 + np.exp(-0.5)) / 2, 1),
     imex: (1 / 1.5, 1 / 1.25),
     leimkuhler_matthews: (1, 1),
+    half_probed: (1, 1.75**2 / 3 / (1 - 0.0625)),
 }
 
 
