@@ -50,12 +50,7 @@ class Coverage(NamedTuple):
 
 
 class Band(NamedTuple):
-    """A band about a curve.
-
-    Attributes:
-        low: lower edge, `[L]`.
-        high: upper edge, `[L]`.
-    """
+    """A band about a curve, with a lower edge `low` and an upper edge `high`, `[L]`."""
 
     low: Float[Array, " l"]
     high: Float[Array, " l"]
@@ -99,8 +94,7 @@ def interval_coverage(
     diagonal, the sampler is too sure (or biased); above, not sure enough.
 
     Args:
-        samples: S posterior samples for each of N simulations, `[N, S, ...]`.
-        truths: their truths, `[N, ...]`, in the units of the samples.
+        samples, truths: S posterior samples `[N, S, ...]` for each of N truths, `[N, ...]`, in the same units.
         levels: credible levels in (0, 1), `[L]`.
 
     Raises:
@@ -133,8 +127,7 @@ def tarp(
 
     Args:
         key: key of the reference points.
-        samples: S posterior samples for each of N simulations, `[N, S, ...]`.
-        truths: their truths, `[N, ...]`, in the units of the samples.
+        samples, truths: S posterior samples `[N, S, ...]` for each of N truths, `[N, ...]`, in the same units.
         levels: credible levels in (0, 1), `[L]`.
         references: a point for each simulation, `[N, ...]`, in the units of the samples; uniform in the box that the
             other truths span if None.
@@ -178,8 +171,7 @@ def bootstrap_bands(key: Key, coverage: Coverage, level: Scalar = 0.95, resample
     Args:
         key: key of the redrawing.
         coverage: of N simulations.
-        level: probability of the bands.
-        resamples: number of redrawn curves.
+        level, resamples: probability of the bands, and number of redrawn curves.
     """
     n, curve = coverage.hits.shape[0], coverage.empirical
 
@@ -193,12 +185,7 @@ def bootstrap_bands(key: Key, coverage: Coverage, level: Scalar = 0.95, resample
 
 
 def inside(nominal: Float[Array, " l"], band: Band) -> Bool[Array, ""]:
-    """Whether the nominal curve lies inside a band at all levels; take the simultaneous band for a test.
-
-    Args:
-        nominal: `coverage.nominal`, `[L]`.
-        band: of the same levels.
-    """
+    """Whether the curve `nominal` lies inside a `band` at all levels; take the simultaneous band for a test."""
     return jnp.all((band.low <= nominal) & (nominal <= band.high))
 
 

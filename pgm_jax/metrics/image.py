@@ -24,8 +24,7 @@ def psnr(estimate: Shaped[Array | np.ndarray, "..."], truth: Shaped[Array | np.n
     """Peak signal-to-noise ratio, `-10 log10 mean (estimate - truth)^2` in decibels, inf where they are equal.
 
     Args:
-        estimate: floats `[..., H, W, C]` in [-1, 1], C up to 4.
-        truth: likewise.
+        estimate, truth: floats `[..., H, W, C]` in [-1, 1], C up to 4.
 
     Raises:
         TypeError: if the images are integers, such as bytes.
@@ -44,8 +43,7 @@ def ssim(estimate: Shaped[Array | np.ndarray, "..."], truth: Shaped[Array | np.n
     13, 2004).
 
     Args:
-        estimate: floats `[..., H, W, C]` in [-1, 1], H and W at least 11, C up to 4.
-        truth: likewise.
+        estimate, truth: floats `[..., H, W, C]` in [-1, 1], H and W at least 11, C up to 4.
 
     Raises:
         TypeError: if the images are integers, such as bytes.
@@ -66,9 +64,7 @@ def data_misfit(operator: Operator, x: Image, y: Inexact[Array, "..."], noise: N
     About 1 where x fits y as well as the truth does; below 1 it fits the noise. A complex entry counts as two.
 
     Args:
-        operator: A.
-        x: image `[H, W, C]` in [-1, 1].
-        y: its measurement.
+        operator, x, y: A, an image `[H, W, C]` in [-1, 1], and its measurement.
         noise: clean and std of the measurement are `noise.clean(operator, x)` and `noise.std(clean)`.
     """
     clean = noise.clean(operator, x)
