@@ -13,27 +13,18 @@ class ByAutodiff:
     """A potential whose gradient is that of its differentiable value."""
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value of the potential.
-
-        Args:
-            x: point.
-        """
+        """The value of the potential at a point x."""
         raise NotImplementedError(f"{type(self).__name__} must define value(x)")
 
     def grad(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The gradient of the value, by automatic differentiation.
-
-        Args:
-            x: point.
-        """
+        """The gradient of the value at a point x, by automatic differentiation."""
         return jax.grad(self.value)(x)
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
         """The proximal map, `argmin_u g(u) + |u - v|^2 / (2 lam)`.
 
         Args:
-            v: point.
-            lam: step of the prox, a variance in squared units of v, positive.
+            v, lam: point, and step of the prox, a variance in squared units of v, positive.
         """
         raise NotImplementedError(f"{type(self).__name__} must define prox(v, lam)")
 
@@ -43,8 +34,7 @@ class Tempered(ByAutodiff):
     """A potential times a number, beta f; build it with `tempered`.
 
     Attributes:
-        potential: f.
-        beta: the number, positive.
+        potential, beta: f, and the number, positive.
     """
 
     potential: Any
@@ -72,7 +62,6 @@ def tempered(potential: Potential, beta: Scalar) -> Tempered:
     """The potential beta f: as a likelihood, that of the posterior at the inverse temperature beta.
 
     Args:
-        potential: f.
-        beta: inverse temperature, positive; 1 for Bayes' posterior.
+        potential, beta: f, and the inverse temperature, positive; 1 for Bayes' posterior.
     """
     return Tempered(potential, beta)

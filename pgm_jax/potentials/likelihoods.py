@@ -46,9 +46,7 @@ class GaussianLikelihood(ByAutodiff):
         What A hardly sees converges last, so that samplers, where v holds fresh noise, start at v.
 
         Args:
-            v: image.
-            lam: step of the prox, positive.
-            start: first guess.
+            v, lam, start: image, step of the prox, positive, and first guess.
         """
         return self.operator.solve(v, self.y, self.sigma**2 / lam, self.solver, start)
 
@@ -68,8 +66,7 @@ class PoissonLikelihood(ByAutodiff):
     Attributes:
         operator: A.
         y: counts, at least 0, floats; the values of entries that A does not observe are ignored.
-        gain: expected counts of an intensity of 1, positive.
-        background: b, expected counts of the dark, positive.
+        gain, background: expected counts of an intensity of 1, and b, those of the dark, both positive.
         solver: when the data step ends.
     """
 

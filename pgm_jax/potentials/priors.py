@@ -12,15 +12,13 @@ class Gaussian(ByAutodiff):
     """Independent normal entries: `g(x) = |x - m|^2 / (2 s^2)`.
 
     Attributes:
-        mean: m, a number or an array that broadcasts to x.
-        std: s, positive, likewise.
+        mean, std: m and s, positive, numbers or arrays that broadcast to x.
     """
 
     mean: Array | float
     std: Array | float
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, `|x - m|^2 / (2 s^2)`."""
         return jnp.sum(((x - self.mean) / self.std) ** 2) / 2
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
@@ -40,7 +38,6 @@ class Laplace(ByAutodiff):
     scale: Scalar
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, `|x|_1 / b`."""
         return jnp.sum(jnp.abs(x)) / self.scale
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
@@ -53,15 +50,13 @@ class Box(ByAutodiff):
     """The constraint `low <= x <= high`: 0 inside, infinite outside.
 
     Attributes:
-        low: lower bound.
-        high: upper bound.
+        low, high: bounds, numbers or arrays that broadcast to x.
     """
 
     low: Array | float
     high: Array | float
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, 0 inside and infinity outside."""
         return jnp.where(jnp.all((x >= self.low) & (x <= self.high)), 0.0, jnp.inf)
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:

@@ -31,7 +31,6 @@ class Quadratic(ByAutodiff):
     rest: Float[Array, " d"]
 
     def value(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """The value, `x^T A x / 2 + b^T x`."""
         along = x @ self.basis
         return jnp.sum(along * (self.eigenvalues * along / 2 + self.slopes)) + jnp.sum(self.rest * x)
 

@@ -53,8 +53,7 @@ class TotalVariation(ByAutodiff):
         """The prox p and its duality gap, which bounds `|p - Prox(v)|^2` and `lam g(p) + |p - v|^2 / 2 - min`.
 
         Args:
-            v: image.
-            lam: step of the prox.
+            v, lam: image, and step of the prox.
         """
         radius = lam * self.weight
         dual = self._dual(v, radius)
@@ -89,12 +88,7 @@ class TotalVariation(ByAutodiff):
 
 @pytree
 class AnisotropicTotalVariation(TotalVariation):
-    """The anisotropic total variation, `g(x) = w sum_i (|(D_1 x)_i| + |(D_2 x)_i|)`, summed over the channels.
-
-    Attributes:
-        weight: w, not negative, in inverse units of x.
-        iterations: steps of the dual method, the same for every lam; `prox_with_gap` says what they reach.
-    """
+    """The anisotropic total variation, `g(x) = w sum_i (|(D_1 x)_i| + |(D_2 x)_i|)`, summed over the channels."""
 
     def _length(self, field: Array) -> Array:
         return jnp.sum(jnp.abs(field), axis=0)
