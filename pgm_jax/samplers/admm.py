@@ -60,8 +60,6 @@ class ADMMInfo(NamedTuple):
 def admm(prior: Prior, likelihood: Potential) -> Sampler:
     """The minimiser of `f + g` by alternating proximal steps that agree on a dual.
 
-    Formula: `x+ = Prox_f^lam(z - lam y)`, `z+ = Prox_g^lam(x+ + lam y)`, `y+ = y + (x+ - z+) / lam`.
-
     The rows are the steps lam = 1 / rho, `[n]`, a plain array of positive numbers that may vary, see the head of this
     file. `init` starts at the given point, without noise, and no key is used.
 
@@ -70,8 +68,7 @@ def admm(prior: Prior, likelihood: Potential) -> Sampler:
     depends on lam, which is then the strength of the data term.
 
     Args:
-        prior: g, by its prox.
-        likelihood: f, by its prox.
+        prior, likelihood: g and f, by their proximal maps.
     """
     return Sampler(Partial(_init), Partial(_step, prior, likelihood))
 

@@ -58,17 +58,14 @@ class FISTAInfo(NamedTuple):
 def fista(prior: Prior, likelihood: Potential) -> Sampler:
     """The minimiser of `f + g` by accelerated proximal gradient steps with adaptive restart.
 
-    Formula: `x+ = Prox_g^tau(z - tau grad f(z))`, see the head of this file.
-
-    The rows are the steps tau, `[n]`, a plain array: positive, constant or falling, at most `1 / L`. `init` starts at
-    the given point, without noise, and no key is used.
+    The rows are the steps tau, `[n]`, a plain array: positive, constant or falling, at most `1 / L`, see the head of
+    this file. `init` starts at the given point, without noise, and no key is used.
 
     A prior whose prox is that of no convex g, a learned one, is taken to a fixed point
     `x = Prox_g^tau(x - tau grad f(x))`; where its prox disregards tau, the fixed point depends on tau.
 
     Args:
-        prior: g, by its prox.
-        likelihood: f, by its gradient; its prox is not used.
+        prior, likelihood: g, by its prox, and f, by its gradient alone.
     """
     return Sampler(Partial(_init), Partial(_step, prior, likelihood))
 

@@ -46,17 +46,14 @@ class HQSInfo(NamedTuple):
 
 
 def hqs(prior: Prior, likelihood: Potential) -> Sampler:
-    """The minimiser of `f + g` by half-quadratic splitting at levels that fall.
-
-    Formula: `z <- Prox_g^lam(Prox_f^lam(z))`.
+    """The minimiser of `f + g` by half-quadratic splitting at levels that fall, `z <- Prox_g^lam(Prox_f^lam(z))`.
 
     The rows are the levels lam, `[n]`, a plain array of positive numbers, see the head of this file. `init` starts at
     the given point, without noise, and no key is used. It is the iteration of the splitting `data_first`, and so what
     `pgm` does on rows with mu = 1, keep = 0, pull = 1 and noise = 0; here the two sides are reported.
 
     Args:
-        prior: g, by its prox.
-        likelihood: f, by its prox.
+        prior, likelihood: g and f, by their proximal maps.
     """
     return Sampler(Partial(_init), Partial(_step, prior, likelihood))
 

@@ -52,8 +52,7 @@ def project_last(sampler: Sampler, project: Callable[[Array], Array]) -> Sampler
     """Project the result alone: `Pi(x)` of the last state, while the chain itself runs free.
 
     Args:
-        sampler: pair whose state has a field `x`.
-        project: x -> Pi(x).
+        sampler, project: pair whose state has a field `x`, and x -> Pi(x).
     """
     project = as_partial(project)
     return Sampler(Partial(_init_last, sampler, project), Partial(_step_last, sampler, project))

@@ -82,8 +82,7 @@ def euler_maruyama(kappa: Scalars, delta: Scalars) -> Coefficients:
     Where P follows u closely, at levels far below the spread of the target, it is exact in distribution at every step.
 
     Args:
-        kappa: linear rate, in units of 1 / lam.
-        delta: step, in units of lam.
+        kappa, delta: linear rate, in units of 1 / lam, and step, in units of lam.
     """
     kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
     return Coefficients(1.0 - kappa * delta, delta, jnp.sqrt(2.0 * delta), jnp.zeros_like(delta))
@@ -93,8 +92,7 @@ def exponential(kappa: Scalars, delta: Scalars) -> Coefficients:
     """The exact solution for a frozen F, `(e^{-kd}, (1 - e^{-kd}) / kappa, sqrt((1 - e^{-2 kd}) / kappa))`.
 
     Args:
-        kappa: linear rate k, in units of 1 / lam.
-        delta: step d, in units of lam; infinity forgets u altogether.
+        kappa, delta: rate k and step d, as for `euler_maruyama`; an infinite step forgets u altogether.
     """
     kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
     lost, lost_twice = -jnp.expm1(-kappa * delta), -jnp.expm1(-2.0 * kappa * delta)
@@ -105,8 +103,7 @@ def imex(kappa: Scalars, delta: Scalars) -> Coefficients:
     """The linearly implicit scheme, `(1, delta, sqrt(2 delta)) / (1 + kappa delta)`, stable for every step.
 
     Args:
-        kappa: linear rate, in units of 1 / lam.
-        delta: step, in units of lam.
+        kappa, delta: rate and step, as for `euler_maruyama`.
     """
     kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
     damping = 1.0 / (1.0 + kappa * delta)
@@ -122,8 +119,7 @@ def leimkuhler_matthews(kappa: Scalars, delta: Scalars) -> Coefficients:
     Source: Leimkuhler and Matthews, AMRX 2013; with a postprocessor, as here, Vilmart, SIAM J. Sci. Comput. 37, 2015.
 
     Args:
-        kappa: linear rate k, in units of 1 / lam.
-        delta: step d, in units of lam.
+        kappa, delta: rate k and step d, as for `euler_maruyama`.
     """
     kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
     probe = jnp.sqrt(0.5 * delta)
@@ -136,8 +132,7 @@ def half_probed(kappa: Scalars, delta: Scalars) -> Coefficients:
     It widens narrow directions by less than the former, which makes up for a learned prior that is too sure of itself.
 
     Args:
-        kappa: linear rate k, in units of 1 / lam.
-        delta: step d, in units of lam.
+        kappa, delta: rate k and step d, as for `euler_maruyama`.
     """
     kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
     half = jnp.sqrt(0.5 * delta)
@@ -216,12 +211,7 @@ def langevin(
 
 
 def proximal_rows(delta: Scalar, count: int) -> Rows:
-    """The rows of P-ULA and proximal MALA: the prox at lam = delta / 2, and noise of variance delta.
-
-    Args:
-        delta: step.
-        count: number of steps.
-    """
+    """The rows of P-ULA and proximal MALA: `count` times the prox at lam = delta / 2 and noise of variance `delta`."""
     each = jnp.full((count,), jnp.asarray(delta, float))
     one, nothing = jnp.ones_like(each), jnp.zeros_like(each)
     return Rows(one, each / 2, nothing, one, jnp.sqrt(each), nothing)
@@ -277,8 +267,7 @@ def corrected_rows(
     Args:
         levels: number of levels, at least 1.
         correctors: Langevin steps at each level, 0 or more: one number for all, or one for each.
-        lam_max: highest level at which the prox is taken, a variance in the squared units of the images.
-        lam_min: lowest one.
+        lam_max, lam_min: highest and lowest level of the prox, variances in the squared units of the images.
         rate: step of the correctors in units of lam, see `with_corrector`.
         scheme: (kappa, delta) -> coefficients.
 
@@ -328,8 +317,7 @@ def with_last_prox(rows: Rows, lam: Scalar) -> Rows:
     """Append a row that returns P at a small level; it removes the noise that a Langevin process ends with.
 
     Args:
-        rows: rows of a process in clean space, mu = 1 at its end.
-        lam: level of the last P.
+        rows, lam: rows of a process in clean space, mu = 1 at its end, and level of the last P.
     """
     last = Rows(*(jnp.asarray([value], rows.lam.dtype) for value in (1.0, lam, 0.0, 1.0, 0.0, 0.0)))
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), rows, last)
