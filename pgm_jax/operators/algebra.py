@@ -29,12 +29,7 @@ from pgm_jax.types import Scalar, Shape, pytree
 
 
 class _Composition:
-    """B after A; build it with `compose`.
-
-    Attributes:
-        outer: B.
-        inner: A.
-    """
+    """B, the `outer` operator, after A, the `inner` one."""
 
     outer: Any
     inner: Any
@@ -101,11 +96,7 @@ def compose(
 
 
 class _Stack:
-    """The measurements of several parts as one vector; build it with `stack`.
-
-    Attributes:
-        parts: the operators.
-    """
+    """The measurements of several operators, its `parts`, as one vector."""
 
     parts: tuple[Any, ...]
 
@@ -121,11 +112,7 @@ class _Stack:
         )
 
     def split(self, y: jax.Array) -> list[jax.Array]:
-        """The measurement of each part, in its own shape.
-
-        Args:
-            y: the stacked measurement.
-        """
+        """The measurement of each part, in its own shape, of the stacked measurement y."""
         image = jax.ShapeDtypeStruct(self.parts[0].image_shape, y.real.dtype)
         wanted = [jax.eval_shape(part.forward, image) for part in self.parts]
         ends = list(itertools.accumulate(math.prod(piece.shape) for piece in wanted))
@@ -178,12 +165,7 @@ def stack(*parts: LinearOperator | NonlinearOperator) -> Stack | NonlinearStack:
 
 
 class _Scaled:
-    """A measurement times a number; build it with `scale`.
-
-    Attributes:
-        factor: c.
-        operator: A.
-    """
+    """A measurement, by an `operator` A, times a number, the `factor` c."""
 
     factor: jax.Array
     operator: Any

@@ -175,11 +175,7 @@ def motion_blur(
 
 
 def gaussian_blur(
-    image_shape: Shape,
-    sigma: Scalar,
-    boundary: str = "circular",
-    truncate: float = 4.0,
-    radius: int | None = None,
+    image_shape: Shape, sigma: Scalar, boundary: str = "circular", truncate: float = 4.0, radius: int | None = None
 ) -> CircularBlur | Separable:
     """Blur with the kernel exp(-|q|^2 / (2 sigma^2)), cut off beyond `radius` and normalised to sum 1.
 

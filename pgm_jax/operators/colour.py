@@ -22,11 +22,7 @@ from pgm_jax.types import Scalar, Shape, pytree
 
 @pytree
 class Colourisation(ClosedForm):
-    """y = sum_c weights_c x_c; build it with `colourisation`.
-
-    Attributes:
-        weights: (C,), not all 0.
-    """
+    """y = sum_c weights_c x_c, weights (C,), not all 0; build it with `colourisation`."""
 
     weights: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))

@@ -45,11 +45,7 @@ class OrthonormalRows(ClosedForm):
 
 @pytree
 class GaussianSensing(OrthonormalRows):
-    """y = matrix x, x as one vector; build it with `gaussian_sensing`.
-
-    Attributes:
-        matrix: (count, H W C), of orthonormal rows.
-    """
+    """y = matrix x, x as one vector, matrix (count, H W C) of orthonormal rows; build it with `gaussian_sensing`."""
 
     matrix: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))

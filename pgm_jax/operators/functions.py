@@ -13,11 +13,7 @@ from pgm_jax.types import Shape, pytree
 
 
 class _Function:
-    """An operator by its function; build it with `from_function`.
-
-    Attributes:
-        function: f.
-    """
+    """An operator by its `function` f."""
 
     function: Partial
 

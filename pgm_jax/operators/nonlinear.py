@@ -68,11 +68,7 @@ class SyntheticBlur(NonlinearOperator):
 
 
 def synthetic_blur(
-    key: Key,
-    image_shape: Shape,
-    gamma: Scalar = 2.2,
-    widths: tuple[float, float] = (0.5, 2.0),
-    fields: int = 4,
+    key: Key, image_shape: Shape, gamma: Scalar = 2.2, widths: tuple[float, float] = (0.5, 2.0), fields: int = 4
 ) -> SyntheticBlur:
     """A random smooth nonlinear blur: the light is blurred, by one of several kernels in each region of the image.
 
@@ -125,11 +121,7 @@ def _kernel(radius: int, angle: Scalar, along: Scalar, across: Scalar) -> jax.Ar
 
 @pytree
 class HighDynamicRange(NonlinearOperator):
-    """y = clip(gain x, -1, 1); build it with `high_dynamic_range`.
-
-    Attributes:
-        gain: how much wider the scene's range is than the sensor's.
-    """
+    """y = clip(gain x, -1, 1); build it with `high_dynamic_range`."""
 
     gain: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
@@ -154,11 +146,7 @@ def high_dynamic_range(image_shape: Shape, gain: Scalar = 2.0) -> HighDynamicRan
 
 @pytree
 class Saturation(NonlinearOperator):
-    """y = min(gain (x + 1), 2) - 1; build it with `saturation`.
-
-    Attributes:
-        gain: exposure.
-    """
+    """y = min(gain (x + 1), 2) - 1; build it with `saturation`."""
 
     gain: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
@@ -183,11 +171,7 @@ def saturation(image_shape: Shape, gain: Scalar = 2.0) -> Saturation:
 
 @pytree
 class Quantisation(NonlinearOperator):
-    """y = the nearest of `levels` equidistant values of [-1, 1]; build it with `quantisation`.
-
-    Attributes:
-        levels: how many values there are.
-    """
+    """y = the nearest of `levels` equidistant values of [-1, 1]; build it with `quantisation`."""
 
     levels: jax.Array
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))

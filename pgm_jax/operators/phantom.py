@@ -30,11 +30,7 @@ ELLIPSES = (
 
 
 def shepp_logan(size: int) -> jax.Array:
-    """The head phantom (size, size, 1) in [0, 1], every pixel the mean of 4 x 4 samples.
-
-    Args:
-        size: H and W, in pixels.
-    """
+    """The head phantom (size, size, 1) in [0, 1], every pixel the mean of 4 x 4 samples."""
     size = check_whole("size is the number of pixels of a side", size, 1)
     at = (jnp.arange(SAMPLES * size) + 0.5) * (2 / (SAMPLES * size)) - 1
     right, up = at[None, :], -at[:, None]

@@ -30,8 +30,7 @@ class PhaseRetrieval(NonlinearOperator):
     """y_c = |F P (scale x_c + shift)| for every channel c; build it with `phase_retrieval`.
 
     Attributes:
-        scale: factor of x in what is transformed.
-        shift: what is added to it.
+        scale, shift: factor of x in what is transformed, and what is added to it.
         padding: (p, q), pixels of 0 above and below, left and right; y is (H + 2 p, W + 2 q, C), real.
     """
 

@@ -35,8 +35,7 @@ class Separable(ClosedForm):
     """y_c = rows x_c cols^T for every channel c; build it with `separable_map`.
 
     Attributes:
-        rows: (m, H).
-        cols: (n, W); y is (m, n, C).
+        rows, cols: (m, H) and (n, W); y is (m, n, C).
         row_factors, col_factors: their thin decompositions.
     """
 
@@ -89,8 +88,7 @@ def separable_map(image_shape: Shape, rows: ArrayLike, cols: ArrayLike) -> Separ
 
     Args:
         image_shape: (H, W, C).
-        rows: (m, H).
-        cols: (n, W).
+        rows, cols: (m, H) and (n, W).
     """
     height, width, channels = check_image_shape(image_shape)
     rows, cols = (jnp.asarray(check_array(*pair), float) for pair in (("rows", rows), ("cols", cols)))

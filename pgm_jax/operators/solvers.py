@@ -80,8 +80,7 @@ def conjugate_gradients(
     It ends where |b - M x| <= tolerance |b|. Gradients pass through it by solving with M once more.
 
     Args:
-        matrix: x -> M x.
-        b: right side.
+        matrix, b: x -> M x, and right side.
         start: first guess, 0 by default.
         precondition: r -> about M^{-1} r, symmetric and positive.
         solver: tolerance and most iterations.
@@ -135,11 +134,8 @@ def levenberg_marquardt(
     """A stationary point of D(A(x)) + rho/2 |x - v|^2, see the head of this file.
 
     Args:
-        operator: A, by its `linearize`.
-        misfit: D.
-        v: image.
-        rho: at least 0.
-        start: first image.
+        operator, misfit: A, by its `linearize`, and D.
+        v, rho, start: image, number at least 0, and first image.
         solver: tolerance of the slope, relative to that at v; most iterations and rounds.
     """
     tolerance = jnp.maximum(solver.tolerance, 10 * jnp.finfo(v.dtype).eps)

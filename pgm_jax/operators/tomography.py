@@ -49,8 +49,7 @@ class Rays(NamedTuple):
 
     Attributes:
         upright: whether lines are rows.
-        a: slope along the detectors.
-        b: slope along the lines.
+        a, b: slope along the detectors, and along the lines.
     """
 
     upright: jax.Array
