@@ -14,13 +14,10 @@ _MAGIC = b"\x93NUMPY"
 
 
 def local_path(path: str | Path) -> Path:
-    """A path of this machine, with `~` expanded.
-
-    Args:
-        path: file or folder.
+    """The path of a file or folder on this machine, with `~` expanded.
 
     Raises:
-        ValueError: if it is the address of something elsewhere, such as `gs://bucket/file`.
+        ValueError: if `path` is the address of something elsewhere, such as `gs://bucket/file`.
     """
     # Two letters or more, so that the drives of Windows are paths; pathlib makes `gs://` of a Path `gs:/`.
     if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
@@ -96,10 +93,9 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place at the end, and is removed if there is an error.
+    """A file to write to beside `path`, which takes its place at the end, and is removed if there is an error.
 
-    Args:
-        path: file to write; its folder is made where it is missing.
+    The folder is made where it is missing.
     """
     path = local_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,8 +30,7 @@ def moreau_envelope(potential: Potential, v: Float[Array, "..."], lam: Scalar) -
 
     Args:
         potential: g.
-        v: point.
-        lam: step of the prox, positive.
+        v, lam: point, and step of the prox, positive.
     """
     p = potential.prox(v, lam)
     return potential.value(p) + jnp.sum((p - v) ** 2) / (2 * lam)
@@ -52,11 +51,7 @@ def moreau_score(prox: Prox, x: Float[Array, "..."], lam: Scalar, mu: Scalar = 1
 
 
 def conjugate(prox: Prox) -> Prox:
-    """The proximal map of the convex conjugate g*, `Prox_{g*}^lam(v) = v - lam Prox_g^{1/lam}(v / lam)`.
-
-    Args:
-        prox: proximal map of a convex g.
-    """
+    """The proximal map `v - lam prox(v / lam, 1 / lam)` of the conjugate g* of a convex g, whose own is `prox`."""
     return Partial(_conjugate, as_partial(prox))
 
 
@@ -70,8 +65,7 @@ def data_first(prior: Prior, likelihood: Potential) -> Prox:
     It has no step limit, and ends on the prior: a hard constraint in g holds exactly.
 
     Args:
-        prior: g, by its prox.
-        likelihood: f, by its prox.
+        prior, likelihood: g and f, by their proximal maps.
     """
     return Partial(_data_first, prior, likelihood)
 
@@ -87,8 +81,7 @@ def prior_first(prior: Prior, likelihood: Potential) -> Prox:
     A nonlinear operator is then linearised at an image, and not at one with the noise of the level.
 
     Args:
-        prior: g, by its prox.
-        likelihood: f, by its prox.
+        prior, likelihood: g and f, by their proximal maps.
     """
     return Partial(_prior_first, prior, likelihood)
 
@@ -104,8 +97,7 @@ def forward_backward(prior: Prior, likelihood: Potential, max_step: Scalar | Non
     grad f.
 
     Args:
-        prior: g, by its prox.
-        likelihood: f, by its gradient.
+        prior, likelihood: g, by its prox, and f, by its gradient.
         max_step: cap h of the gradient step; by default the `step_limit` of a likelihood that has one, 1 / L for an
             operator's, and infinite, as in the paper, for any other.
     """
@@ -124,8 +116,7 @@ def parallel(prior: Prior, likelihood: Potential) -> Prox:
     exactly. It is for Langevin steps, stable while their length times L is below 2.
 
     Args:
-        prior: g, by its prox.
-        likelihood: f, by its gradient.
+        prior, likelihood: g, by its prox, and f, by its gradient.
     """
     return Partial(_parallel, prior, likelihood)
 
@@ -140,8 +131,7 @@ def explicit(prior: Potential, likelihood: Potential) -> Prox:
     Not a prox: the step that methods without proximal maps take, with a subgradient where g has a kink.
 
     Args:
-        prior: g, by its gradient or a subgradient.
-        likelihood: f, by its gradient.
+        prior, likelihood: g, by its gradient or a subgradient, and f, by its gradient.
     """
     return Partial(_explicit, prior, likelihood)
 

@@ -29,35 +29,19 @@ class _Process:
     """What follows from mu and lam alone."""
 
     def mu(self, t: Scalars) -> Array:
-        """The signal that is left, mu(t); here 1, as in every variance-exploding process.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The signal that is left at the time t in [0, 1], mu(t); here 1, as in every variance-exploding process."""
         return jnp.ones_like(jnp.asarray(t, float))
 
     def lam(self, t: Scalars) -> Array:
-        """The level, lam(t); increasing in t.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The level at the time t in [0, 1], lam(t); increasing in t."""
         raise NotImplementedError
 
     def time_of_lam(self, lam: Scalars) -> Array:
-        """The inverse of lam.
-
-        Args:
-            lam: level, positive, or 0 where the process starts there.
-        """
+        """The time at which the level is lam, positive, or 0 where the process starts there: the inverse of lam(t)."""
         raise NotImplementedError
 
     def sigma(self, t: Scalars) -> Array:
-        """The noise, `sigma(t) = mu(t) sqrt(lam(t))`.
-
-        Args:
-            t: time in [0, 1].
-        """
+        """The noise at the time t in [0, 1], `sigma(t) = mu(t) sqrt(lam(t))`."""
         return self.mu(t) * jnp.sqrt(self.lam(t))
 
 
@@ -74,7 +58,6 @@ class VE(_Process):
     sigma_max: Scalar = 10.0
 
     def lam(self, t: Scalars) -> Array:
-        """The level, `lam(t) = (s_min (s_max / s_min)^t)^2`."""
         return (self.sigma_min * (self.sigma_max / self.sigma_min) ** jnp.asarray(t, float)) ** 2
 
     def time_of_lam(self, lam: Scalars) -> Array:
@@ -98,7 +81,6 @@ class LinearVP(_Process):
         return self.beta_min * jnp.asarray(t, float) + 0.5 * (self.beta_max - self.beta_min) * jnp.asarray(t) ** 2
 
     def mu(self, t: Scalars) -> Array:
-        """The signal, `mu(t) = exp(-B(t) / 2)`."""
         return jnp.exp(-0.5 * self._integral(t))
 
     def lam(self, t: Scalars) -> Array:
@@ -128,7 +110,6 @@ class Cosine(_Process):
         return (self.end * jnp.asarray(t, float) + self.offset) / (1.0 + self.offset) * (jnp.pi / 2)
 
     def mu(self, t: Scalars) -> Array:
-        """The signal, `mu(t) = cos(a(t)) / cos(a(0))`."""
         return jnp.cos(self._angle(t)) / jnp.cos(self._angle(0.0))
 
     def lam(self, t: Scalars) -> Array:
@@ -185,8 +166,7 @@ def ddpm(steps: int = 1000, beta_first: float = 1e-4, beta_last: float = 0.02) -
 
     Args:
         steps: number of steps T.
-        beta_first: beta of the first step.
-        beta_last: beta of the last step.
+        beta_first, beta_last: beta of the first and of the last step.
     """
     # Summed in double precision, since a thousand small terms are added up.
     decay = -np.cumsum(np.log1p(-np.linspace(beta_first, beta_last, steps, dtype=np.float64)))

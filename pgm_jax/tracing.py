@@ -18,11 +18,7 @@ _ARRAYS = jax.Array | np.ndarray | np.generic | float | complex
 
 
 def as_partial(function: Callable) -> Partial:
-    """A function as a pytree: of a bound method, the object that it is bound to holds the arrays.
-
-    Args:
-        function: a function, a bound method such as `posterior.prox`, or a `jax.tree_util.Partial`.
-    """
+    """A `function` as a `Partial`, a pytree: the object that a bound method is bound to holds the arrays."""
     if isinstance(function, Partial):
         return function
     if inspect.ismethod(function):
@@ -31,11 +27,7 @@ def as_partial(function: Callable) -> Partial:
 
 
 def is_traced(tree: Any) -> bool:
-    """Whether some array in a pytree has no value yet, since a `jit`, `vmap` or `grad` is tracing it.
-
-    Args:
-        tree: any pytree.
-    """
+    """Whether some array in the pytree `tree` has no value yet, since a `jit`, `vmap` or `grad` is tracing it."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
@@ -67,13 +59,10 @@ def _types(tree: Any) -> tuple:
 
 
 def compiled(function: Callable) -> Callable:
-    """The function under `jax.jit`, with arguments of any kind.
+    """The `function` under `jax.jit`, with positional arguments of any kind, pytrees of anything.
 
     Arrays and Python floats are traced. Whole numbers, strings and None are static by their value, all other objects by
     their identity.
-
-    Args:
-        function: a function of positional arguments, pytrees of anything.
     """
 
     @functools.partial(jax.jit, static_argnums=0)

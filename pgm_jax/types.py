@@ -31,13 +31,12 @@ Class = TypeVar("Class", bound=type)
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def pytree(cls: Class) -> Class:
-    """Make a frozen dataclass of a class, and register it as a pytree whose structure knows the class.
+    """Make a frozen dataclass of the class `cls`, and register it as a pytree whose structure knows the class.
+
+    Its annotated fields are arrays, or static by `dataclasses.field(metadata=dict(static=True))`.
 
     `jax.tree_util.register_dataclass` makes equal structures of two classes with as many arrays and equal static fields
     (seen in jax 0.10), so that a compiled function now and then runs the program of the one for the other.
-
-    Args:
-        cls: class with annotated fields; those with `dataclasses.field(metadata=dict(static=True))` are static.
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)
@@ -63,12 +62,9 @@ def pytree(cls: Class) -> Class:
 
 
 def as_key(key: Any) -> Key:
-    """The key as a typed threefry key, whose numbers do not depend on what is vectorised beside it.
+    """The one key, typed or not, as a typed threefry key, whose numbers do not depend on what is vectorised beside it.
 
     Keys of `jax.random.PRNGKey` are wrapped. From a key of another generator, such as "rbg", a threefry key is derived.
-
-    Args:
-        key: one key, typed or not.
 
     Raises:
         TypeError: if it is no key, or more than one.
