@@ -40,39 +40,23 @@ class GaussianNoise:
     sigma: Scalars
 
     def clean(self, operator: Operator, x: Image) -> Inexact[Array, "..."]:
-        """The measurement without noise, A(x).
-
-        Args:
-            operator: A.
-            x: one image.
-        """
+        """The measurement of one image x without noise, A(x), A the `operator`."""
         return operator.forward(x)
 
     def std(self, clean: Inexact[Array, "..."]) -> Float[Array, "..."]:
-        """The standard deviation of every entry, sigma.
-
-        Args:
-            clean: measurement without noise.
-        """
+        """The standard deviation of every entry, sigma, `clean` being a measurement without noise."""
         return jnp.broadcast_to(jnp.asarray(self.sigma, clean.real.dtype), clean.shape)
 
     def sample(self, key: Key, clean: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        """A measurement, `clean + sigma n`.
-
-        Args:
-            key: random key.
-            clean: measurement without noise.
-        """
+        """A measurement, `clean + sigma n`, `clean` being one without noise."""
         # A complex normal of jax has the variance 1 in all, half of it in each part.
         factor = jnp.sqrt(2.0) if jnp.iscomplexobj(clean) else 1.0
         return clean + factor * self.std(clean) * jax.random.normal(key, clean.shape, clean.dtype)
 
     def likelihood(self, operator: Any, y: Inexact[Array, "..."]) -> GaussianLikelihood:
-        """The potential `f(x) = |(y - A(x)) / sigma|^2 / 2`; iterative data steps end as in `QUICK`.
+        """The potential `f(x) = |(y - A(x)) / sigma|^2 / 2` of a measurement y, A the `operator`.
 
-        Args:
-            operator: A; with a map of sigma its entries are divided by it.
-            y: measurement.
+        With a map of sigma the entries of A and y are divided by it; iterative data steps end as in `QUICK`.
         """
         if jnp.ndim(self.sigma) == 0:
             return GaussianLikelihood(operator, y, self.sigma, QUICK)
@@ -130,38 +114,19 @@ class PoissonNoise:
     background: Scalars = 1.0
 
     def clean(self, operator: Operator, x: Image) -> Float[Array, "..."]:
-        """The expected counts I.
-
-        Args:
-            operator: A.
-            x: one image in [-1, 1].
-        """
+        """The expected counts I of one image x in [-1, 1], A the `operator`."""
         return self.gain * operator.forward(0.5 * (x + 1)) + self.background
 
     def std(self, clean: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The standard deviation of every entry, sqrt(I).
-
-        Args:
-            clean: expected counts.
-        """
+        """The standard deviation of every entry, sqrt(I), of the expected counts `clean`."""
         return jnp.sqrt(jnp.maximum(clean, self.background))
 
     def sample(self, key: Key, clean: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Counts, as floats.
-
-        Args:
-            key: random key.
-            clean: expected counts.
-        """
+        """Counts, as floats, of which `clean` are expected."""
         return jax.random.poisson(key, jnp.maximum(clean, 0.0), clean.shape).astype(clean.dtype)
 
     def likelihood(self, operator: Operator, y: Float[Array, "..."]) -> PoissonLikelihood:
-        """The potential `f(x) = sum I - y log I`.
-
-        Args:
-            operator: A.
-            y: counts.
-        """
+        """The potential `f(x) = sum I - y log I` of counts y, A the `operator`."""
         return PoissonLikelihood(operator, y, self.gain, self.background, QUICK)
 
 
@@ -217,8 +182,7 @@ def measurement_like(operator: Operator, operator_axis: int | None, count: int, 
     """Shape and type of `count` measurements by an operator, or by a stack of as many.
 
     Args:
-        operator: A.
-        operator_axis: None or 0, see `measure`.
+        operator, operator_axis: A, and None or 0, see `measure`.
         count: number of measurements B.
         dtype: type of the images.
 
@@ -256,11 +220,7 @@ def per_measurement(noise: Noise, shape: Shape) -> Noise:
         return len(a) == len(whole) and all(side in (1, full) for side, full in zip(a, whole, strict=True))
 
     def spread(number: Any) -> Array:
-        a = (
-            jnp.asarray(number, float)
-            if not jnp.issubdtype(jnp.result_type(number), jnp.inexact)
-            else jnp.asarray(number)
-        )
+        a = jnp.asarray(number, None if jnp.issubdtype(jnp.result_type(number), jnp.inexact) else float)
         if not is_traced(a) and not bool(jnp.all((a > 0) & jnp.isfinite(a))):
             raise ValueError(f"{type(noise).__name__} holds {number}; its numbers must be positive and finite.")
         if a.size == 1:
