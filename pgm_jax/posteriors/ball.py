@@ -17,8 +17,7 @@ class BallQuadratic:
     There is no `denoise`: the mean of pi times a Gaussian kernel has no closed form.
 
     Attributes:
-        matrix: A, symmetric and positive semi-definite, `[d, d]`.
-        linear: b, `[d]`.
+        matrix, linear: A, symmetric and positive semi-definite, `[d, d]`, and b, `[d]`.
         beta: inverse temperature, not negative.
         radius: r, in the units of x, positive.
     """
@@ -82,8 +81,7 @@ def random_ball_quadratic(key: Key, dimension: int = 8, beta: Scalar = 10.0) -> 
 
     Args:
         key: key of A and b.
-        dimension: d, at least 1.
-        beta: inverse temperature.
+        dimension, beta: d, at least 1, and the inverse temperature.
 
     Raises:
         ValueError: if `dimension` is below 1.

@@ -66,8 +66,7 @@ def gaussian_posterior(
         prior_mean: m0, `[d]`.
         prior_covariance: C, symmetric and positive semi-definite, `[d, d]`; it may be singular. Eigenvalues below
             d times the rounding unit of the largest count as 0.
-        matrix: A, `[m, d]`.
-        y: measurement, `[m]`.
+        matrix, y: A, `[m, d]`, and the measurement, `[m]`.
         sigma: standard deviation of the noise, in the units of y, positive.
     """
     count, size = matrix.shape

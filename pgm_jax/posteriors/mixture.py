@@ -86,8 +86,7 @@ def mixture_posterior(
         weights: w_j of the prior, `[J]`, positive; they need not add up to 1.
         means: m_j of the prior, `[J, d]`.
         std: standard deviation of every component of the prior, positive.
-        matrix: A, `[m, d]`.
-        y: measurement, `[m]`.
+        matrix, y: A, `[m, d]`, and the measurement, `[m]`.
         sigma: standard deviation of the noise, in the units of y, positive.
     """
     u, gains, wh = jnp.linalg.svd(matrix)
@@ -108,8 +107,7 @@ class MixtureProblem(NamedTuple):
         prior: mixture that the truth is drawn from.
         likelihood: `|y - A x|^2 / (2 sigma^2)`.
         posterior: distribution of x given y.
-        matrix: A, `[m, d]`.
-        y: measurement, `[m]`.
+        matrix, y: A, `[m, d]`, and the measurement, `[m]`.
         truth: x that was measured, `[d]`.
     """
 
@@ -156,11 +154,6 @@ def gmm25_problem(key: Key, dimension: int = 8, measurements: int = 1, sigma: Sc
     for_component, for_spread = jax.random.split(for_truth)
     truth = means[jax.random.randint(for_component, (), 0, 25)] + jax.random.normal(for_spread, (dimension,))
     y = matrix @ truth + sigma * jax.random.normal(for_noise, (measurements,))
-    return MixtureProblem(
-        Mixture(weights, means, 1.0),
-        dense_gaussian_likelihood(matrix, y, sigma),
-        mixture_posterior(weights, means, 1.0, matrix, y, sigma),
-        matrix,
-        y,
-        truth,
-    )
+    likelihood = dense_gaussian_likelihood(matrix, y, sigma)
+    posterior = mixture_posterior(weights, means, 1.0, matrix, y, sigma)
+    return MixtureProblem(Mixture(weights, means, 1.0), likelihood, posterior, matrix, y, truth)

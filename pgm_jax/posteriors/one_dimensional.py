@@ -108,27 +108,15 @@ class _OnTheLine:
         return self._pieces(*self._quadratic()).mean_and_variance()[1]
 
     def log_density(self, x: Scalars) -> Float[Array, "..."]:
-        """The logarithm of the normalised density; minus infinity outside the support.
-
-        Args:
-            x: points.
-        """
+        """The logarithm of the normalised density at points x; minus infinity outside the support."""
         return jnp.vectorize(self._pieces(*self._quadratic()).log_density)(x)
 
     def cdf(self, x: Scalars) -> Float[Array, "..."]:
-        """The probability of values up to x.
-
-        Args:
-            x: points.
-        """
+        """The probability of values up to x, for points x."""
         return jnp.vectorize(self._pieces(*self._quadratic()).cdf)(x)
 
     def quantile(self, p: Scalars) -> Float[Array, "..."]:
-        """The x with `cdf(x) = p`, by bisection down to rounding.
-
-        Args:
-            p: probabilities, between 0 and 1.
-        """
+        """The x with `cdf(x) = p`, for probabilities p, between 0 and 1, by bisection down to rounding."""
         return jnp.vectorize(self._pieces(*self._quadratic()).quantile)(p)
 
     def sample(self, key: Key, count: int) -> Float[Array, " n"]:
@@ -156,8 +144,7 @@ class LaplacePosterior(_OnTheLine):
 
     Attributes:
         scale: b of the prior, in the units of x, positive.
-        y: measurement `y = x + N(0, sigma^2)`.
-        sigma: standard deviation of the noise, positive.
+        y, sigma: measurement `y = x + N(0, sigma^2)`, and standard deviation of its noise, positive.
     """
 
     scale: Scalar
@@ -190,10 +177,8 @@ class TruncatedNormal(_OnTheLine):
     knowledge of the bounds. `mean` and `variance` are those after truncation.
 
     Attributes:
-        low: lower bound; it may be minus infinity.
-        high: upper bound, above low; it may be infinity.
-        location: m, mean of the normal distribution before it is truncated, anywhere.
-        scale: s, its standard deviation, positive.
+        low, high: bounds, high above low; they may be infinite.
+        location, scale: m, anywhere, and s, positive: mean and deviation of the normal before it is truncated.
     """
 
     low: Scalar
