@@ -30,6 +30,8 @@ from pgm_jax.types import Key, Shape, pytree
 # The features are at 1/4 of the image and the adapter halves them five times.
 _SIDE = 128
 _WIDTHS = (1, 2, 4, 8, 8)
+# A measurement of fewer bits than its derivative would be another measurement.
+_EXACT = jax.lax.Precision.HIGHEST
 
 _FEATURES, _ADAPTER, _TRUNK = "feature_extractor", "adapter.model", "recon_trunk"
 _LEVELS = tuple(_ADAPTER + ".submodule" * depth for depth in range(len(_WIDTHS)))
@@ -41,8 +43,7 @@ class _BlurNet(nn.Module):
 
     Attributes:
         features: width of the features; the adapter is up to 8 times as wide.
-        front_blocks: residual blocks before the adapter.
-        back_blocks: residual blocks after it.
+        front_blocks, back_blocks: residual blocks before and after the adapter.
     """
 
     features: int = 64
@@ -51,11 +52,9 @@ class _BlurNet(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], code: Float[Array, "b h2 w2 k"]) -> Float[Array, "b h w c"]:
-        """Blur images.
+        """Blur images `[B, H, W, C]` in [0, 1], H and W multiples of 128.
 
-        Args:
-            image: `[B, H, W, C]` in [0, 1]; H and W are multiples of 128.
-            code: what blur it is, `[B, H / 128, W / 128, kernel_dim]`.
+        The code says what blur it is, `[B, H / 128, W / 128, kernel_dim]`.
         """
         x = image
         for index, stride in ((0, 1), (2, 2), (4, 2)):
@@ -85,31 +84,15 @@ class _BlurNet(nn.Module):
         x = jnp.concatenate([x, code], axis=-1)
         for depth, level in reversed(list(enumerate(_LEVELS))):
             width = self.features * (_WIDTHS[depth - 1] if depth else 1)
-            x = nn.ConvTranspose(
-                width,
-                (4, 4),
-                (2, 2),
-                padding="SAME",
-                use_bias=depth == 0,
-                precision=jax.lax.Precision.HIGHEST,
-                name=f"{level}.up.1",
-            )(nn.relu(x))
+            up = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=not depth, precision=_EXACT, name=f"{level}.up.1")
+            x = up(nn.relu(x))
             if depth:
                 x = jnp.concatenate([x, skips[depth - 1]], axis=-1)
         return jnp.tanh(x)
 
 
 def _conv(name: str, width: int, stride: int = 1, side: int = 3, use_bias: bool = True) -> nn.Conv:
-    # A measurement of fewer bits than its derivative would be another measurement.
-    return nn.Conv(
-        width,
-        (side, side),
-        (stride, stride),
-        padding=((1, 1), (1, 1)),
-        use_bias=use_bias,
-        precision=jax.lax.Precision.HIGHEST,
-        name=name,
-    )
+    return nn.Conv(width, (side, side), (stride, stride), 1, use_bias=use_bias, precision=_EXACT, name=name)
 
 
 def _residual(name: str, x: Array) -> Array:
@@ -244,8 +227,7 @@ def blur_network_of_code(code: Float[Array, "h w k"], image_shape: Shape, params
 
     Args:
         code: z, `[H / 128, W / 128, kernel_dim]`, without unit.
-        image_shape: (H, W, C), H and W multiples of 128.
-        params: parameters of the network, as `blur_params` returns them.
+        image_shape, params: as for `blur_network`.
 
     Raises:
         ValueError: as for `blur_network`, or if the code has another shape.

@@ -11,8 +11,7 @@ def fourier_features(c: Float[Array, " b"], count: int) -> Float[Array, "b count
     """Sines and cosines of a scalar, `sin(c w_k)` and `cos(c w_k)`, w_k geometric from 1/4 to 16.
 
     Args:
-        c: one scalar per example, of the order of 1 (shape `[B]`, no unit).
-        count: even number of features.
+        c, count: one scalar per example, of the order of 1, `[B]` without unit, and an even number of features.
     """
     frequencies = 0.25 * 64.0 ** (jnp.arange(count // 2) / max(count // 2 - 1, 1))
     angles = c[:, None] * frequencies[None, :].astype(c.dtype)
@@ -23,8 +22,7 @@ def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
     """Fold squares of `factor` x `factor` pixels into channels, `[B, H, W, C]` to `[B, H/f, W/f, f f C]`; lossless.
 
     Args:
-        x: features; H and W are multiples of `factor`.
-        factor: side of a square in pixels.
+        x, factor: features whose H and W are multiples of `factor`, and that, the side of a square in pixels.
     """
     b, h, w, c = x.shape
     x = x.reshape(b, h // factor, factor, w // factor, factor, c)
@@ -32,12 +30,7 @@ def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
 
 
 def depth_to_space(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
-    """The inverse of `space_to_depth`.
-
-    Args:
-        x: features whose channels are a multiple of `factor`^2.
-        factor: side of a square in pixels.
-    """
+    """The inverse of `space_to_depth`, for an x whose channels are a multiple of `factor`^2."""
     b, h, w, c = x.shape
     x = x.reshape(b, h, w, factor, factor, c // factor**2)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * factor, w * factor, c // factor**2)
@@ -60,12 +53,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], condition: Float[Array, "n e"]) -> Float[Array, "b h w d"]:
-        """Apply the block.
-
-        Args:
-            x: features.
-            condition: embedding of the level; its batch may be 1, then it serves all of `x`.
-        """
+        """Apply the block to features x; `condition` embeds the level, its batch may be 1, then it serves all of x."""
         h = nn.silu(_norm(x.shape[-1], self.dtype)(x))
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype)(h)
         modulation = nn.Dense(2 * self.channels, dtype=self.dtype)(condition)
@@ -91,15 +79,10 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Apply attention to all pixels of each image.
-
-        Args:
-            x: features; its channels are a multiple of `head_channels`.
-        """
+        """Apply attention to all pixels of each image of features x, their channels a multiple of `head_channels`."""
         b, h, w, c = x.shape
         tokens = _norm(c, self.dtype)(x).reshape(b, h * w, c)
-        qkv = nn.Dense(3 * c, dtype=self.dtype)(tokens).reshape(
-            b, h * w, 3, c // self.head_channels, self.head_channels
-        )
+        shape = (b, h * w, 3, c // self.head_channels, self.head_channels)
+        qkv = nn.Dense(3 * c, dtype=self.dtype)(tokens).reshape(shape)
         mixed = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]).reshape(b, h, w, c)
         return x + nn.Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros)(mixed)

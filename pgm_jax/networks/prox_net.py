@@ -24,8 +24,7 @@ def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
     """The weights (c_skip, c_out, c_in) of a network that is preconditioned for data of standard deviation s.
 
     Args:
-        lam: step of the prox, the variance of the noise in u, any shape.
-        std: standard deviation s of the data, in the units of the images.
+        lam, std: step of the prox, the variance of the noise in u, any shape, and s in the units of the images.
     """
     total = std**2 + jnp.asarray(lam)
     return std**2 / total, std * jnp.sqrt(lam / total), 1.0 / jnp.sqrt(total)
@@ -38,8 +37,7 @@ class Preconditioned:
     Attributes:
         module: maps (images `[B, H, W, C]`, condition `[B]`) to images.
         image_shape: (H, W, C).
-        mean: mean m of the data.
-        std: standard deviation s of the data, in the units of the images.
+        mean, std: mean m and standard deviation s of the data, in the units of the images.
     """
 
     module: nn.Module
@@ -48,11 +46,7 @@ class Preconditioned:
     std: float = 0.5
 
     def init(self, key: Key) -> PyTree:
-        """Draw the parameters.
-
-        Args:
-            key: random key.
-        """
+        """Draw the parameters."""
         return self.module.init(key, jnp.zeros((1, *self.image_shape)), jnp.zeros((1,)))["params"]
 
     def apply(self, params: PyTree, u: Float[Array, "*b h w c"], lam: Float[Array, "*b"] | float) -> Array:
@@ -104,8 +98,7 @@ class ProxNet:
         """The learned proximal map, `phi(v, lam)`.
 
         Args:
-            v: one image `[H, W, C]`, in [-1, 1] plus noise.
-            lam: step of the prox; 0 returns v.
+            v, lam: one image `[H, W, C]`, in [-1, 1] plus noise, and step of the prox; 0 returns v.
 
         Raises:
             ValueError: if v is of another shape than `image_shape`.
@@ -127,7 +120,6 @@ class Flattened:
         """The learned proximal map of a point of any shape, `()` and `(d,)` too.
 
         Args:
-            v: point with as many numbers as an image.
-            lam: step of the prox; 0 returns v.
+            v, lam: point with as many numbers as an image, and step of the prox; 0 returns v.
         """
         return self.net.prox(v.reshape(self.net.image_shape), lam).reshape(v.shape)

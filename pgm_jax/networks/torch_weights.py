@@ -28,18 +28,9 @@ class _Storage(NamedTuple):
     dtype: np.dtype
 
 
-_STORAGES = {
-    "FloatStorage": _Storage(np.dtype("<f4")),
-    "DoubleStorage": _Storage(np.dtype("<f8")),
-    "HalfStorage": _Storage(np.dtype("<f2")),
-    "BFloat16Storage": _Storage(np.dtype(jnp.bfloat16)),
-    "LongStorage": _Storage(np.dtype("<i8")),
-    "IntStorage": _Storage(np.dtype("<i4")),
-    "ShortStorage": _Storage(np.dtype("<i2")),
-    "CharStorage": _Storage(np.dtype("i1")),
-    "ByteStorage": _Storage(np.dtype("u1")),
-    "BoolStorage": _Storage(np.dtype("?")),
-}
+_DTYPES: dict[str, Any] = dict(Double="<f8", Float="<f4", Half="<f2", BFloat16=jnp.bfloat16)
+_DTYPES |= dict(Long="<i8", Int="<i4", Short="<i2", Char="i1", Byte="u1", Bool="?")
+_STORAGES = {f"{name}Storage": _Storage(np.dtype(dtype)) for name, dtype in _DTYPES.items()}
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
