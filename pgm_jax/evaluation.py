@@ -40,11 +40,9 @@ class Case(NamedTuple):
     Attributes:
         index: its number in the set.
         truth: `[H, W, C]` in [-1, 1]; None where only a measurement was given.
-        y: its measurement; 0 where nothing was observed.
-        observed: which entries of y were observed, of the shape of y.
+        y, observed: its measurement, and which entries were observed, of one shape; y is 0 where nothing was.
         samples: posterior samples `[S, H, W, C]`.
-        mean: their mean `[H, W, C]`.
-        std: their standard deviation `[H, W, C]`, in the units of the images.
+        mean, std: their mean and standard deviation `[H, W, C]`, in the units of the images.
         metrics: `psnr_` and `ssim_` (with a truth; SSIM from 11 x 11 pixels) and `misfit_`, each of `sample` (that is
             the first) and of `mean`; `error_in_stds`, the root mean square of mean - truth over that of std, which is
             sqrt(1 + 1 / S) for samples of the posterior and larger for samples that are too sure (with a truth and
@@ -102,8 +100,7 @@ def batches_of(arrays: Any, indices: np.ndarray | None = None, size: int = _BATC
     """Arrays and their numbers in batches of one size; the last is filled with its last row, which does not count.
 
     Args:
-        arrays: images or measurements, `[N, ...]`.
-        indices: their numbers in the set, `[N]`; 0 ... N - 1 if None.
+        arrays, indices: images or measurements, `[N, ...]`, and their numbers in the set, `[N]`; 0 ... N - 1 if None.
         size: of a batch.
     """
     arrays = np.asarray(arrays)
@@ -133,12 +130,10 @@ def restore_batch(
     Args:
         key: root key.
         prior: g, see `restore`.
-        operator: A, shared, or stacked with `operator_axis=0`.
+        operator, operator_axis: A, shared with the axis None, or stacked with 0.
         y: measurements, in the units of the images; what is not observed is ignored.
         noise: of the measurements.
-        indices: number of each measurement in its set.
-        valid: which rows to return.
-        operator_axis: None or 0.
+        indices, valid: number of each measurement in its set, and which rows to return.
         truth: the images, where they are known.
         options: for `restore`.
 
@@ -159,16 +154,9 @@ def restore_batch(
         numbers = {name: float(values[i]) for name, values in metrics.items()}
         if restoration.failed.any():
             numbers["failed"] = float(restoration.failed[i].mean())
-        return Case(
-            int(indices[i]),
-            None if truths is None else truths[i],
-            measured[i],
-            observed[i],
-            restoration.samples[i],
-            restoration.mean[i],
-            restoration.std[i],
-            numbers | dict(seconds=seconds),
-        )
+        numbers["seconds"] = seconds
+        r, known = restoration, None if truths is None else truths[i]
+        return Case(int(indices[i]), known, measured[i], observed[i], r.samples[i], r.mean[i], r.std[i], numbers)
 
     return [case(i) for i in np.flatnonzero(valid).tolist()]
 
@@ -198,8 +186,7 @@ class Summary(NamedTuple):
 
     Attributes:
         count: number of images that have it.
-        mean: its mean over them.
-        std: its standard deviation, with count - 1 in the denominator; 0 for one image.
+        mean, std: its mean and standard deviation, with count - 1 in the denominator; 0 for one image.
     """
 
     count: int
@@ -208,11 +195,7 @@ class Summary(NamedTuple):
 
 
 def summarise(metrics: Iterable[Mapping[str, float]]) -> dict[str, Summary]:
-    """Mean and standard deviation of every metric over the images, in double precision.
-
-    Args:
-        metrics: those of each image, such as `case.metrics`.
-    """
+    """Mean and standard deviation, in double precision, of all `metrics` of the images, such as `case.metrics`."""
     columns: dict[str, list[float]] = {}
     for row in metrics:
         for name, value in row.items():
@@ -248,8 +231,7 @@ def check_images(images: Any, image_shape: Shape) -> Float[np.ndarray, "b h w c"
             f"The images have the shape {images.shape}, but the prior knows (B, {', '.join(map(str, image_shape))}): "
             "crop, resize or convert them to that height, width and number of channels, or take another prior."
         )
-    bad = int(np.sum(~np.isfinite(images)))
-    if bad:
+    if bad := int(np.sum(~np.isfinite(images))):
         raise ValueError(f"The images hold {bad} values that are NaN or infinite; every value must lie in [-1, 1].")
     low, high = (float(f(images)) for f in (np.min, np.max)) if images.size else (0.0, 0.0)
     if low < -1 - _ROUNDING or high > 1 + _ROUNDING:

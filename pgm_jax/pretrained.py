@@ -23,10 +23,7 @@ _HALF_ERROR = 1e-2
 
 
 def describe(network: Preconditioned) -> dict[str, Any]:
-    """A network as plain numbers and words, which `network_of` turns back.
-
-    Args:
-        network: preconditioned U-Net.
+    """A preconditioned U-Net, `network`, as plain numbers and words, which `network_of` turns back.
 
     Raises:
         TypeError: if the network is no U-Net.
@@ -41,11 +38,7 @@ def describe(network: Preconditioned) -> dict[str, Any]:
 
 
 def network_of(description: dict[str, Any]) -> Preconditioned:
-    """The network of a description; lists become tuples.
-
-    Args:
-        description: what `describe` returned, possibly by way of JSON.
-    """
+    """The network of a `description` by `describe`, possibly by way of JSON: lists become tuples."""
     unet: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["unet"].items()}
     unet["dtype"] = jnp.dtype(unet["dtype"])
     return Preconditioned(
@@ -100,15 +93,9 @@ def load_prior(path: str | Path) -> ProxNet:
     except Exception as error:  # a description may be wrong in as many ways as there are arguments of a network
         raise ValueError(f"{path} describes no network ({type(error).__name__}: {error}); give {what}.") from error
     expected = _named_leaves(shapes)
-    wrong = sorted(
-        name
-        for name in expected.keys() | arrays.keys()
-        if name not in expected
-        or name not in arrays
-        or expected[name].shape != arrays[name].shape
-        or arrays[name].dtype.kind != "f"
-    )
-    if wrong:
+    both = expected.keys() & arrays.keys()
+    fits = {name for name in both if expected[name].shape == arrays[name].shape and arrays[name].dtype.kind == "f"}
+    if wrong := sorted((expected.keys() | arrays.keys()) - fits):
         raise ValueError(f"{path}: the parameters {wrong[:4]} of {len(wrong)} do not fit the network it describes.")
     leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]
     return ProxNet(jax.tree.unflatten(jax.tree.structure(shapes), leaves), network)
