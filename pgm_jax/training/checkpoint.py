@@ -29,8 +29,7 @@ def open_checkpoints(folder: str | Path, newest: int = 2) -> ocp.CheckpointManag
     """Open, or make, a folder of checkpoints; use it as a context manager, which waits for saves under way.
 
     Args:
-        folder: where the checkpoints are.
-        newest: how many of the newest to keep, besides the best.
+        folder, newest: where the checkpoints are, and how many of the newest to keep, besides the best.
     """
     folder = local_path(folder).resolve()
     # Orbax reads the losses of all steps as it opens: a damaged one would close the door to the others.

@@ -69,7 +69,8 @@ class _ImageFolder(_Builder, skip_registration=True):  # pyright: ignore[reportG
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict({"image": _png(self.image_shape)})
+        image = tfds.features.Image(shape=self.image_shape, dtype=np.uint8, encoding_format="png")
+        features = tfds.features.FeaturesDict({"image": image})
         return tfds.core.DatasetInfo(builder=self, description=f"Images of {self.folder.name}.", features=features)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
@@ -211,8 +212,7 @@ def write_image_folder(
     find_images(folder)  # before TFDS makes any folder
     tfds.disable_progress_bar()
     builder.download_and_prepare()
-    unreadable = builder.unreadable
-    if unreadable:
+    if unreadable := builder.unreadable:
         listing.write_text("".join(f"{error.path}\t{error.reason}\n" for error in unreadable))
     return PreparedSet(path, True, _sizes(builder), unreadable, listing if unreadable else None, builder.enlarged)
 
@@ -285,10 +285,6 @@ def _idx_file(folder: Path, stem: str) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(f"{folder} has neither {stem}.gz nor {stem}; Fashion-MNIST is four such files.")
-
-
-def _png(shape: Shape) -> tfds.features.Image:
-    return tfds.features.Image(shape=shape, dtype=np.uint8, encoding_format="png")
 
 
 def _sizes(builder: tfds.core.DatasetBuilder) -> dict[str, int]:

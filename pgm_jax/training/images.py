@@ -24,10 +24,7 @@ class UnreadableImage(ValueError):
 
 
 def to_float(pixels: np.ndarray) -> Float[np.ndarray, "..."]:
-    """Bytes to float32: `x = u / 127.5 - 1`, so 0 becomes -1 and 255 becomes 1.
-
-    Args:
-        pixels: uint8, any shape.
+    """Bytes of any shape to float32: `x = u / 127.5 - 1`, so 0 becomes -1 and 255 becomes 1.
 
     Raises:
         TypeError: if `pixels` are not uint8; a float image would be scaled twice.
@@ -38,10 +35,7 @@ def to_float(pixels: np.ndarray) -> Float[np.ndarray, "..."]:
 
 
 def to_uint8(image: Float[np.ndarray, "*shape"] | Float[Array, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Floats to bytes: `u = round(127.5 (x + 1))`, clipped to 0..255; the inverse of `to_float`.
-
-    Args:
-        image: floats in [-1, 1], any shape; what lies outside is clipped.
+    """Floats in [-1, 1], of any shape, to bytes: `u = round(127.5 (x + 1))`, clipped to 0..255; undoes `to_float`.
 
     Raises:
         ValueError: if `image` holds a NaN, which has no byte.
@@ -110,8 +104,7 @@ def read_npz(path: str | Path, split: str) -> tuple[UInt8[np.ndarray, "n h w c"]
     """The images of one split of an `.npz`, its array `split`, and their labels, `<split>_label`, None where absent.
 
     Args:
-        path: the file.
-        split: the name of the array.
+        path, split: the file, and the name of the array.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -129,11 +122,6 @@ def read_npz(path: str | Path, split: str) -> tuple[UInt8[np.ndarray, "n h w c"]
 
 
 def none_readable(path: Path, unreadable: Sequence[UnreadableImage]) -> ValueError:
-    """The error for a file or folder of which no image could be decoded.
-
-    Args:
-        path: the file or folder.
-        unreadable: its files; the error shows the first few with their reasons.
-    """
+    """The error for a file or folder `path` of which no image could be read; it shows the first few `unreadable`."""
     reasons = "\n".join(f"  {error.path}: {error.reason}" for error in unreadable[:5])
     return ValueError(f"None of the {len(unreadable)} image files of {path} could be read:\n{reasons}")

@@ -34,14 +34,10 @@ def fit(
 
     Args:
         key: random key of the parameters, the batches, the levels and the noise.
-        network: network to train.
-        optimizer: optax transformation, learning rate included.
-        schedule: distribution of the levels, see `make_step`.
+        network, optimizer, schedule, ema_decay: as for `make_step`.
         objective: loss of one example's residual, see `matching_objective`; it is to count on as many `steps`.
         examples: clean images `[N, H, W, C]`, in the units of the network's mean and std.
-        steps: number of training steps.
-        batch_size: number of images of a step.
-        ema_decay: largest decay of the average of the parameters.
+        steps, batch_size: number of training steps, and of images of a step.
 
     Returns:
         The network with its averaged parameters, and the scalars of `make_step`, each of shape `[steps]`.
@@ -63,17 +59,7 @@ def fit(
 
 
 @functools.partial(jax.jit, static_argnames=("network", "objective", "optimizer", "steps", "batch_size", "ema_decay"))
-def _scan(
-    key: Key,
-    examples: Array,
-    schedule: Schedule,
-    network: Preconditioned,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    steps: int,
-    batch_size: int,
-    ema_decay: float,
-) -> tuple[TrainState, dict[str, Array]]:
+def _scan(key, examples, schedule, network, objective, optimizer, steps, batch_size, ema_decay):
     key_params, key_batches, key_run = jax.random.split(key, 3)
     step = make_step(network, optimizer, schedule, objective, ema_decay)
 

@@ -84,14 +84,10 @@ def train(
 
     Args:
         key: key of the run.
-        network: network to train.
-        optimizer: optax transformation, clipping and learning rate included.
-        schedule: distribution of the levels, see `make_step`.
-        objective: loss of one residual, see `matching_objective`.
+        network, optimizer, schedule, objective, ema_decay: as for `make_step`.
         dataset: `dataset[step]` is this process's part of a batch, `[B, H, W, C]` in [-1, 1].
         folder: where checkpoints, scalars and sheets go.
         steps: number of steps of the whole run, the resumed ones included.
-        ema_decay: largest decay of the average of the parameters.
         cadence: how often to log, save and draw.
         preview: images `[N, H, W, C]` in [-1, 1] for the sheets; no sheets if None.
         state_sharding: (mesh, shapes of the state) -> its shardings: `replicated` (data parallel) or `fully_sharded`.
@@ -116,11 +112,8 @@ def train(
     shapes = jax.eval_shape(init, key_init)
     description, shardings = _identity(network, shapes.opt_state), state_sharding(mesh, shapes)
     target = jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
-    step_fn = jax.jit(
-        make_step(network, optimizer, schedule, objective, ema_decay),
-        donate_argnums=0,
-        out_shardings=(shardings, None),
-    )
+    step_fn = make_step(network, optimizer, schedule, objective, ema_decay)
+    step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(shardings, None))
 
     with contextlib.ExitStack() as stack:
         stopped = stack.enter_context(_stop_signal())

@@ -24,20 +24,12 @@ Objective = Callable[[Array, _Step], tuple[Array, Array]]
 
 
 def l2(residual: Float[Array, "..."]) -> Float[Array, ""]:
-    """The mean square, `mean(r^2)`.
-
-    Args:
-        residual: residual r of one example, in units of c_out.
-    """
+    """The mean square, `mean(r^2)`, of the `residual` r of one example, in units of c_out."""
     return jnp.mean(residual**2)
 
 
 def l1(residual: Float[Array, "..."]) -> Float[Array, ""]:
-    """The mean absolute value, `mean(|r|)`.
-
-    Args:
-        residual: residual r of one example, in units of c_out.
-    """
+    """The mean absolute value, `mean(|r|)`, of the `residual` r of one example, in units of c_out."""
     return jnp.mean(jnp.abs(residual))
 
 
@@ -59,8 +51,7 @@ def matching_objective(
         warm_up: loss of the warm start, `l2` or `l1`.
         warm_steps: number of steps of the warm start; `total_steps` for no proximal matching at all.
         total_steps: number of steps of the whole training.
-        zeta_start: first width, in units of c_out.
-        zeta_end: last width, in units of c_out.
+        zeta_start, zeta_end: first and last width, in units of c_out.
 
     Returns:
         `(residual, step) -> (loss, weight)`; the weight `exp(-mean(r^2) / zeta^2)` is the share of the example's

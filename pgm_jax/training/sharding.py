@@ -14,11 +14,7 @@ from jaxtyping import PyTree
 
 
 def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh with the one axis `data` over all devices of all processes.
-
-    Args:
-        devices: devices to use; all of them if None.
-    """
+    """A mesh with the one axis `data` over the `devices`, by default over all devices of all processes."""
     # Auto axes: the default, Explicit, asks for a sharding in every gather inside the network.
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
@@ -28,8 +24,7 @@ def replicated(mesh: Mesh, tree: PyTree) -> PyTree:
     """A sharding for each leaf that puts a whole copy on every device (data parallel).
 
     Args:
-        mesh: mesh with the axis `data`.
-        tree: arrays or their shapes, from `jax.eval_shape`.
+        mesh, tree: mesh with the axis `data`, and arrays or their shapes, from `jax.eval_shape`.
     """
     return jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), tree)
 
@@ -38,8 +33,7 @@ def fully_sharded(mesh: Mesh, tree: PyTree, smallest: int = 2**12) -> PyTree:
     """A sharding for each leaf that splits its largest axis that the devices divide (FSDP).
 
     Args:
-        mesh: mesh with the axis `data`.
-        tree: arrays or their shapes, from `jax.eval_shape`.
+        mesh, tree: mesh with the axis `data`, and arrays or their shapes, from `jax.eval_shape`.
         smallest: leaves with fewer elements stay whole, since sending them costs more than holding them.
     """
     count = mesh.shape["data"]
@@ -55,11 +49,8 @@ def fully_sharded(mesh: Mesh, tree: PyTree, smallest: int = 2**12) -> PyTree:
 
 
 def whole(tree: PyTree) -> PyTree:
-    """The arrays of a tree as numpy arrays, whole on every process, wherever their parts live.
+    """The arrays of a `tree`, on a mesh over all processes, as numpy arrays, whole on every process.
 
     With several processes it is a collective: all of them call it.
-
-    Args:
-        tree: arrays on a mesh over all processes.
     """
     return multihost_utils.process_allgather(tree, tiled=True)

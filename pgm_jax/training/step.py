@@ -40,13 +40,7 @@ class TrainState:
 
 
 def init_state(key: Key, network: Preconditioned, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; the average starts at the parameters.
-
-    Args:
-        key: random key of the parameters.
-        network: network to train.
-        optimizer: its optimizer.
-    """
+    """The state before the first step of a `network` and its `optimizer`; the average starts at the parameters."""
     params = network.init(key)
     # A copy, since a step donates its state and no buffer may be donated twice.
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))

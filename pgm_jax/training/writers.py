@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from jaxtyping import Float
@@ -38,12 +37,7 @@ class ScalarWriter:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Append the scalars of one step.
-
-        Args:
-            step: number of steps taken.
-            scalars: names and values.
-        """
+        """Append the scalars of one step: the number of steps taken, `step`, and values by name, `scalars`."""
         with self._path.open("a") as file:
             file.write(json.dumps(dict(step=step, **{name: float(value) for name, value in scalars.items()})) + "\n")
         for name, value in scalars.items():
@@ -53,8 +47,7 @@ class ScalarWriter:
         """Show rows of images as one picture, in `sheets/<step>.png` and in TensorBoard.
 
         Args:
-            step: number of steps taken.
-            rows: images in [-1, 1], `[R, N, H, W, C]`, C = 1 or 3; values outside are clipped.
+            step, rows: steps taken, and images in [-1, 1], `[R, N, H, W, C]`, C = 1 or 3; values outside are clipped.
         """
         picture = _image_sheet(rows)
         with replacing(self._path.parent / "sheets" / f"{step:07d}.png") as part:
@@ -68,9 +61,7 @@ class ScalarWriter:
     def __enter__(self) -> "ScalarWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
