@@ -295,7 +295,7 @@ def test_data_steps_that_fail_are_seen():
     y, dark = measure(KEY, clipped, jnp.asarray(MEAN), NOISE), Gaussian(-0.9, 0.3)
     with pytest.warns(UserWarning, match="of the steps, in .* of the chains, were not finite.*clip what goes into it"):
         failed = restore(KEY, dark, root, y, NOISE, samples=4, rows=corrected_rows(4, 4)).failed
-    assert np.all((failed > 0) & (failed <= 1))
+    assert 0 < float(jnp.mean(failed)) < 1
     healthy = restore(KEY, dark, clipped, y, NOISE, samples=4, rows=corrected_rows(4, 4))
     assert np.all(healthy.failed == 0) and np.all(np.isfinite(healthy.samples))
 
