@@ -87,7 +87,10 @@ def evaluate(
     """
     key, shared = as_key(key), hasattr(operator, "forward")
     make = cast(Operators, (lambda *_: (operator, None)) if shared else operator)
-    batches = batches_of(images) if hasattr(images, "shape") else cast(Iterable[Batch], images)
+    if hasattr(images, "shape"):
+        batches = batches_of(images, size=min(_BATCH, max(len(cast(Any, images)), 1)))
+    else:
+        batches = cast(Iterable[Batch], images)
     for batch, numbers, valid in batches:
         indices = jnp.asarray(numbers)
         made, axis = make(jax.random.fold_in(key, 0), indices)
@@ -105,8 +108,7 @@ def batches_of(arrays: Any, indices: np.ndarray | None = None, size: int = _BATC
     """
     arrays = np.asarray(arrays)
     indices = np.arange(len(arrays)) if indices is None else indices
-    size = min(size, len(arrays))
-    for start in range(0, len(arrays), max(size, 1)):
+    for start in range(0, len(arrays), size):
         rows = np.arange(start, start + size)
         kept = np.minimum(rows, len(arrays) - 1)
         yield arrays[kept], indices[kept], rows < len(arrays)

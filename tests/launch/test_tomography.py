@@ -67,7 +67,7 @@ def test_what_is_no_scan_is_refused(scan, changed, words):
 
 def test_a_volume_has_three_axes(tmp_path):
     np.savez(tmp_path / "flat.npz", hu=np.zeros((4, 4), np.int16))
-    with pytest.raises(ValueError, match=r"has shape \(4, 4\); hold it as \(slices, H, W\)"):
+    with pytest.raises(ValueError, match=r"has shape \(4, 4\); an .npz has to hold it as \(slices, H, W\)"):
         attenuations(settings(data=str(tmp_path / "flat.npz")))
 
 
