@@ -154,7 +154,7 @@ def restore_batch(
 
     def case(i: int) -> Case:
         numbers = {name: float(values[i]) for name, values in metrics.items()}
-        if restoration.failed.any():
+        if restoration.failed[i].any():
             numbers["failed"] = float(restoration.failed[i].mean())
         numbers["seconds"] = seconds
         r, known = restoration, None if truths is None else truths[i]

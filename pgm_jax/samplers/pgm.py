@@ -4,7 +4,7 @@
 
 | method                        | prox                                     | rows                                      |
 |-------------------------------|------------------------------------------|-------------------------------------------|
-| PGM, corrected (the default)  | `data_first(prior, f)`                   | `corrected_rows()`                        |
+| PGM, corrected (the default)  | `data_first(prior, f)`                   | `default_rows(calls)`, `corrected_rows()` |
 | PGM as published              | `forward_backward(prior, f, jnp.inf)`    | `bridge(levels)`                          |
 | joint annealed Langevin       | `forward_backward(prior, f)`             | `langevin(lam, delta, counts)`            |
 | partial annealed Langevin     | `parallel(prior, f)`                     | `langevin(..., kappa=1 / lam + lam)`      |
