@@ -1,7 +1,8 @@
-"""The flags --config and --data_dir of every door, and the errors, the user's to mend, that end it in one line."""
+"""The flags --config and --data_dir of every command, and errors that end it in one line for the user to mend."""
 
 import contextlib
 import difflib
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; default T
 
 @contextlib.contextmanager
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """End the process by the words of an error that is the user's to mend, without a traceback."""
+    """End the process with the message of an error that the user can mend, without a traceback."""
     try:
         yield
     except kinds as error:
@@ -28,7 +29,7 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def known(name: Any, names: Iterable[str], what: str, more: str = "") -> None:
-    """Refuse a name that is not among `names`, and point at the nearest one; `more`: what else is to be said.
+    """Refuse a name that is not among `names` and suggest the nearest one; `more` is added to the message.
 
     Raises:
         ValueError: if it is unknown.
@@ -40,13 +41,18 @@ def known(name: Any, names: Iterable[str], what: str, more: str = "") -> None:
         raise ValueError(f"Unknown {what} {name!r}; {hint} are {', '.join(names)}{more and '; ' + more}.")
 
 
-def define_config(purpose: str) -> flags.FlagHolder:
+@functools.cache
+def define_config() -> flags.FlagHolder:
     """Define --config, and read the default file with the settings of the command line; `parse_flags` reads another."""
+    purpose = "Data, network, training, sampler and tasks; change a setting by --config.train.steps=9."
     with one_line_errors(AttributeError, OSError):
         return config_flags.DEFINE_config_file("config", DEFAULT, purpose)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """The arguments that are no flags."""
-    with one_line_errors(AttributeError, OSError):
-        return app.parse_flags_with_usage(argv)
+    """Read the flags; every argument must be one."""
+    with one_line_errors(AttributeError, OSError, ValueError):
+        rest = app.parse_flags_with_usage(argv)
+        if len(rest) > 1:
+            raise ValueError(f"unexpected {rest[1:]}: every argument is a --flag")
+    return rest

@@ -2,9 +2,9 @@
 
 A block is one task; its rows are images. More than three blocks make lines of three, with one sample of each image
 where else there are three. All standard deviations of a figure share one scale. Pixels that were hidden
-are tinted, since black is a value; a measurement of fewer pixels is shown with its own. One that is no image is shown
-from its least value, black, to its greatest: a sinogram as it is, frequencies by the logarithm of their magnitude, a
-vector in rows, several measurements side by side.
+are tinted, since black is a value; a measurement of fewer pixels is shown with its own. One that is not an image is
+shown from its smallest value, black, to its largest: a sinogram as it is, frequencies by the logarithm of their
+magnitude, a vector in rows, several measurements side by side.
 """
 
 import math
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Inexact, UInt8
+from jaxtyping import Bool, Float, Inexact, UInt8
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -105,16 +105,11 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
 
 
-def measurement(case: Case) -> np.ndarray:
-    """The measurement of a case with NaN where nothing was observed, as files and figures have it."""
-    return np.where(case.observed, case.y, np.nan)
-
-
-def seen(y: Inexact[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w 3"]:
-    """A measurement as RGB, with a tint where it is NaN."""
-    picture = _scaled(_as_picture(y))
-    hidden = np.isnan(picture).any(axis=-1, keepdims=True)
-    return np.where(hidden, np.array(to_rgba_array(HIDDEN)[0, :3] * 255, np.uint8), rgb(np.nan_to_num(picture)))
+def seen(y: Inexact[np.ndarray, "..."], observed: Bool[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w 3"]:
+    """A measurement as RGB, with a tint where nothing was observed."""
+    hidden = (_as_picture(observed.astype(float)) < 1).any(axis=-1, keepdims=True)
+    picture = rgb(_scaled(_as_picture(y)))
+    return np.where(hidden, np.array(to_rgba_array(HIDDEN)[0, :3] * 255, np.uint8), picture)
 
 
 def _as_picture(y: np.ndarray) -> np.ndarray:
@@ -136,14 +131,13 @@ def _as_picture(y: np.ndarray) -> np.ndarray:
 
 def _scaled(picture: np.ndarray) -> np.ndarray:
     """The values as grey ones or colours in [-1, 1]."""
-    size = np.abs(picture[np.isfinite(picture)])
+    size = np.abs(picture)
     top = float(size.max(initial=0.0))
     if np.iscomplexobj(picture) or (top > IMAGE_TOP and top > PEAKED * np.median(size)):
         picture = np.log(np.maximum(np.abs(picture), FLOOR * top or 1.0))
     elif top <= IMAGE_TOP:
         return picture
-    values = picture[np.isfinite(picture)]
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    low, high = float(picture.min()), float(picture.max())
     return 2 * (picture - low) / (high - low or 1.0) - 1
 
 
@@ -184,7 +178,7 @@ def _columns(block: Block, shown: int) -> list[tuple[str, float]]:
 def _cells(case: Case, top: float, shown: int) -> list[Any]:
     truth = [] if case.truth is None else [rgb(case.truth)]
     samples = [rgb(sample) for sample in case.samples[:shown]]
-    return [*truth, seen(measurement(case)), *samples, rgb(case.mean), coloured(case.std, top)]
+    return [*truth, seen(case.y, case.observed), *samples, rgb(case.mean), coloured(case.std, top)]
 
 
 def _aspect(block: Block) -> float:

@@ -8,12 +8,10 @@
     python -m launch.train --workdir=runs/large --config.train.batch_size=256 --config.train.sharding=fsdp
 
 WORKDIR/ gets checkpoints/, config.json, metrics.jsonl and tensorboard/, sheets/ of restored images, and at the end
-prior.npz, which launch.restore and launch.evaluate take by --prior. A run that was stopped, by Ctrl-C, SIGTERM or
-worse, goes on where it was when the same command is started again; with more --config.train.steps so does a finished
-one.
+prior.npz, which launch.restore and launch.evaluate take by --prior. Re-run the command to resume a run that was
+stopped, by Ctrl-C, SIGTERM or a crash; with more --config.train.steps it extends a finished one.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +22,9 @@ import numpy as np
 import optax
 from absl import app, flags, logging
 
-from launch.config import DATA_DIR, define_config, one_line_errors, parse_flags
-from launch.output import differences, run_record
-from pgm_jax.files import local_path, replacing
+from launch.config import DATA_DIR, define_config, known, one_line_errors, parse_flags
+from launch.runs import RECORD, differences, former_run, run_record, write_json
+from pgm_jax.files import local_path
 from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.pretrained import network_of, save_prior
 from pgm_jax.schedules import VE
@@ -48,18 +46,11 @@ LIMITS: list[tuple[str, Callable[[float], bool], str]] = [
 ]
 
 
-_CONFIG = define_config("What to train, on what, and how; change a setting by --config.train.steps=9.")
+_CONFIG = define_config()
 flags.declare_key_flag("config")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/train", "Folder of the run; a run that is in it goes on.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/train", "Folder of the run; a run that is in it is resumed.")
 flags.declare_key_flag("data_dir")
 _MULTI_HOST = flags.DEFINE_bool("multi_host", False, "Join the processes of a pod before anything else.")
-
-
-def choose(table: dict, name: str, what: str) -> Any:
-    """Look a name of the configuration up, and name the known ones where it is unknown."""
-    if name not in table:
-        raise ValueError(f"config.train.{what} is {name!r}; it must be one of {', '.join(table)}.")
-    return table[name]
 
 
 def check(train_config: Any) -> None:
@@ -102,42 +93,27 @@ def optimizer_of(train_config: Any) -> optax.GradientTransformation:
     )
 
 
-def open_workdir(folder: Path, record: dict[str, Any]) -> str | None:
-    """Write config.json and say what differs from that of the run in the folder; the former config.json.
+def open_workdir(folder: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+    """Write config.json, and say how it differs from that of the run in the folder, whose record it returns.
 
     Raises:
-        ValueError: if the folder is a file or holds a run that is no training.
+        ValueError: as `former_run` does.
     """
-    if folder.is_file():
-        raise ValueError(f"{folder} is a file; --workdir is the folder of a run.")
-    path = folder / "config.json"
-    former = path.read_text() if path.is_file() else None
-    try:
-        old = json.loads(former) if former else {}
-    except json.JSONDecodeError:
-        old = {}
-    settings = ("data", "network", "train")
-    was, now = ({name: run.get("config", {}).get(name) for name in settings} for run in (old or record, record))
-    if was["train"] is None:
-        raise ValueError(f"{folder} holds a run that is no training; give another --workdir.")
+    former = former_run(folder, "train")
+    was, now = (
+        {name: run["config"].get(name) for name in ("data", "network", "train")} for run in (former or record, record)
+    )
     if changed := list(differences(was, now)):
-        print(f"The run in {folder} has had another configuration:", *changed, sep="\n  ", flush=True)
-    elif old:
-        return former
-    history = [*old.get("changed", []), *(f"{record['started']}: {change}" for change in changed)]
-    _write(path, json.dumps(record | dict(changed=history), indent=2))
+        print(f"The configuration of the run in {folder} has changed:", *changed, sep="\n  ", flush=True)
+    if changed or not former:
+        folder.mkdir(parents=True, exist_ok=True)
+        history = [*(former or {}).get("changed", []), *(f"{record['started']}: {change}" for change in changed)]
+        write_json(folder / RECORD, record | dict(changed=history))
     return former
 
 
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as part:
-        part.write_text(text)
-
-
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Read the configuration, train, and write the averaged weights as a prior."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected {argv[1:]}: every argument is a --flag")
     logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each save
     if _MULTI_HOST.value:
         jax.distributed.initialize()
@@ -147,13 +123,16 @@ def main(argv: list[str]) -> None:
         c = config.train
         check(c)
         network = checked_network(config)
-        warm_up, sharding = choose(WARM_UPS, c.warm_up, "warm_up"), choose(SHARDINGS, c.sharding, "sharding")
-        objective = matching_objective(warm_up, int(c.steps * c.warm_share), c.steps, c.zeta_start, c.zeta_end)
+        known(c.warm_up, WARM_UPS, "config.train.warm_up")
+        known(c.sharding, SHARDINGS, "config.train.sharding")
+        objective = matching_objective(
+            WARM_UPS[c.warm_up], int(c.steps * c.warm_share), c.steps, c.zeta_start, c.zeta_end
+        )
         source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
         shard = (jax.process_index(), jax.process_count())
         dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
         optimizer = optimizer_of(c)
-        former = open_workdir(folder, run_record(config, c.seed)) if jax.process_index() == 0 else None
+        former = open_workdir(folder, run_record("train", config, c.seed)) if jax.process_index() == 0 else None
     try:
         state = train(
             jax.random.key(c.seed),
@@ -167,13 +146,13 @@ def main(argv: list[str]) -> None:
             ema_decay=c.ema_decay,
             cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
             preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
-            state_sharding=sharding,
+            state_sharding=SHARDINGS[c.sharding],
         )
     except NotFiniteError as error:
         sys.exit(f"launch.train: {error}")
     except CheckpointError as error:
         if former:
-            _write(folder / "config.json", former)  # the run in the folder is still what it was
+            write_json(folder / RECORD, former)  # the run in the folder is still what it was
         sys.exit(f"launch.train: {error}")
     ema = whole(state.ema)
     if jax.process_index() == 0:

@@ -1,17 +1,17 @@
-"""Evaluation over a set of images: measure, restore and judge one after another, in batches of one shape.
+"""Evaluation over a set of images, in batches of one shape.
 
     y = A(x) + noise  ->  samples, mean, std  ->  PSNR, SSIM, misfit of each image  ->  mean and std over images
 
-Image i of a set draws its measurement and its chains from keys folded with i: the numbers do not depend on the batch
+Image i of a set draws its noise and its chains from keys folded with i, so the results do not depend on the batch
 size. From the root key,
 
-    operators  fold_in(key, 0)        noise  fold_in(fold_in(key, 1), i)        chains  fold_in(fold_in(key, 2), i)
+    noise  fold_in(fold_in(key, 1), i)        chains  fold_in(fold_in(key, 2), i)
 """
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,34 +24,52 @@ from pgm_jax.restoration import Restoration, restore
 from pgm_jax.tracing import compiled
 from pgm_jax.types import Key, Noise, Operator, Shape, as_key
 
-# (images or measurements [B, ...], their numbers in the set [B], which rows count [B]); the others only fill a batch.
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
-# (key, numbers of the images [B]) -> the operator of a batch and its axis in `vmap`: None (shared) or 0 (one for each)
-Operators = Callable[[Key, Array], tuple[Operator, int | None]]
-
 _ROUNDING = 1e-5
 _SSIM_SIDE = 11  # of the smallest image that `ssim` takes
 _BATCH = 8
 
 
+class Problem(NamedTuple):
+    """A batch of B measurements to restore, simulated or real.
+
+    Attributes:
+        operator, operator_axis: A, shared by the batch with the axis None, or stacked, one for each, with 0.
+        y: measurements `[B, ...]`, 0 where nothing was observed.
+        noise: of the measurements.
+        indices: number of each measurement in its set, `[B]`.
+        valid: which rows count, `[B]`; the others only fill the batch.
+        truth: the images `[B, H, W, C]` in [-1, 1], where they are known.
+    """
+
+    operator: Operator
+    operator_axis: int | None
+    y: Array | np.ndarray
+    noise: Noise
+    indices: np.ndarray
+    valid: np.ndarray
+    truth: np.ndarray | None = None
+
+
 class Case(NamedTuple):
-    """One image of an evaluation.
+    """One restored image.
 
     Attributes:
         index: its number in the set.
         truth: `[H, W, C]` in [-1, 1]; None where only a measurement was given.
+        operator: what measured it.
         y, observed: its measurement, and which entries were observed, of one shape; y is 0 where nothing was.
         samples: posterior samples `[S, H, W, C]`.
         mean, std: their mean and standard deviation `[H, W, C]`, in the units of the images.
-        metrics: `psnr_` and `ssim_` (with a truth; SSIM from 11 x 11 pixels) and `misfit_`, each of `sample` (that is
-            the first) and of `mean`; `error_in_stds`, the root mean square of mean - truth over that of std, which is
-            sqrt(1 + 1 / S) for samples of the posterior and larger for samples that are too sure (with a truth and
+        metrics: `psnr_` and `ssim_` (with a truth; SSIM from 11 x 11 pixels) and `misfit_`, each of `sample` (the
+            first one) and of `mean`; `error_in_stds`, the root mean square of mean - truth over that of std, which is
+            sqrt(1 + 1 / S) for exact samples of the posterior and larger for overconfident ones (with a truth and
             S > 1); `failed`, the share of steps that were not finite, where there were such; `seconds`, the time of its
             batch over the images in it, compilation included.
     """
 
     index: int
     truth: np.ndarray | None
+    operator: Operator
     y: np.ndarray
     observed: np.ndarray
     samples: np.ndarray
@@ -61,104 +79,111 @@ class Case(NamedTuple):
 
 
 def evaluate(
-    key: Key,
-    prior: Any,
-    operator: Operator | Operators,
-    images: Float[Array | np.ndarray, "n h w c"] | Iterable[Batch],
-    noise: Noise,
-    **options: Any,
+    key: Key, prior: Any, operator: Operator, images: Float[Array | np.ndarray, "n h w c"], noise: Noise, **options: Any
 ) -> Iterator[Case]:
     """Measure, restore and judge the images of a set, one after another; `summarise` makes a table of the cases.
 
+    For operators of each image's own, or measurements without a truth, see `Problem` and `restore_problem`.
+
     Args:
         key: root key.
         prior: g, see `restore`.
-        operator: A, shared by all images, or a function that makes it for a batch, see `Operators`.
-        images: float `[N, H, W, C]` in [-1, 1], or batches of such (images, their numbers `[B]`, valid `[B]`); those
-            that are not valid are left out of the result.
+        operator: A, shared by all images.
+        images: float `[N, H, W, C]` in [-1, 1].
         noise: of the measurements.
         options: for `restore`: `samples`, `calls`, `setting`, `rows`, `split`, `at_once`.
 
-    Yields:
-        A `Case` for every valid image, in order.
+    Returns:
+        An iterator of a `Case` for every image, in order; each batch is restored when its first case is asked for.
 
     Raises:
-        ValueError, TypeError: if the images are not as `check_images` wants them, or as `restore` does.
+        ValueError, TypeError: if the images are not as `check_images` requires, or as `restore` does.
     """
-    key, shared = as_key(key), hasattr(operator, "forward")
-    make = cast(Operators, (lambda *_: (operator, None)) if shared else operator)
-    if hasattr(images, "shape"):
-        batches = batches_of(images, size=min(_BATCH, max(len(cast(Any, images)), 1)))
-    else:
-        batches = cast(Iterable[Batch], images)
-    for batch, numbers, valid in batches:
-        indices = jnp.asarray(numbers)
-        made, axis = make(jax.random.fold_in(key, 0), indices)
-        truth = jnp.asarray(check_images(batch, made.image_shape))
-        y = measure(jax.random.fold_in(key, 1), made, truth, noise, operator_axis=axis, indices=indices)
-        yield from restore_batch(key, prior, made, y, noise, indices, valid, operator_axis=axis, truth=truth, **options)
+    key, images = as_key(key), check_images(images, operator.image_shape)
+    batches = batches_of(np.arange(len(images)), min(_BATCH, max(len(images), 1)))
+    problems = (simulate(key, operator, images[rows], noise, rows, valid) for rows, valid in batches)
+    return (case for problem in problems for case in restore_problem(key, prior, problem, **options))
 
 
-def batches_of(arrays: Any, indices: np.ndarray | None = None, size: int = _BATCH) -> Iterator[Batch]:
-    """Arrays and their numbers in batches of one size; the last is filled with its last row, which does not count.
+def batches_of(indices: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers in batches of one size, and which of them count; the last batch is filled with its last number.
 
     Args:
-        arrays, indices: images or measurements, `[N, ...]`, and their numbers in the set, `[N]`; 0 ... N - 1 if None.
-        size: of a batch.
+        indices: the numbers, `[N]`.
+        size: of every batch.
     """
-    arrays = np.asarray(arrays)
-    indices = np.arange(len(arrays)) if indices is None else indices
-    for start in range(0, len(arrays), size):
+    for start in range(0, len(indices), size):
         rows = np.arange(start, start + size)
-        kept = np.minimum(rows, len(arrays) - 1)
-        yield arrays[kept], indices[kept], rows < len(arrays)
+        yield indices[np.minimum(rows, len(indices) - 1)], rows < len(indices)
 
 
-def restore_batch(
+def simulate(
     key: Key,
-    prior: Any,
     operator: Operator,
-    y: Float[Array, "b *measurement"],
+    images: Float[Array | np.ndarray, "b h w c"],
     noise: Noise,
-    indices: Int[Array, " b"],
+    indices: Int[Array | np.ndarray, " b"],
     valid: Bool[Array | np.ndarray, " b"],
     *,
     operator_axis: int | None = None,
-    truth: Float[Array, "b h w c"] | None = None,
-    **options: Any,
-) -> list[Case]:
-    """Restore and judge one batch of measurements; without the truth, by the measurement alone.
+) -> Problem:
+    """The problem of restoring a batch of images from simulated measurements.
+
+    Args:
+        key: root key, as for `restore_problem`.
+        operator, operator_axis: A, shared with the axis None, or stacked with 0.
+        images: `[B, H, W, C]` in [-1, 1].
+        noise: of the measurements.
+        indices, valid: number of each image in its set, and which of them count.
+
+    Raises:
+        ValueError, TypeError: as `check_images` and `measure` do.
+    """
+    truth, numbers = check_images(images, operator.image_shape), jnp.asarray(indices)
+    key = jax.random.fold_in(as_key(key), 1)
+    y = measure(key, operator, jnp.asarray(truth), noise, operator_axis=operator_axis, indices=numbers)
+    return Problem(operator, operator_axis, y, noise, np.asarray(indices), np.asarray(valid), truth)
+
+
+def restore_problem(key: Key, prior: Any, problem: Problem, **options: Any) -> list[Case]:
+    """Restore and judge a batch of measurements; without the truth, by the measurement alone.
 
     Args:
         key: root key.
         prior: g, see `restore`.
-        operator, operator_axis: A, shared with the axis None, or stacked with 0.
-        y: measurements, in the units of the images; what is not observed is ignored.
-        noise: of the measurements.
-        indices, valid: number of each measurement in its set, and which rows to return.
-        truth: the images, where they are known.
+        problem: the measurements, their operator and their noise.
         options: for `restore`.
 
     Raises:
         ValueError, TypeError: as `restore` does.
     """
-    start, key = time.perf_counter(), as_key(key)
+    key, (operator, axis, y, noise, indices, valid, truth) = as_key(key), problem
+    y = jax.block_until_ready(jnp.asarray(y))
+    start = time.perf_counter()
     restoration = restore(
-        jax.random.fold_in(key, 2), prior, operator, y, noise, operator_axis=operator_axis, indices=indices, **options
+        jax.random.fold_in(key, 2),
+        prior,
+        operator,
+        y,
+        noise,
+        operator_axis=axis,
+        indices=jnp.asarray(indices),
+        **options,
     )
     jax.block_until_ready(restoration)
-    valid = np.asarray(valid)
     seconds = (time.perf_counter() - start) / max(int(valid.sum()), 1)
-    judged = _judge(operator, y, restoration, truth, per_measurement(noise, y.shape), operator_axis)
-    restoration, truths, (measured, observed, metrics) = jax.device_get((restoration, truth, judged))
+    known = None if truth is None else jnp.asarray(truth)
+    judged = _judge(operator, y, restoration, known, per_measurement(noise, y.shape), axis)
+    r, y, (observed, metrics) = jax.device_get((restoration, y, judged))
 
     def case(i: int) -> Case:
         numbers = {name: float(values[i]) for name, values in metrics.items()}
-        if restoration.failed[i].any():
-            numbers["failed"] = float(restoration.failed[i].mean())
+        if r.failed[i].any():
+            numbers["failed"] = float(r.failed[i].mean())
         numbers["seconds"] = seconds
-        r, known = restoration, None if truths is None else truths[i]
-        return Case(int(indices[i]), known, measured[i], observed[i], r.samples[i], r.mean[i], r.std[i], numbers)
+        own = operator if axis is None else jax.tree.map(lambda leaf: leaf[i], operator)
+        image = None if truth is None else truth[i]
+        return Case(int(indices[i]), image, own, y[i], observed[i], r.samples[i], r.mean[i], r.std[i], numbers)
 
     return [case(i) for i in np.flatnonzero(valid).tolist()]
 
@@ -168,7 +193,6 @@ def _judge(operator, y, restoration: Restoration, truth, noise, operator_axis):
     def of_one(operator, y, noise, samples, mean, std, truth):
         sample, metrics = samples[0], {}
         observed = jnp.broadcast_to(operator.observed > 0, y.shape)
-        y = jnp.where(observed, y, jnp.zeros_like(y))
         for name, estimate in dict(sample=sample, mean=mean).items():
             if truth is not None:
                 metrics[f"psnr_{name}"] = psnr(estimate, truth)
@@ -177,7 +201,7 @@ def _judge(operator, y, restoration: Restoration, truth, noise, operator_axis):
             metrics[f"misfit_{name}"] = data_misfit(operator, estimate, y, noise)
         if truth is not None and len(samples) > 1:
             metrics["error_in_stds"] = jnp.sqrt(jnp.mean((mean - truth) ** 2) / jnp.mean(std**2))
-        return y, observed, metrics
+        return observed, metrics
 
     axes = (operator_axis, 0, 0, 0, 0, 0, None if truth is None else 0)
     return jax.vmap(of_one, axes)(operator, y, noise, restoration.samples, restoration.mean, restoration.std, truth)

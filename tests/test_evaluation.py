@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pgm_jax.evaluation import check_images, evaluate, restore_batch, summarise
+from pgm_jax.evaluation import Problem, batches_of, check_images, evaluate, restore_problem, simulate, summarise
 from pgm_jax.metrics import data_misfit, psnr, ssim
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators import average_downsampling, random_mask
@@ -23,58 +23,57 @@ def images():
     return np.random.default_rng(0).uniform(-1, 1, (COUNT, *SHAPE)).astype(np.float32)
 
 
-def batched(images, size):
-    """The last batch is filled with noise that does not count."""
-    noise = np.random.default_rng(size).uniform(-1, 1, (size, *SHAPE)).astype(np.float32)
-    for start in range(0, len(images), size):
-        batch = images[start : start + size]
-        numbers = np.minimum(np.arange(start, start + size), len(images) - 1)
-        yield np.concatenate([batch, noise[len(batch) :]]), numbers, np.arange(size) < len(batch)
-
-
-def operators(key, indices):
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, indices)
-    return jax.vmap(lambda k: random_mask(k, SHAPE, 0.5))(keys), 0
+def cases_of(images, size):
+    """Every image with a mask of its own, in batches whose last one is filled."""
+    for numbers, valid in batches_of(np.arange(len(images)), size):
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(KEY, numbers)
+        masks = jax.vmap(lambda key: random_mask(key, SHAPE, 0.5))(keys)
+        problem = simulate(KEY, masks, images[numbers], NOISE, numbers, valid, operator_axis=0)
+        yield from restore_problem(KEY, PRIOR, problem, **OPTIONS)
 
 
 @pytest.fixture(scope="module")
 def cases(images):
-    return list(evaluate(KEY, PRIOR, operators, batched(images, 3), NOISE, **OPTIONS))
+    return list(cases_of(images, 3))
+
+
+def test_batches_have_one_size_and_say_what_counts():
+    batches = list(batches_of(np.arange(10, 15), 3))
+    np.testing.assert_array_equal([numbers for numbers, _ in batches], [[10, 11, 12], [13, 14, 14]])
+    np.testing.assert_array_equal([valid for _, valid in batches], [[True] * 3, [True, True, False]])
 
 
 def test_the_batch_size_changes_nothing(images, cases):
-    whole = list(evaluate(KEY, PRIOR, operators, batched(images, 8), NOISE, **OPTIONS))
+    whole = list(cases_of(images, 8))
     assert [case.index for case in cases] == [case.index for case in whole] == list(range(COUNT))
     for one, other in zip(cases, whole, strict=True):
         for name in ("truth", "y", "samples", "mean", "std"):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-5)
+        np.testing.assert_array_equal(one.operator.mask, other.operator.mask)
         for name in one.metrics.keys() - {"seconds"}:
             assert one.metrics[name] == pytest.approx(other.metrics[name], abs=1e-4), name
 
 
 def test_the_metrics_are_those_of_the_arrays(images, cases):
     case = cases[4]
-    operator = jax.tree.map(lambda a: a[0], operators(jax.random.fold_in(KEY, 0), jnp.array([4]))[0])
     y = jnp.asarray(case.y)
     for name, estimate in dict(sample=case.samples[0], mean=np.mean(case.samples, axis=0)).items():
         x, truth = jnp.asarray(estimate), jnp.asarray(images[4])
         assert case.metrics[f"psnr_{name}"] == pytest.approx(float(psnr(x, truth)), abs=1e-4)
         assert case.metrics[f"ssim_{name}"] == pytest.approx(float(ssim(x, truth)), abs=1e-4)
-        assert case.metrics[f"misfit_{name}"] == pytest.approx(float(data_misfit(operator, x, y, NOISE)), abs=1e-4)
+        assert case.metrics[f"misfit_{name}"] == pytest.approx(float(data_misfit(case.operator, x, y, NOISE)), abs=1e-4)
     assert case.metrics["seconds"] > 0
 
 
 def test_what_was_observed_stands_beside_the_measurement(cases):
-    operator, _ = operators(jax.random.fold_in(KEY, 0), jnp.array([1]))
-    np.testing.assert_array_equal(cases[1].observed, np.asarray(operator.mask[0]) > 0)
+    np.testing.assert_array_equal(cases[1].observed, np.asarray(cases[1].operator.mask) > 0)
     np.testing.assert_array_equal(cases[1].y[~cases[1].observed], 0)
     noise = (cases[1].y - cases[1].truth)[cases[1].observed]
     assert abs(noise).max() < 5 * 0.1 and noise.std() > 0.05
 
 
 def test_images_differ_in_mask_noise_and_samples(images):
-    same = np.repeat(images[:1], 3, axis=0)
-    one, other, _ = evaluate(KEY, PRIOR, operators, batched(same, 3), NOISE, **OPTIONS)
+    one, other, _ = cases_of(np.repeat(images[:1], 3, axis=0), 3)
     assert (one.observed != other.observed).any()
     assert not np.allclose(one.samples, other.samples)
 
@@ -82,10 +81,12 @@ def test_images_differ_in_mask_noise_and_samples(images):
 def test_one_operator_and_an_array_of_images_are_enough(images):
     operator = random_mask(KEY, SHAPE, 0.5)
     cases = list(evaluate(KEY, PRIOR, operator, images, NOISE, **OPTIONS))
-    batches = list(evaluate(KEY, PRIOR, lambda key, numbers: (operator, None), batched(images, 3), NOISE, **OPTIONS))
     assert [case.index for case in cases] == list(range(COUNT))
-    for one, other in zip(cases, batches, strict=True):
-        np.testing.assert_allclose(one.samples, other.samples, atol=1e-5)
+    numbers = np.array([5, 2])
+    problem = simulate(KEY, operator, images[numbers], NOISE, numbers, np.array([True, True]))
+    for one in restore_problem(KEY, PRIOR, problem, **OPTIONS):
+        assert one.operator is operator
+        np.testing.assert_allclose(one.samples, cases[one.index].samples, atol=1e-5)
 
 
 def test_steps_that_fail_are_in_the_metrics(images):
@@ -101,13 +102,13 @@ def test_steps_that_fail_are_in_the_metrics(images):
 def test_small_images_have_no_ssim_and_measurements_no_psnr(images):
     small = Gaussian(0.0, 0.5)
     operator, y = average_downsampling((4, 4, 1), 2), jnp.zeros((2, 2, 2, 1))
-    arguments = KEY, small, operator, y, NOISE, jnp.arange(2), np.array([False, True])
-    (case,) = restore_batch(*arguments, **OPTIONS, truth=jnp.zeros((2, 4, 4, 1)))
+    problem = Problem(operator, None, y, NOISE, np.arange(2), np.array([False, True]), np.zeros((2, 4, 4, 1)))
+    (case,) = restore_problem(KEY, small, problem, **OPTIONS)
     both = {"misfit_sample", "misfit_mean", "seconds"}
     assert set(case.metrics) == both | {"psnr_sample", "psnr_mean", "error_in_stds"}
     error = np.sqrt(np.mean(case.mean**2) / np.mean(case.std**2))
     np.testing.assert_allclose(case.metrics["error_in_stds"], error, rtol=1e-5)
-    (measured,) = restore_batch(*arguments, **OPTIONS)
+    (measured,) = restore_problem(KEY, small, problem._replace(truth=None), **OPTIONS)
     assert set(measured.metrics) == both
     assert measured.truth is None and measured.index == 1
     np.testing.assert_array_equal(case.samples, measured.samples)
@@ -153,7 +154,6 @@ def test_images_that_fit_become_float32():
     assert check_images(jnp.zeros((0, *SHAPE)), SHAPE).shape == (0, *SHAPE)
 
 
-def test_evaluate_refuses_images_of_another_shape():
-    batch = np.zeros((1, 6, 6, 1), np.float32), np.arange(1), np.array([True])
+def test_evaluate_refuses_images_of_another_shape_at_once():
     with pytest.raises(ValueError, match="take another prior"):
-        list(evaluate(KEY, PRIOR, operators, [batch], NOISE, **OPTIONS))
+        evaluate(KEY, PRIOR, random_mask(KEY, SHAPE, 0.5), np.zeros((1, 6, 6, 1), np.float32), NOISE, **OPTIONS)

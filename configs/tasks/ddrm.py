@@ -21,7 +21,7 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe: seed of its kernels and masks, the range that sigma refers to, images it is for, tasks."""
+    """The benchmark: seed of its kernels and masks, the range that sigma refers to, shape of its images, tasks."""
     sigma = 0.05
     tasks = dict(
         denoising=dict(operator="denoising", sigma=sigma),

@@ -17,7 +17,7 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe: seed of its kernels and masks, the range that sigma refers to, images it is for, tasks."""
+    """The benchmark: seed of its kernels and masks, the range that sigma refers to, shape of its images, tasks."""
     sigma, rounding = 12.75 / 255, 1 / (255 * 12**0.5)
     tasks = dict(
         gaussian_blur=dict(operator="gaussian_blur", width=3.0, boundary="circular", sigma=sigma),

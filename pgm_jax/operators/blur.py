@@ -175,30 +175,31 @@ def motion_blur(
 
 
 def gaussian_blur(
-    image_shape: Shape, sigma: Scalar, boundary: str = "circular", truncate: float = 4.0, radius: int | None = None
+    image_shape: Shape, width: Scalar, boundary: str = "circular", truncate: float = 4.0, radius: int | None = None
 ) -> CircularBlur | Separable:
-    """Blur with the kernel exp(-|q|^2 / (2 sigma^2)), cut off beyond `radius` and normalised to sum 1.
+    """Blur with the kernel exp(-|q|^2 / (2 width^2)), cut off beyond `radius` and normalised to sum 1.
 
     Args:
         image_shape: (H, W, C).
-        sigma: deviation in pixels.
+        width: standard deviation of the kernel in pixels.
         boundary: "circular" or "reflect", as for `motion_blur`.
-        truncate: where to cut off, in units of sigma.
-        radius: where to cut off in pixels, by default round(truncate sigma); state it where sigma is traced, since
-            it fixes shapes.
+        truncate: where to cut off, in units of `width`.
+        radius: where to cut off in pixels, by default round(truncate width); state it where `width` is traced,
+            since it fixes shapes.
     """
-    height, width, _ = image_shape = check_image_shape(image_shape)
+    rows, cols, _ = image_shape = check_image_shape(image_shape)
     _check_boundary(boundary)
-    sigma = check_number("sigma is the blur's deviation in pixels", sigma, above=0)
-    truncate = check_number("truncate is where the kernel ends, in units of sigma", truncate, least=0)
-    reach = int(truncate * sigma + 0.5) if radius is None else radius
+    width = check_number("width is the standard deviation of the blur in pixels", width, above=0)
+    truncate = check_number("truncate is where the kernel ends, in units of the width", truncate, least=0)
+    reach = int(truncate * width + 0.5) if radius is None else radius
     reach = check_whole("radius is where the kernel ends, in pixels", reach, 0)
     _check_fits((2 * reach + 1, 2 * reach + 1), image_shape)
-    taps = gaussian_taps(sigma, 2 * reach + 1, reach)
+    taps = gaussian_taps(width, 2 * reach + 1, reach)
     if boundary == "circular":
         return circular_blur(image_shape, jnp.outer(taps, taps))
-    rows, cols = (filter_matrix(taps, size, before=reach, boundary="reflect") for size in (height, width))
-    return separable_map(image_shape, rows, cols)
+    return separable_map(
+        image_shape, *(filter_matrix(taps, size, before=reach, boundary="reflect") for size in (rows, cols))
+    )
 
 
 def hartley(x: jax.Array) -> jax.Array:
@@ -244,5 +245,5 @@ def _check_fits(kernel_shape: Shape, image_shape: Shape) -> None:
     if rows > height or cols > width:
         raise ValueError(
             f"a blur kernel of {rows} x {cols} pixels does not fit an image of {height} x {width}: "
-            "take a smaller sigma, radius, size or kernel, or a larger image"
+            "take a smaller width, radius, size or kernel, or a larger image"
         )

@@ -11,7 +11,9 @@ def a_case(shape=(8, 8, 1), truth=True, samples=4, measured=(2, 2)):
     draw = np.random.default_rng(0).uniform(-1, 1, (samples + 3, *shape)).astype(np.float32)
     metrics = dict(psnr_sample=20.0, psnr_mean=21.0) if truth else dict(misfit_sample=1.0, misfit_mean=0.9)
     y = np.zeros((*measured, shape[-1]), np.float32)
-    return Case(0, draw[0] if truth else None, y, np.ones(y.shape, bool), draw[3:], draw[1], abs(draw[2]), metrics)
+    return Case(
+        0, draw[0] if truth else None, None, y, np.ones(y.shape, bool), draw[3:], draw[1], abs(draw[2]), metrics
+    )
 
 
 def panels(figure):
@@ -56,14 +58,12 @@ def test_a_measurement_keeps_its_own_pixels():
 
 
 def test_hidden_pixels_are_tinted_and_explained():
-    y = np.full((4, 4, 1), -1.0, np.float32)
-    y[1, 2] = np.nan
-    picture = seen(y)
+    y, observed = np.full((4, 4, 1), -1.0, np.float32), np.ones((4, 4, 1), bool)
+    y[1, 2], observed[1, 2] = 0.0, False
+    picture = seen(y, observed)
     np.testing.assert_allclose(picture[1, 2] / 255, to_rgb(HIDDEN), atol=1 / 255)
-    assert (picture[y[..., 0] == -1] == 0).all()
-    assert "hidden pixels" in words(
-        figure_of([Block("x", "y", [a_case()._replace(y=np.nan_to_num(y), observed=~np.isnan(y))])])
-    )
+    assert (picture[observed[..., 0]] == 0).all()
+    assert "hidden pixels" in words(figure_of([Block("x", "y", [a_case()._replace(y=y, observed=observed)])]))
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,18 @@ def test_hidden_pixels_are_tinted_and_explained():
     ],
 )
 def test_a_measurement_that_is_no_image_is_a_picture_too(y, shape):
-    assert seen(y).shape == (*shape, 3)
+    assert seen(y, np.ones(y.shape, bool)).shape == (*shape, 3)
 
 
 def test_measurements_are_shown_from_the_least_to_the_greatest_and_frequencies_by_their_logarithm():
     sinogram = np.linspace(0, 40, 60).reshape(5, 12, 1)
-    picture = seen(sinogram)
+    everywhere = np.ones(sinogram.shape, bool)
+    picture = seen(sinogram, everywhere)
     assert picture.min() == 0 and picture.max() == 255 and abs(int(picture[2, 5, 0]) - 125) < 10
     frequencies = np.exp(np.linspace(0, 5, 60) + 1j * np.arange(60)).reshape(5, 12, 1)
-    np.testing.assert_array_equal(seen(frequencies), picture)
-    frequencies[1, 2] = np.nan
-    np.testing.assert_allclose(seen(frequencies)[1, 2] / 255, to_rgb(HIDDEN), atol=1 / 255)
+    np.testing.assert_array_equal(seen(frequencies, everywhere), picture)
+    everywhere[1, 2] = False
+    np.testing.assert_allclose(seen(frequencies, everywhere)[1, 2] / 255, to_rgb(HIDDEN), atol=1 / 255)
 
 
 def test_deviations_share_one_scale():

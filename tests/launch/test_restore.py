@@ -1,49 +1,63 @@
-"""The command as people start it; each start costs seconds, so there are few."""
+"""The commands that restore and evaluate: once as people start them, then in this process."""
 
 import csv
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from PIL import Image
+
+from launch import evaluate, restore
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TASKS = ("inpainting", "super_resolution")
 
 
-def launch(door, *flags):
-    command = [sys.executable, "-m", f"launch.{door}", *map(str, flags)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def started(*arguments, **options):
+    command = [sys.executable, "-m", "launch.restore", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture
+def door(toy_prior_file, monkeypatch):
+    """A command in this process, by its flags."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(command, *arguments):
+        with flagsaver.flagsaver():
+            flags.FLAGS(["launch", f"--prior={toy_prior_file}", *map(str, arguments)])
+            command.main(["launch"])
+
+    return run
 
 
 @pytest.fixture(scope="module")
 def run(toy_prior_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "run"
-    flags = ["--demo", f"--prior={toy_prior_file}", f"--output={folder}", f"--tasks={','.join(TASKS)}"]
-    flags += ["--count=2", "--samples=2", "--calls=2", "--config.tasks.inpainting.hidden=0.5"]
-    return flags, folder, launch("restore", *flags)
+    arguments = ["--demo", f"--output={folder}", f"--tasks={','.join(TASKS)}", "--count=2", "--samples=2", "--calls=2"]
+    return arguments, folder, started(f"--prior={toy_prior_file}", *arguments)
 
 
 def test_it_writes_images_numbers_and_figures(run):
     _, folder, done = run
     assert done.returncode == 0, done.stderr
     assert "mean of 2" in done.stdout and str(folder) in done.stdout and "n = 2, σ = 0.05" in done.stdout
+    pictures = ("truth", "measurement", "sample_0", "sample_1", "mean", "std", "figure")
     for task in TASKS:
         for index in ("0000", "0001"):
             names = {path.name for path in (folder / task / index).iterdir()}
-            pictures = ("truth", "measurement", "sample_0", "sample_1", "mean", "std", "figure")
-            names -= {"operator.npz"}
             assert names == {"arrays.npz", *(f"{name}.png" for name in pictures)}
             assert Image.open(folder / task / index / "mean.png").size == (32, 32)
     arrays = np.load(folder / "inpainting" / "0001" / "arrays.npz")
     assert arrays["samples"].shape == (2, 32, 32, 1)
     np.testing.assert_allclose(arrays["samples"].mean(axis=0), arrays["mean"], atol=1e-6)
-    assert np.isnan(arrays["measurement"]).sum() == 512
-    np.testing.assert_array_equal(arrays["operator_mask"], ~np.isnan(arrays["measurement"]))
+    assert np.isfinite(arrays["measurement"]).all() and (~arrays["observed"]).sum() == 716
+    np.testing.assert_array_equal(arrays["operator_mask"] > 0, arrays["observed"])
     assert np.load(folder / "super_resolution" / "operator.npz")["rows"].shape == (8, 32)
     assert Image.open(folder / "demo.png").width > 1000
 
@@ -51,7 +65,7 @@ def test_it_writes_images_numbers_and_figures(run):
 def test_it_writes_what_was_run(run, toy_prior_file):
     _, folder, _ = run
     record = json.loads((folder / "config.json").read_text())
-    assert record["config"]["tasks"]["inpainting"] == dict(operator="random_mask", hidden=0.5, sigma=0.05)
+    assert record["config"]["tasks"]["inpainting"] == dict(operator="random_mask", hidden=0.7, sigma=0.05)
     assert record["config"]["sampler"] == dict(samples=2, calls=2, setting="calibrated")
     assert record["config"]["inputs"] == dict(images="bundled", first=0, count=2, resize=False)
     assert record["config"]["prior"]["file"] == str(toy_prior_file)
@@ -62,44 +76,83 @@ def test_it_writes_what_was_run(run, toy_prior_file):
     assert json.loads((folder / "metrics.json").read_text())["summary"]["inpainting"]["psnr_mean"]["count"] == 2
 
 
-def test_it_goes_on_with_its_run_only(run):
-    flags, folder, _ = run
+def test_it_resumes_its_run_only(run, door):
+    arguments, folder, _ = run
     before = (folder / "metrics.json").read_bytes()
-    done = launch("restore", *flags, "--resume")
-    assert done.returncode == 0 and (folder / "metrics.json").read_bytes() == before
-    done = launch("restore", *flags, "--resume", "--calls=3", "--seed=1")
-    assert done.returncode == 1 and "config.sampler.calls was 2, is 3" in done.stderr and "seed was 0" in done.stderr
+    door(restore, *arguments, "--resume")
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads(before)
+    with pytest.raises(SystemExit, match="config.sampler.calls was 2, is 3\n  seed was 0, is 1"):
+        door(restore, *arguments, "--resume", "--calls=3", "--seed=1")
+    with pytest.raises(SystemExit, match="holds a run of launch.restore; give another folder"):
+        door(evaluate, f"--output={folder}")
 
 
-def test_recipes_and_operators_of_the_users(toy_prior_file, tmp_path):
-    (tmp_path / "my_module.py").write_text(
+def test_benchmarks_and_operators_of_the_users(door, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_average.py").write_text(
         "from pgm_jax.operators import average_downsampling\n\n"
         "def make_operator(image_shape, factor):\n    return average_downsampling(image_shape, factor)\n"
     )
-    output = tmp_path / "out"
-    flags = [f"--prior={toy_prior_file}", f"--output={output}", "--count=1", "--samples=1", "--calls=2", "--seed=5"]
-    flags += ["--task=pgm/inpainting", "--operator=my_module:make_operator", "--sigma=0.05", "--setting=factor=8"]
-    environment = dict(os.environ, PYTHONPATH=f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", COLUMNS="120")
-    command = [sys.executable, "-m", "launch.restore", f"--config={ROOT / 'configs' / 'fashion_mnist.py'}", *flags]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "my_module:make_operator" in done.stdout and "pgm/inpainting" in done.stdout
-    tasks = json.loads((output / "config.json").read_text())["config"]["tasks"]
-    assert tasks["my_module:make_operator"]["factor"] == 8 and tasks["pgm/inpainting"]["seed"] == 7
-    assert np.load(output / "my_module" / "make_operator" / "operator.npz")["rows"].shape == (4, 32)
-    mask = np.load(output / "pgm" / "inpainting" / "operator.npz")["mask"]
-    measurement = np.load(output / "pgm" / "inpainting" / "0000" / "arrays.npz")["measurement"]
-    np.testing.assert_array_equal(mask == 0, np.isnan(measurement))
+    arguments = [f"--output={tmp_path / 'out'}", "--count=1", "--samples=1", "--calls=2", "--seed=5"]
+    own = ["--task=pgm/inpainting", "--operator=own_average:make_operator", "--sigma=0.05", "--setting=factor=8"]
+    door(restore, *arguments, *own)
+    said = capsys.readouterr().out
+    assert "own_average:make_operator" in said and "pgm/inpainting" in said
+    tasks = json.loads((tmp_path / "out" / "config.json").read_text())["config"]["tasks"]
+    assert tasks["own_average:make_operator"]["factor"] == 8 and tasks["pgm/inpainting"]["seed"] == 7
+    assert np.load(tmp_path / "out" / "own_average" / "make_operator" / "operator.npz")["rows"].shape == (4, 32)
+    mask = np.load(tmp_path / "out" / "pgm" / "inpainting" / "operator.npz")["mask"]
+    result = tmp_path / "out" / "pgm" / "inpainting" / "0000" / "arrays.npz"
+    np.testing.assert_array_equal(mask > 0, np.load(result)["observed"])
+
+    again = [
+        f"--output={tmp_path / 'again'}",
+        "--samples=1",
+        "--calls=2",
+        f"--measurement={result}",
+        "--tasks=inpainting",
+    ]
+    door(restore, *again)
+    repeated = np.load(tmp_path / "again" / "inpainting" / "0000" / "arrays.npz")
+    np.testing.assert_array_equal(repeated["measurement"], np.load(result)["measurement"])
+    np.testing.assert_array_equal(repeated["observed"], np.load(result)["observed"])
 
 
-def test_a_mistake_is_one_line_and_leaves_nothing(toy_prior_file, tmp_path):
-    output = tmp_path / "out"
-    done = launch("restore", f"--prior={toy_prior_file}", f"--output={output}", "--measurement=y.npy")
-    assert done.returncode == 1 and "--measurement is of one task" in done.stderr
-    assert "Traceback" not in done.stderr and not output.exists()
+def test_evaluation_scores_a_data_set(door, tmp_path, capsys):
+    np.savez(tmp_path / "set.npz", test=np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8))
+    out, data = tmp_path / "out", str(tmp_path / "set.npz")
+    arguments = ["--count=3", "--tasks=super_resolution", "--samples=2", "--calls=2", "--batch=2"]
+    door(evaluate, f"--dataset={data}", f"--output={out}", *arguments)
+    said = capsys.readouterr().out
+    assert "mean of 2" in said and "n = 3, σ = 0.05" in said and "PSNR (dB)" in said
+    with (out / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["index"] for row in rows] == ["0", "1", "2"]
+    mean = json.loads((out / "metrics.json").read_text())["summary"]["super_resolution"]["psnr_mean"]["mean"]
+    assert np.isclose(mean, np.mean([float(row["psnr_mean"]) for row in rows]))
+    record = json.loads((out / "config.json").read_text())
+    assert record["config"]["inputs"] == dict(dataset=data, split="test", first=0, count=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--measurement=y.npy"], "--measurement belongs to one task"),
+        (["--measurement=y.npy", "--tasks=blur"], "There is no file y.npy"),
+        (["--operator=denoising"], "--operator needs --sigma"),
+        (["--setting=hidden"], "has no value"),
+        (["--samples=0"], "at least 1"),
+        (["--images=nowhere"], "nowhere"),
+        (["--tasks=blur", "--setting=width=-1.0"], "config.tasks.blur: width .* above 0, and is -1.0"),
+    ],
+)
+def test_a_mistake_ends_it_in_one_line_and_leaves_nothing(arguments, words, door, tmp_path):
+    with pytest.raises(SystemExit, match=words):
+        door(restore, f"--output={tmp_path / 'out'}", *arguments)
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_shows_how():
-    done = launch("restore", "--help")
+    done = started("--help")
     for words in ("--measurement=y.npy", "--resume", "--config.tasks.inpainting.hidden=0.9", "--[no]demo", "--samples"):
         assert words in done.stdout

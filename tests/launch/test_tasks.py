@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 
 from configs.fashion_mnist import get_config
-from launch.factories import factory_names, find_factory
-from launch.tasks import (
-    arrays_of,
-    describe_task,
-    masks_of,
-    measurement_of,
-    operators_of,
-    own_operator,
-    select_tasks,
-    sigma_of,
-    try_operator,
-)
+from launch.operators import NAMED
+from launch.results import arrays_of
+from launch.tasks import benchmark_names, build_task, describe_task, read_benchmark, select_tasks, sigma_of
+from pgm_jax import operators
 
 SHAPE = (16, 16, 1)
 TASKS = dict(
@@ -71,18 +63,32 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+def built(name, settings, key=KEY, shape=SHAPE):
+    """A task of settings that were checked."""
+    return build_task(name, select_tasks({name: settings}, [name])[name], shape, key)
+
+
+def of_batch(settings, count, key=KEY):
+    """The operator of a batch, and its axis."""
+    return built("a", settings, key).operators(np.arange(count))
+
+
 def test_there_is_a_task_here_for_every_operator():
-    assert {task["operator"] for task in TASKS.values()} | set(OTHERS) | ELSEWHERE >= set(factory_names())
+    assert {task["operator"] for task in TASKS.values()} | set(OTHERS) | ELSEWHERE == set(NAMED)
+
+
+def test_every_public_factory_of_images_has_a_name():
+    others = {"cartesian_mask", "compose", "from_function", "scale", "stack"}  # of arrays, functions or operators
+    factories = {name for name in operators.__all__ if callable(getattr(operators, name)) and name.islower()}
+    assert factories - others <= set(NAMED)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_factory_is_an_operator_by_name(name, files):
     settings, shape = OTHERS[name]
-    tasks = dict(a=dict(operator=name, sigma=0.1) | settings)
-    task = select_tasks(tasks, ["a"])["a"]
-    operator, axis = operators_of(task, SHAPE, KEY, jnp.arange(1))
-    assert measurement_of(operator, axis).shape == shape
-    assert axis == (0 if name.endswith("_mask") else None)
+    task = built("a", dict(operator=name, sigma=0.1) | settings)
+    assert task.measurement.shape == shape
+    assert (task.shared is None) == name.endswith("_mask") and task.hides_pixels == name.endswith("mask")
 
 
 @pytest.mark.parametrize(("drawn", "axis"), [("each", 0), ("once", None)])
@@ -90,22 +96,19 @@ def test_every_factory_is_an_operator_by_name(name, files):
 def test_what_is_random_is_drawn_as_the_task_says(name, drawn, axis):
     settings = dict(hidden=0.5) if name == "random_mask" else dict(size=5)
     task = dict(operator=name, sigma=0.1, drawn=drawn) | settings
-    assert own_operator(task) == (drawn == "each") and own_operator(task, measured=True) >= (name == "random_mask")
-    operator, found = operators_of(task, SHAPE, KEY, jnp.arange(3))
+    operator, found = of_batch(task, 3)
     assert found == axis
     (array,) = arrays_of(operator).values()
     assert array.shape[:1] == (3,) if axis == 0 else array.shape[:1] != (3,)
-    (other,) = arrays_of(operators_of(task, SHAPE, jax.random.key(1), jnp.arange(3))[0]).values()
+    (other,) = arrays_of(of_batch(task, 3, jax.random.key(1))[0]).values()
     assert not np.array_equal(array, other)
 
 
-def test_a_seed_goes_before_that_of_the_run():
+def test_a_seed_takes_precedence_over_that_of_the_run():
     task = TASKS["inpainting"] | dict(seed=3)
-    one, other = (operators_of(task, SHAPE, jax.random.key(i), jnp.arange(2))[0] for i in range(2))
+    one, other = (of_batch(task, 3, jax.random.key(i))[0] for i in range(2))
     np.testing.assert_array_equal(one.mask, other.mask)
-    np.testing.assert_array_equal(
-        one.mask, operators_of(TASKS["inpainting"], SHAPE, jax.random.key(3), jnp.arange(2))[0].mask
-    )
+    np.testing.assert_array_equal(one.mask, of_batch(TASKS["inpainting"], 3, jax.random.key(3))[0].mask)
 
 
 def test_the_noise_is_that_of_its_range():
@@ -169,20 +172,20 @@ def own(files, monkeypatch):
 
 
 def test_an_operator_of_the_users(own):
-    task = dict(operator="my_shading:make_operator", sigma=0.1, strength=2.0)
-    (task,) = select_tasks(dict(mine=task), ["mine"]).values()
-    operator, axis = operators_of(task, SHAPE, KEY, jnp.arange(2))
-    assert axis is None and 1 < operator.gain.max() < 2
-    assert describe_task(task) == "my_shading:make_operator, strength 2.0, σ = 0.1"
-    drawn, axis = operators_of(task | dict(drawn="each"), SHAPE, KEY, jnp.arange(2))
-    assert axis == 0 and drawn.gain.shape == (2, *SHAPE)
-    assert operators_of(dict(operator="my_shading:fixed", sigma=0.1), SHAPE, KEY, jnp.arange(2))[1] is None
+    settings = dict(operator="my_shading:make_operator", sigma=0.1, strength=2.0, drawn="once")
+    task = built("mine", settings)
+    assert 1 < task.shared.gain.max() < 2
+    assert describe_task(settings) == "my_shading:make_operator, strength 2.0, drawn once, σ = 0.1"
+    drawn, axis = of_batch(settings | dict(drawn="each"), 3)
+    assert axis == 0 and drawn.gain.shape == (3, *SHAPE)
+    assert built("fixed", dict(operator="my_shading:fixed", sigma=0.1)).shared is not None
 
 
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        ("nothing", "is a int and no operator, it has no image_shape, observed, forward"),
+        ("nothing", "returned a int, which is not an operator: it has no image_shape, observed, forward"),
+        ("make_operator", "missing 1 required positional argument"),
         ("unknown", "pgm_jax.types.pytree"),
         ("cropped", r"takes images of shape \(8, 16, 1\)"),
         ("fixd", "did you mean 'fixed'"),
@@ -192,53 +195,42 @@ def test_an_operator_of_the_users(own):
 def test_what_is_no_operator_is_refused(function, words, own):
     name = f"my_shading:{function}"
     with pytest.raises(ValueError, match=words):
-        tasks = select_tasks({name: dict(operator=name, sigma=0.1)}, [name])
-        try_operator(name, tasks[name], SHAPE, KEY)
+        built(name, dict(operator=name, sigma=0.1))
 
 
 def test_a_module_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="No module named 'my_moduel'.*current folder"):
-        find_factory("my_moduel:make")
+        built("a", dict(operator="my_moduel:make", sigma=0.1))
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_measures_a_batch(name):
-    operator, axis = operators_of(select_tasks(TASKS, [name])[name], SHAPE, KEY, jnp.arange(2))
-    y = jax.vmap(lambda a, x: a.forward(x), (axis, 0))(operator, jnp.ones((2, *SHAPE)))
-    assert y.shape == (2, *SHAPES[name])
-    assert axis == (0 if name == "inpainting" else None)
+def test_a_task_measures_images(name):
+    task = built(name, TASKS[name])
+    assert task.measurement.shape == SHAPES[name] and (task.shared is None) == (name == "inpainting")
 
 
 def test_every_image_has_its_own_mask_whatever_the_batch():
-    whole, _ = operators_of(TASKS["inpainting"], SHAPE, KEY, jnp.arange(5))
-    part, _ = operators_of(TASKS["inpainting"], SHAPE, KEY, jnp.array([3, 1]))
-    np.testing.assert_array_equal(part.mask, whole.mask[jnp.array([3, 1])])
-    assert (np.asarray(whole.mask[0]) != np.asarray(whole.mask[1])).any()
-    np.testing.assert_array_equal(np.sum(whole.mask == 0, axis=(1, 2, 3)), 128)
+    task = built("inpainting", TASKS["inpainting"])
+    whole, part = (np.asarray(task.operators(np.array(numbers))[0].mask) for numbers in ([0, 1, 3], [3, 1, 1]))
+    np.testing.assert_array_equal(part, whole[[2, 1, 1]])
+    assert (whole[0] != whole[1]).any()
+    np.testing.assert_array_equal(np.sum(whole == 0, axis=(1, 2, 3)), 128)
 
 
 def test_the_width_of_a_blur_is_not_its_noise():
-    narrow, wide = (operators_of(TASKS["blur"] | dict(width=w), SHAPE, KEY, jnp.arange(1))[0] for w in (0.5, 1.8))
-    noisy, _ = operators_of(TASKS["blur"] | dict(sigma=0.9), SHAPE, KEY, jnp.arange(1))
+    narrow, wide = (built("a", TASKS["blur"] | dict(width=width)).shared for width in (0.5, 1.8))
     spot = jnp.zeros(SHAPE).at[8, 8].set(1.0)
     assert narrow.forward(spot).max() > 5 * wide.forward(spot).max()
-    expected = operators_of(TASKS["blur"], SHAPE, KEY, jnp.arange(1))[0].forward(spot)
-    np.testing.assert_array_equal(noisy.forward(spot), expected)
-
-
-def test_the_masks_of_a_measurement_are_its_nans():
-    y = np.zeros((2, *SHAPE), np.float32)
-    y[1, 3, 4] = np.nan
-    operator, axis = masks_of(y, SHAPE)
-    assert axis == 0
-    np.testing.assert_array_equal(operator.mask, np.isfinite(y))
+    noisy = built("a", TASKS["blur"] | dict(sigma=0.9))
+    np.testing.assert_array_equal(noisy.shared.rows, built("a", TASKS["blur"]).shared.rows)
+    assert noisy.noise.sigma == 0.9
 
 
 def test_the_tasks_of_the_configuration_are_sound():
     tasks = get_config().tasks
-    for name, task in select_tasks(tasks, tasks).items():
-        operators_of(task, (32, 32, 1), KEY, jnp.arange(1))
-        assert f"σ = {task['sigma']:g}" in describe_task(task), name
+    for name, settings in select_tasks(tasks, tasks).items():
+        build_task(name, settings, (32, 32, 1), KEY)
+        assert f"σ = {settings['sigma']:g}" in describe_task(settings), name
 
 
 @pytest.mark.parametrize(
@@ -249,8 +241,8 @@ def test_the_tasks_of_the_configuration_are_sound():
         ("blur", dict(operator="gausian_blur"), "did you mean 'gaussian_blur'"),
         ("blur", dict(widht=2.0), "did you mean 'width'"),
         ("inpainting", dict(factor=2), "Unknown setting of config.tasks.inpainting .random_mask. 'factor'"),
-        ("box", dict(box=None), "does not say its box"),
-        ("average", dict(sigma=None), "does not say its sigma"),
+        ("box", dict(box=None), "does not state its box"),
+        ("average", dict(sigma=None), "does not state its sigma"),
         ("average", dict(operator=None), "no `operator`"),
         ("average", dict(sigma=0.0), r"sigma is 0.0; .* in \[-1, 1\] units"),
         ("average", dict(sigma=float("nan")), "sigma is nan"),
@@ -270,3 +262,81 @@ def test_a_task_that_cannot_be_is_refused(name, change, words):
 def test_no_task_is_refused():
     with pytest.raises(ValueError, match="No task is named"):
         select_tasks(TASKS, [])
+
+
+BENCHMARKS = [f"{benchmark}/{task}" for benchmark in benchmark_names() for task in read_benchmark(benchmark)["tasks"]]
+WEIGHTS = {"dps/nonlinear_blur"}  # whose weights are not here
+LARGE = {"dps/box_inpainting", "dps/motion_blur", "diffpir/box_inpainting", "diffpir/motion_blur"}
+
+
+def measured_shape(name, shape):
+    """The shape of a measurement of a benchmark's task; nothing is computed."""
+    (settings,) = select_tasks({}, [name]).values()
+    shapes = []
+
+    def build():
+        shapes.append(build_task(name, settings, shape, KEY).measurement.shape)
+
+    jax.eval_shape(build)
+    return shapes[0]
+
+
+def test_the_benchmarks():
+    assert benchmark_names() == ["ddrm", "diffpir", "dps", "pgm"]
+
+
+@pytest.mark.parametrize("name", sorted(set(BENCHMARKS) - WEIGHTS))
+def test_every_task_measures_images_of_its_benchmark(name):
+    height, width, channels = read_benchmark(name.split("/")[0])["image_shape"]
+    shape = measured_shape(name, (height, width, channels))
+    if "super_resolution" in name:
+        assert shape == (height // 4, width // 4, channels)
+    elif name == "dps/phase_retrieval":
+        assert shape == (384, 384, channels)
+    elif "blur" in name or "painting" in name:
+        assert shape == (height, width, channels)
+
+
+def test_tasks_measure_small_images_too():
+    for name in sorted(set(BENCHMARKS) - WEIGHTS - LARGE):
+        measured_shape(name, (32, 32, 1))
+
+
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_or_say_why_not(name):
+    (settings,) = select_tasks({}, [name]).values()
+    with pytest.raises(ValueError, match=rf"{name}: .* does not fit .*32 x 32.*for images of shape .256, 256, 3."):
+        build_task(name, settings, (32, 32, 1), KEY)
+
+
+def test_weights_are_asked_for():
+    with pytest.raises(ValueError, match="dps/nonlinear_blur .* does not state its weights; add --setting=weights="):
+        select_tasks({}, sorted(WEIGHTS))
+    (task,) = select_tasks({}, sorted(WEIGHTS), dict(weights="GOPRO_wVAE.pth")).values()
+    assert task["weights"] == "GOPRO_wVAE.pth"
+
+
+@pytest.mark.parametrize(("benchmark", "sigma"), [("dps", 0.05), ("pgm", 0.05), ("diffpir", 0.1), ("ddrm", 0.1)])
+def test_the_noise_is_given_in_both_ranges(benchmark, sigma):
+    (task,) = select_tasks({}, [f"{benchmark}/gaussian_blur"]).values()
+    assert sigma_of(task) == pytest.approx(sigma)
+    assert describe_task(task).endswith(f"σ = {sigma:g} in [-1, 1], {sigma / 2:g} in [0, 1]")
+
+
+def test_masks_are_those_of_the_benchmark_whatever_the_seed_of_the_run():
+    (settings,) = select_tasks({}, ["pgm/inpainting"]).values()
+    one, other = (build_task("a", settings, (16, 16, 3), jax.random.key(i)).shared.mask for i in range(2))
+    assert settings["seed"] == 7 and (one == other).all() and one.shape == (16, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dsp/inpainting", "Unknown benchmark 'dsp'; did you mean 'dps'"),
+        ("dps/inpaiting", "Unknown task of the benchmark dps 'inpaiting'; did you mean 'inpainting'"),
+        ("inpainting", "those of benchmarks are BENCHMARK/TASK"),
+    ],
+)
+def test_unknown_names_are_refused(name, words):
+    with pytest.raises(ValueError, match=words):
+        select_tasks({}, [name])

@@ -41,7 +41,7 @@ REFUSED = {
     "no width": (lambda: operators.gaussian_blur(SHAPE, 0.0), "above 0, and is 0.0"),
     "a negative width": (lambda: operators.gaussian_blur(SHAPE, -1.0), "above 0, and is -1.0"),
     "a negative radius": (lambda: operators.gaussian_blur(SHAPE, 1.0, radius=-1), "at least 0, and is -1"),
-    "a wide circular blur": (lambda: operators.gaussian_blur(SHAPE, 1.0), "9 x 9 .* 8 x 12.*smaller sigma"),
+    "a wide circular blur": (lambda: operators.gaussian_blur(SHAPE, 1.0), "9 x 9 .* 8 x 12.*smaller width"),
     "a wide reflecting blur": (lambda: operators.gaussian_blur(SHAPE, 1.0, boundary="reflect"), "9 x 9 .* 8 x 12"),
     "a factor of one side only": (lambda: operators.average_downsampling(SHAPE, 3), "factor 3 .* 8 x 12.*crop"),
     "another": (lambda: operators.bicubic_downsampling((12, 8, 3), 3), "factor 3 .* 12 x 8"),

@@ -1,5 +1,6 @@
 """Every numeric argument of every factory is checked by its value, whoever made the number: Python, numpy or jax."""
 
+import functools
 import inspect
 
 import jax
@@ -44,7 +45,7 @@ NUMBERS = {
     "compose": {},
     "fourier_sampling": dict(mask=PIXELS),
     "from_function": {},
-    "gaussian_blur": dict(sigma=(0.5, positive), truncate=(2.0, at_least_0), radius=(1, (-1, 2.5))),
+    "gaussian_blur": dict(width=(0.5, positive), truncate=(2.0, at_least_0), radius=(1, (-1, 2.5))),
     "gaussian_sensing": COUNT,
     "hadamard_sensing": COUNT,
     "high_dynamic_range": GAIN,
@@ -138,7 +139,7 @@ def test_good_numbers_of_every_make_are_taken(name):
         if isinstance(spec, tuple) and np.ndim(spec[0]) == 0:
             good = spec[0]
             for made in (np.asarray(good)[()], jnp.asarray(good), np.asarray(good)):
-                factory(name)(**arguments(name, **{key: made}))
+                jax.eval_shape(functools.partial(factory(name), **arguments(name, **{key: made})))
 
 
 def test_every_factory_has_an_entry():
@@ -149,10 +150,10 @@ def test_every_factory_has_an_entry():
 
 
 REFUSED = {
-    "a blur of no width": ("gaussian_blur", dict(sigma=np.float32(0)), ValueError, "sigma .*above 0, and is 0.0"),
-    "less than float32 holds": ("gaussian_blur", dict(sigma=1e-300), ValueError, "above 0, and is 1e-300"),
+    "a blur of no width": ("gaussian_blur", dict(width=np.float32(0)), ValueError, "width .*above 0, and is 0.0"),
+    "less than float32 holds": ("gaussian_blur", dict(width=1e-300), ValueError, "above 0, and is 1e-300"),
     "a share of text": ("random_mask", dict(hidden="0.7"), TypeError, "hidden .*and is 0.7.*of type str"),
-    "yes as a number": ("gaussian_blur", dict(sigma=True), TypeError, "of type bool"),
+    "yes as a number": ("gaussian_blur", dict(width=True), TypeError, "of type bool"),
     "a factor with a fraction": ("average_downsampling", dict(factor=2.5), TypeError, "whole number .*is 2.5"),
     "a count of floats": ("gaussian_sensing", dict(count=3.0), TypeError, "whole number from 1 to 128, and is 3.0"),
     "a size in words": ("motion_kernel", dict(size="5"), TypeError, "whole number at least 1, and is '5'"),
@@ -178,8 +179,8 @@ def test_refused(case):
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if "key" in inspect.signature(factory(name)).parameters])
 def test_old_keys_are_keys(name):
-    new, old = (factory(name)(**arguments(name, key=key)) for key in (KEY, jax.random.PRNGKey(0)))
-    jax.tree.map(np.testing.assert_array_equal, new, old)
+    make = jax.jit(lambda *keys: [factory(name)(**arguments(name, key=key)) for key in keys])
+    jax.tree.map(np.testing.assert_array_equal, *make(KEY, jax.random.PRNGKey(0)))
     with pytest.raises(TypeError, match=r"jax.random.key\(0\)"):
         factory(name)(**arguments(name, key=0))
 

@@ -1,0 +1,201 @@
+"""What `launch.restore` and `launch.evaluate` share: their flags, the job that these describe, and the pass over it."""
+
+import ast
+import contextlib
+import hashlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags, logging
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from launch.config import DATA_DIR, define_config, one_line_errors
+from launch.problems import BUNDLED, Images, Measurements, problems, read_dataset, read_images, read_measurements
+from launch.results import Row, arrays_of, read_rows, spoken, task_folder, write_metrics
+from launch.runs import open_run, run_record
+from launch.tasks import Task, build_task, select_tasks
+from pgm_jax.evaluation import Case, restore_problem
+from pgm_jax.files import write_arrays
+from pgm_jax.networks import ProxNet
+from pgm_jax.pretrained import load_prior
+from pgm_jax.samplers import Rows, default_rows
+from pgm_jax.types import Key
+
+SAVE_SECONDS = 5.0
+
+_CONFIG = define_config()
+flags.declare_key_flag("config")
+flags.declare_key_flag("data_dir")
+flags.DEFINE_list("tasks", "inpainting,super_resolution,blur", "Tasks of the configuration by name, or BENCHMARK/TASK.")
+flags.DEFINE_alias("task", "tasks")
+flags.DEFINE_string("operator", None, "In place of tasks: an operator by name, or your own, module:function.")
+flags.DEFINE_float("sigma", None, "Noise of the measurements in [-1, 1] units; by default as each task says.")
+flags.DEFINE_multi_string("setting", [], "NAME=VALUE for the tasks that have such a setting; repeatable.")
+flags.DEFINE_string("images", BUNDLED, "An image, a folder, an .npz with `images`, or `bundled`.")
+flags.DEFINE_string("dataset", None, "In place of images: a TFDS set, a folder, or an .npz with the split.")
+flags.DEFINE_string("split", "test", "Split of the data set.")
+flags.DEFINE_string("measurement", None, "In place of images: an .npy of measurements, or a result's arrays.npz.")
+flags.DEFINE_integer("first", 0, "Number of the first image.", lower_bound=0)
+flags.DEFINE_integer("count", None, "How many images; by default all.", lower_bound=1)
+flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize them to the prior's size.")
+flags.DEFINE_string("prior", None, "A prior .npz, as training writes it; by default the bundled one.")
+flags.DEFINE_integer("samples", None, "Posterior samples of each image; by default config.sampler.samples.")
+flags.DEFINE_integer("calls", None, "Network calls of each sample; by default config.sampler.calls.")
+flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", lower_bound=0)
+flags.DEFINE_integer("batch", 8, "Images of one compiled call; the result does not depend on it.", lower_bound=1)
+flags.DEFINE_string("output", None, "Folder of the run; by default out/restoration or out/evaluation.")
+flags.DEFINE_bool("resume", False, "Continue the run in --output, which has the same settings.")
+flags.DEFINE_bool("overwrite", False, "Replace the run in --output.")
+
+
+class Job(NamedTuple):
+    """What to restore and how, resolved from the flags; `config` is what its record says of it."""
+
+    prior: ProxNet
+    tasks: dict[str, Task]
+    inputs: Images | Measurements
+    calls: int
+    samples: int
+    rows: Rows
+    key: Key
+    batch: int
+    config: dict[str, Any]
+
+
+def read_job() -> Job:
+    """The job that the flags describe; an OSError, ValueError or TypeError where it cannot be done."""
+    given = flags.FLAGS
+    prior, description = _read_prior(given.prior)
+    sampler = dict(_CONFIG.value.sampler)
+    sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
+    if sampler["samples"] < 1:
+        raise ValueError(f"--samples is {sampler['samples']}; a restoration needs at least 1.")
+    rows = default_rows(sampler["calls"], sampler.get("setting", "calibrated"))
+    settings, key = read_tasks(), jax.random.key(given.seed)
+    shape, operator_key = prior.network.image_shape, jax.random.fold_in(key, 0)
+    tasks = {name: build_task(name, task, shape, operator_key) for name, task in settings.items()}
+    inputs, chosen = read_inputs(tasks)
+    config = dict(prior=description, sampler=sampler, tasks=settings, inputs=chosen)
+    return Job(prior, tasks, inputs, sampler["calls"], sampler["samples"], rows, key, given.batch, config)
+
+
+def read_tasks() -> dict[str, dict[str, Any]]:
+    """The settings of the tasks that the flags name, with what the flags change."""
+    given = flags.FLAGS
+    changes = dict(_read_setting(text) for text in given.setting)
+    if given.sigma is not None:
+        changes["sigma"] = given.sigma
+    tasks, names = dict(_CONFIG.value.tasks), given.tasks
+    if given.operator is not None:
+        if given.sigma is None:
+            raise ValueError("--operator needs --sigma, the noise of its measurements for images in [-1, 1].")
+        tasks[given.operator] = dict(operator=given.operator, sigma=given.sigma)
+        names = [*(names if given["tasks"].present else []), given.operator]
+    return select_tasks(tasks, names, changes)
+
+
+def read_inputs(tasks: dict[str, Task]) -> tuple[Images | Measurements, dict[str, Any]]:
+    """What to restore, and the flags that chose it."""
+    given, (task, *others) = flags.FLAGS, tasks.values()
+    window = dict(first=given.first, count=given.count)
+    if given.measurement is not None:
+        if others:
+            raise ValueError(f"--measurement belongs to one task; --tasks names {', '.join(tasks)}.")
+        return read_measurements(given.measurement, task), dict(measurement=given.measurement)
+    if given.dataset is not None:
+        inputs = read_dataset(given.dataset, given.split, task.image_shape, **window, data_dir=DATA_DIR.value)
+        return inputs, dict(dataset=given.dataset, split=given.split) | window
+    inputs = read_images(given.images, task.image_shape, **window, resize=given.resize)
+    return inputs, dict(images=given.images, resize=given.resize) | window
+
+
+def open_job(kind: str, output: str, writes: tuple[str, ...], console: Console) -> tuple[Job, Path, list[Row]]:
+    """The job, the folder of its run and the rows that are finished; an error of the user's ends it in one line.
+
+    `output` is the default folder; `writes` says what the command writes there beside folders of tasks and metrics.
+    """
+    logging.set_verbosity(logging.WARNING)
+    given = flags.FLAGS
+    folder = Path(given.output or output).expanduser()
+    with one_line_errors(ValueError, TypeError, OSError):
+        job = read_job()
+        own = [str(task_folder(Path(), name)) for name in job.tasks]
+        record = run_record(kind, job.config, given.seed)
+        resumed = open_run(
+            folder, record, [*own, "metrics.csv", *writes], resume=given.resume, overwrite=given.overwrite
+        )
+        rows = read_rows(folder) if resumed else []
+    for error in job.inputs.skipped:
+        console.print(f"left out: {error}", markup=False)
+    return job, folder, rows
+
+
+def restored(job: Job, rows: list[Row]) -> Iterator[tuple[Task, Case]]:
+    """Every image of every task, restored and judged, but for those that have a row."""
+    for task in job.tasks.values():
+        finished = {row["index"] for row in rows if row["task"] == task.name}
+        for problem in problems(job.inputs, task, job.key, job.batch, finished):
+            for case in restore_problem(job.key, job.prior, problem, samples=job.samples, rows=job.rows):
+                yield task, case
+
+
+def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[tuple[Task, Case]]:
+    """The same with a progress bar; a case gets its row once the loop over it asks for the next.
+
+    The arrays of an operator that all images of a task share go into its folder, as operator.npz.
+    """
+    saved, total = time.monotonic(), len(job.inputs.indices)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    try:
+        with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
+            done = {name: sum(row["task"] == name for row in rows) for name in job.tasks}
+            bars = {name: progress.add_task(spoken(name), total=total, completed=n) for name, n in done.items()}
+            for task, case in restored(job, rows):
+                shared = task_folder(folder, task.name) / "operator.npz"
+                if case.operator is task.shared and not shared.exists():
+                    shared.parent.mkdir(parents=True, exist_ok=True)
+                    write_arrays(shared, arrays_of(case.operator))
+                yield task, case
+                rows.append(dict(task=task.name, index=case.index, image=job.inputs.name(case.index), **case.metrics))
+                progress.advance(bars[task.name])
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    write_metrics(folder, rows)
+                    saved = time.monotonic()
+    finally:
+        write_metrics(folder, rows)
+
+
+@contextlib.contextmanager
+def stoppable(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[None]:
+    """Say how to resume where Ctrl-C ends the pass."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(
+            f"Interrupted. {len(rows)} of {len(job.inputs.indices) * len(job.tasks)} restorations are finished "
+            f"and written in {folder}; re-run the command with --resume to continue.",
+            soft_wrap=True,
+        )
+        sys.exit(130)
+
+
+def _read_setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--setting={text} has no value: write --setting=NAME=VALUE.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _read_prior(path: str | None) -> tuple[ProxNet, dict[str, str]]:
+    prior = load_prior(path or "fashion_mnist")
+    weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
+    return prior, dict(file=path or "bundled", sha256=hashlib.sha256(weights).hexdigest())

@@ -1,0 +1,194 @@
+"""From images, or from real measurements, to the problems of a task: batches of measurements with their operators.
+
+    images        y = A(x) + noise is simulated, and the truth is known
+    measurements  y is given, and there is no truth
+
+Both have numbers, names and a method `problem`, which makes the problem of a batch of their numbers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageOps
+
+from launch.tasks import Task
+from pgm_jax.evaluation import Problem, batches_of, check_images, simulate
+from pgm_jax.files import local_path, read_arrays
+from pgm_jax.operators import mask
+from pgm_jax.pretrained import example_images
+from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, pixels_of, to_float
+from pgm_jax.types import Key, Shape
+
+BUNDLED = "bundled"
+
+
+class Images(NamedTuple):
+    """Images whose measurements are simulated."""
+
+    indices: np.ndarray  # their numbers in the set
+    read: Callable[[np.ndarray], np.ndarray]  # numbers [B] -> images [B, H, W, C]
+    name: Callable[[int], str]
+    skipped: Sequence[UnreadableImage] = ()  # files that could not be read
+
+    def problem(self, task: Task, key: Key, numbers: np.ndarray, valid: np.ndarray) -> Problem:
+        """The problem of a batch; its noise is drawn from the key."""
+        operator, axis = task.operators(numbers)
+        return simulate(key, operator, self.read(numbers), task.noise, numbers, valid, operator_axis=axis)
+
+
+class Measurements(NamedTuple):
+    """Real measurements."""
+
+    indices: np.ndarray
+    y: np.ndarray  # [N, ...], 0 where nothing was observed
+    observed: np.ndarray
+    name: Callable[[int], str]
+    skipped: Sequence[UnreadableImage] = ()
+
+    def problem(self, task: Task, key: Key, numbers: np.ndarray, valid: np.ndarray) -> Problem:
+        """The problem of a batch; a task that hides pixels gets the masks of the measurements."""
+        if task.hides_pixels:
+            seen = jnp.asarray(self.observed[numbers])
+            operator, axis = jax.vmap(lambda pixels: mask(task.image_shape, pixels))(seen), 0
+        else:
+            operator, axis = task.operators(numbers)
+        return Problem(operator, axis, self.y[numbers], task.noise, numbers, valid)
+
+
+def problems(
+    inputs: Images | Measurements, task: Task, key: Key, size: int, finished: set[int] = frozenset()
+) -> Iterator[Problem]:
+    """The problems of a task in batches of one size, without the numbers that are finished."""
+    for numbers, valid in batches_of(inputs.indices, min(size, len(inputs.indices))):
+        left = valid & ~np.isin(numbers, list(finished))
+        if left.any():
+            yield inputs.problem(task, key, numbers, left)
+
+
+def read_images(
+    spec: str, image_shape: Shape, first: int = 0, count: int | None = None, resize: bool = False
+) -> Images:
+    """The images `first`, `first + 1`, ... of the bundled ones, a file, a folder, or the array `images` of an .npz.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `spec`.
+        ValueError, TypeError: if it cannot be read, or holds images that do not fit a prior of `image_shape`.
+    """
+    if spec != BUNDLED and Path(spec).suffix != ".npz":
+        return _read_files(local_path(spec), image_shape, first, count, resize)
+    images = np.asarray(example_images()) if spec == BUNDLED else _read_npz(spec)
+    chosen = _chosen(len(images), first, count, spec)
+    kept = check_images(images[chosen], image_shape)
+    return Images(chosen, lambda numbers: kept[numbers - first], lambda i: f"{spec} {i}")
+
+
+def read_dataset(
+    name: str, split: str, image_shape: Shape, first: int = 0, count: int | None = None, data_dir: str | None = None
+) -> Images:
+    """The images `first`, `first + 1`, ... of a data set by name or path.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_source` does, or if these images are not there.
+    """
+    from pgm_jax.training.data import open_source  # a second of import that images do not need
+
+    source = open_source(name, split, image_shape, data_dir)
+
+    def read(numbers: np.ndarray) -> np.ndarray:
+        return to_float(np.stack([source[int(i)] for i in numbers]))
+
+    return Images(_chosen(len(source), first, count, source.name), read, lambda i: f"{source.name} {i}")
+
+
+def read_measurements(path: str, task: Task) -> Measurements:
+    """The measurements of a task in a file, one or a stack of them.
+
+    An .npy is NaN where nothing was observed; an .npz, such as the arrays.npz of a restoration, has `measurement` and,
+    where not everything was observed, `observed`.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        TypeError, ValueError: if it holds no array of numbers of the task's kind and shape, or misses values that the
+            task observes.
+    """
+    arrays = read_arrays(path, "an .npy of one measurement or a stack of them, by numpy.save")
+    y = arrays.get("measurement", arrays.get("array"))
+    if y is None:
+        raise ValueError(f"{path} has no array `measurement`; it has {', '.join(arrays) or 'none'}.")
+    expected = task.measurement
+    kind = np.inexact if np.issubdtype(expected.dtype, np.complexfloating) else np.floating
+    if not np.issubdtype(y.dtype, kind):
+        wanted = "floats, complex ones," if kind is np.inexact else "floats"
+        raise TypeError(f"The measurement in {path} has the type {y.dtype}; give {wanted} on the scale of [-1, 1].")
+    shape, observed = y.shape, ~np.isnan(y)
+    if "observed" in arrays:
+        observed &= np.broadcast_to(arrays["observed"] > 0, shape)
+    if shape == expected.shape:
+        y, observed = y[None], observed[None]
+    if y.shape[1:] != expected.shape:
+        wanted = ", ".join(map(str, expected.shape))
+        raise ValueError(
+            f"The measurement in {path} has the shape {shape}; this task measures ({wanted}), or (B, {wanted})."
+        )
+    if task.hides_pixels and observed.all():
+        raise ValueError(f"The measurement in {path} hides no pixel: set the hidden ones to NaN.")
+    needed = np.zeros(expected.shape) if task.shared is None or task.hides_pixels else task.shared.observed
+    if np.isinf(y).any() or (~observed & (np.asarray(needed) > 0)).any():
+        raise ValueError(
+            f"The measurement in {path} holds NaN or infinite values; only what was not measured, such as a mask's "
+            "hidden pixels, is NaN."
+        )
+    y = np.where(observed, y, 0).astype(np.complex64 if kind is np.inexact else np.float32)
+    return Measurements(np.arange(len(y)), y, observed, lambda i: f"{path} {i}")
+
+
+def _read_npz(path: str) -> np.ndarray:
+    arrays = read_arrays(path, "an .npz with an array `images`")
+    if "images" not in arrays:
+        raise ValueError(f"{path} has no array `images`; it has {', '.join(arrays) or 'none'}.")
+    images = arrays["images"]
+    images = images[..., None] if images.ndim == 3 else images
+    return to_float(images) if images.dtype == np.uint8 else images
+
+
+def _read_files(path: Path, image_shape: Shape, first: int, count: int | None, resize: bool) -> Images:
+    paths = [path] if path.is_file() else find_images(path)
+    images, skipped = {}, []
+    for index in _chosen(len(paths), first, count, str(path)).tolist():
+        try:
+            images[index] = _read_file(paths[index], image_shape, resize)
+        except UnreadableImage as error:
+            skipped.append(error)
+    if not images:
+        raise none_readable(path, skipped)
+
+    def read(numbers: np.ndarray) -> np.ndarray:
+        return np.stack([images[i] for i in numbers.tolist()])
+
+    return Images(np.asarray(list(images)), read, lambda i: str(paths[i]), skipped)
+
+
+def _read_file(path: Path, image_shape: Shape, resize: bool) -> np.ndarray:
+    height, width, channels = image_shape
+    image = open_image(path, channels)
+    if resize:
+        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    if image.size != (width, height):
+        raise ValueError(
+            f"{path} has {image.height} x {image.width} pixels, but the prior expects {height} x {width}: "
+            "add --resize to crop about the centre and resize, or give another prior."
+        )
+    return to_float(pixels_of(image))
+
+
+def _chosen(available: int, first: int, count: int | None, spec: str) -> np.ndarray:
+    if not 0 <= first < max(available, 1) or (count is not None and count < 1):
+        raise ValueError(
+            f"--first={first} and --count={count} choose no image: {spec} has {available}, "
+            f"numbered from 0 to {available - 1}."
+        )
+    return np.arange(first, available if count is None else min(first + count, available))
