@@ -150,8 +150,9 @@ def measure(
         indices: number of each image in its data set, `[B]`; 0 ... B - 1 if None.
 
     Raises:
-        TypeError: if the images are not floats, or the key is none.
-        ValueError: if the images are not as the operator takes them, or the noise has a number that it cannot have.
+        TypeError: if the images are not floats, or the key is not one.
+        ValueError: if the images are not as the operator takes them, the indices are not one for each image, or the
+            noise has a number that it cannot have.
     """
     key, images = as_key(key), jnp.asarray(images)
     shape = tuple(operator.image_shape)
@@ -163,7 +164,7 @@ def measure(
             "operator for `images.shape[-3:]`."
         )
     batch = images if images.ndim == 4 else images[None]
-    indices = jnp.arange(len(batch)) if indices is None else jnp.asarray(indices)
+    indices = checked_indices(indices, len(batch))
     spread = per_measurement(noise, measurement_like(operator, operator_axis, len(batch), batch.dtype).shape)
     y = _measure(key, operator, batch, spread, indices, operator_axis)
     return y if images.ndim == 4 else y[0]
@@ -176,6 +177,21 @@ def _measure(key, operator, images, noise, indices, operator_axis):
         return jnp.where(operator.observed > 0, y, jnp.zeros_like(y))
 
     return jax.vmap(of_one, (operator_axis, 0, 0, 0))(operator, images, noise, indices)
+
+
+def checked_indices(indices: Any, count: int) -> Int[Array, " b"]:
+    """The numbers of a batch of `count` images or measurements in their data set, 0 ... count - 1 if `indices` is None.
+
+    Raises:
+        ValueError: if they are not whole numbers, one for each.
+    """
+    numbers = jnp.arange(count) if indices is None else jnp.asarray(indices)
+    if numbers.shape != (count,) or not jnp.issubdtype(numbers.dtype, jnp.integer):
+        raise ValueError(
+            f"The indices have the shape {numbers.shape} and the type {numbers.dtype}; give a whole number for each of "
+            f"the {count} in the batch, as an array of shape ({count},)."
+        )
+    return numbers
 
 
 def measurement_like(operator: Operator, operator_axis: int | None, count: int, dtype: Any) -> jax.ShapeDtypeStruct:

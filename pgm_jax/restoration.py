@@ -2,8 +2,8 @@
 
     y = A(x) + noise            ->    x_1, ..., x_S ~ pi(x | y)    ->    mean, standard deviation, quantiles
 
-One program per shape: images, operators, noise, grid and weights are its arguments, so another mask, another level grid
-or another set of weights never compiles again. Chains are `vmap`ped inside measurements, each with a key of its own:
+One program per shape: images, operators, noise, grid and weights are its arguments, so changing the mask, the grid or
+the weights does not trigger recompilation. Chains are `vmap`ped inside measurements, each with a key of its own:
 the result for one measurement does not depend on its neighbours, on padding or on the number of devices.
 """
 
@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Inexact, Int
 
-from pgm_jax.noise import measurement_like, per_measurement
+from pgm_jax.noise import checked_indices, measurement_like, per_measurement
 from pgm_jax.operators import NonlinearOperator
+from pgm_jax.operators.checks import check_whole
 from pgm_jax.proximal import Splitting, data_first, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
@@ -92,12 +93,14 @@ def restore(
         ValueError: if y does not fit the operator, the prior or the noise, holds NaNs where A observes, if a number is
             out of its range, or if an explicit step lies beyond its limit 2 / L.
         TypeError: if y is not of a floating type, or complex where the operator's measurements are not, or if the key,
-            the prior or the operator is none.
+            the prior or the operator is not one.
     """
     key, y, prior = as_key(key), jnp.asarray(y), _checked_prior(prior, operator)
     y, batched = _checked_measurements(operator, y, operator_axis)
-    if samples < 1 or at_once < 1:
-        raise ValueError(f"{samples} samples, {at_once} at once, were asked for; a restoration needs at least 1.")
+    samples = check_whole("samples is the number of posterior samples of each measurement", samples, 1)
+    at_once = check_whole("at_once is the number of chains that run side by side", at_once, 1)
+    if not len(y):
+        raise ValueError(f"The batch of measurements is empty, of shape {y.shape}; give at least one measurement.")
     quantiles = (quantiles,) if isinstance(quantiles, int | float) else tuple(quantiles)
     if not all(0 <= q <= 1 for q in quantiles):
         raise ValueError(f"The quantiles {quantiles} were asked for; each must lie in [0, 1].")
@@ -105,7 +108,7 @@ def restore(
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
     rows = default_rows(calls, setting) if rows is None else rows
     split = split or (prior_first if isinstance(operator, NonlinearOperator) else data_first)
-    indices = jnp.arange(len(y)) if indices is None else jnp.asarray(indices)
+    indices = checked_indices(indices, len(y))
     noise = per_measurement(noise, y.shape)
     _check_step(split, rows, operator, y, noise, operator_axis)
 

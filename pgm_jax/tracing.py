@@ -1,7 +1,7 @@
-"""What jax traces and what it does not: arrays are arguments of a compiled program, all else is part of it.
+"""What jax traces and what it does not: arrays are arguments of a compiled program, everything else is part of it.
 
-A prior of one's own may be any object, and a proximal map any function. Where it is a pytree, its arrays are traced and
-new ones do not compile again; where it is not, the object itself is static, known by its identity.
+A prior may be any object, and a proximal map any function. Where it is a pytree, its arrays are traced and new ones do
+not trigger recompilation; where it is not, the object itself is static, identified by its identity.
 """
 
 import functools
@@ -18,11 +18,13 @@ _ARRAYS = jax.Array | np.ndarray | np.generic | float | complex
 
 
 def as_partial(function: Callable) -> Partial:
-    """A `function` as a `Partial`, a pytree: the object that a bound method is bound to holds the arrays."""
+    """A `function` as a `Partial`, a pytree with the arrays of a bound method's object or of a callable pytree."""
     if isinstance(function, Partial):
         return function
     if inspect.ismethod(function):
         return Partial(function.__func__, function.__self__)
+    if not jax.tree_util.all_leaves([function]):
+        return Partial(type(function).__call__, function)
     return Partial(function)
 
 

@@ -219,17 +219,20 @@ def scale(
     A weighted `Mask` is a `Mask`. Entries of weight 0 are not observed.
 
     Args:
-        factor: c, not 0, or w, real and finite, an array that broadcasts to the measurement.
+        factor: c, whose square is not 0, or w, real and finite, an array that broadcasts to the measurement.
         operator: A.
 
     Raises:
-        ValueError: if c is 0, a number is not finite, or w does not broadcast to the measurement.
+        ValueError: if the square of c is 0, a number is not finite, or w does not broadcast to the measurement.
     """
     image_shape, linear = tuple(operator.image_shape), _linear(operator)
     if np.ndim(factor) == 0:
         factor = check_number("the factor", factor)
-        if not is_traced(factor) and factor == 0:
-            raise ValueError("the factor is 0, which measures nothing: give another number")
+        # The data step divides by the square.
+        if not is_traced(factor) and np.square(np.asarray(factor, jnp.result_type(float))) == 0:
+            raise ValueError(
+                f"the factor is {factor}, whose square is 0 in {jnp.result_type(float)}: give a larger one"
+            )
         scaled: Any = Scaled if linear else NonlinearScaled
         return scaled(jnp.asarray(factor, float), operator, image_shape)
     weights = check_array("the array of weights", factor)

@@ -45,7 +45,7 @@ def check_number(
     # As the arrays will hold it: too small a number is 0 there, and too large a one infinite.
     with np.errstate(over="ignore"):
         number, held = float(array), float(array.astype(jnp.result_type(float)))
-    if not (math.isfinite(held) and above < held and least <= number < below and number <= most):
+    if not (math.isfinite(held) and above < held and least <= number <= most and held < below):
         raise ValueError(text)
     return value if isinstance(value, int | float | jax.Array) else array.item()
 
@@ -56,6 +56,8 @@ def check_whole(what: str, value: Any, least: int, most: int | None = None, hint
         return value
     wanted = f"a whole number at least {least}" if most is None else f"a whole number from {least} to {most}"
     text = f"{what}, {wanted}, and is {value!r}" + (f"; {hint}" if hint else "")
+    if isinstance(value, bool):
+        raise TypeError(text)
     try:
         number = operator.index(value)
     except TypeError as error:
@@ -93,7 +95,7 @@ def check_mask(seen: Any, *shapes: Shape, hint: str = "") -> jax.Array:
     """
     mask = _as_array("the mask", seen)
     if jnp.iscomplexobj(mask):
-        raise ValueError(
+        raise TypeError(
             f"the mask is of the complex type {mask.dtype}; it says what is seen: give 1 and 0, and coil sensitivities "
             "to mri"
         )

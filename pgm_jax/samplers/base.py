@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from pgm_jax.operators.checks import check_whole
 from pgm_jax.tracing import compiled
 from pgm_jax.types import Key, Scalar, as_key
 
@@ -80,8 +81,7 @@ def sample(key: Key, sampler: Sampler, x: Array, rows: PyTree, count: int) -> Ar
     Raises:
         ValueError: if `count` is below 1.
     """
-    if count < 1:
-        raise ValueError(f"{count} chains were asked for; give at least 1.")
+    count = check_whole("count is the number of chains", count, 1)
     return _sample(as_key(key), sampler, jnp.asarray(x, float), rows, count)
 
 

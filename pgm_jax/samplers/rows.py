@@ -30,6 +30,7 @@ Leimkuhler and Matthews look at F where half of the step's noise has been added:
 distribution that is sampled, at the price of the first-order schemes, and exact for a Gaussian whatever the step.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pgm_jax.operators.checks import check_whole
 from pgm_jax.schedules import Levels, geometric_levels
 from pgm_jax.types import Scalar, Scalars, pytree
 
@@ -280,9 +282,10 @@ def corrected_rows(
 
 
 def default_rows(calls: int, setting: str = "calibrated") -> Rows:
-    """The grid of `restore`: at each of a few levels correctors and one step of the integrator, 10 to 16 calls in all.
+    """The grid of `restore`: at each of a few levels correctors and one step of the integrator.
 
-    What does not divide evenly goes to the last level; below twenty calls the integrator runs alone.
+    A level takes 10 to 20 calls; what does not divide evenly goes to the last one. With fewer than twenty calls the
+    integrator runs alone.
 
     Args:
         calls: number of evaluations of the prior's prox, at least 1.
@@ -292,9 +295,9 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
 
     Raises:
         ValueError: if `calls` is below 1 or the setting unknown.
+        TypeError: if `calls` is not a whole number.
     """
-    if calls < 1:
-        raise ValueError(f"{calls} network calls were asked for; a restoration needs at least 1.")
+    calls = check_whole("calls is the number of network calls of each sample", calls, 1)
     if setting not in _SETTINGS:
         raise ValueError(f"The setting is {setting!r}; it is one of {', '.join(map(repr, _SETTINGS))}.")
     each, options = _SETTINGS[setting]
@@ -350,7 +353,11 @@ def apportion(budget: int, shares: Sequence[float] | np.ndarray) -> tuple[int, .
 
 def _repeated(steps: int | Sequence[int], levels: int) -> tuple[int, ...]:
     """The number of steps at each level, from one number for all or from one for each."""
-    counts = (steps,) * levels if isinstance(steps, int) else tuple(steps)
+    text = f"{steps} steps were asked for at {levels} levels; give one number, or {levels}, from 0 up."
+    try:
+        counts = (operator.index(steps),) * levels if np.ndim(steps) == 0 else tuple(map(operator.index, steps))
+    except TypeError as error:
+        raise TypeError(text) from error
     if len(counts) != levels or min(counts, default=0) < 0:
-        raise ValueError(f"{steps} steps were asked for at {levels} levels; give one number, or {levels}, from 0 up.")
+        raise ValueError(text)
     return counts
