@@ -1,29 +1,29 @@
-"""Images for training and evaluation: sources with random access, and batches that are functions of their number.
+"""Images for training and evaluation: sources with random access, and batches as functions of the step.
 
-    source[i]       uint8 [H, W, C]                          from TFDS, a folder of images or an .npz
+    source[i]       uint8 [H, W, C]                          from a folder of images, an .npz or TFDS
     dataset[step]   float32 [B, H, W, C] in [-1, 1]          `dataset = batches(source, B, seed)`
 
-A batch depends on (source, B, seed, step) alone: a run that continues at step n needs no state of its data. No
-TensorFlow: `tfds.data_source` reads array_record sets, Grain shuffles and batches.
+A batch depends on (source, B, seed, step) alone: a run that resumes at step n needs no state of its data.
 """
 
 import dataclasses
-import hashlib
+import functools
 import math
 import re
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import grain
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import UInt8
 
 from pgm_jax.files import local_path
-from pgm_jax.training.images import find_images, read_npz, to_float
+from pgm_jax.training.folders import folder_images
+from pgm_jax.training.images import read_npz, to_float
 from pgm_jax.types import Shape
 
 _KEPT_BYTES = 4 * 2**30  # decoded images of a larger TFDS set are not kept in memory
+_PART = re.compile(r"[^\[\]]+(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,16 +52,16 @@ class Source:
 
 
 def open_source(name: str | Path, split: str, image_shape: Shape, data_dir: str | Path | None = None) -> Source:
-    """Images by name: a TFDS set, a folder of images, or an `.npz`.
+    """Images by name: a folder of images, an `.npz`, or a TFDS set.
 
     Args:
-        name: a prepared TFDS set ("fashion_mnist", "lsun/bedroom", one of your own); a folder of images, which is
-            cropped, resized and written once as a TFDS set (by one process: with several, by
-            `write_image_folder` first); or an .npz with one uint8 array [N, H, W] or [N, H, W, C] per split.
-        split: "train", "test", or for TFDS sets any slice such as "train[:90%]".
-        image_shape: (H, W, C) in pixels. Smaller images are padded on all sides with black; none is resized, save
-            those of a folder.
-        data_dir: where TFDS sets lie; None is TFDS's own place (TFDS_DATA_DIR or ~/tensorflow_datasets).
+        name: a path (one in words begins with `.`, `/` or `~`) or the name of a TFDS set, "fashion_mnist". A path is
+            that of a folder of images, cropped, resized and kept as one array, see `folder_images`; of a prepared
+            TFDS set; or of an .npz with one uint8 array [N, H, W] or [N, H, W, C] per split.
+        split: "train", "test", or a part such as "train[:90%]". All images of a folder are in "train".
+        image_shape: (H, W, C) in pixels. Smaller images are padded on all sides with black; only those of a folder
+            are resized.
+        data_dir: where TFDS sets and the arrays of folders lie; None is TFDS_DATA_DIR or ~/tensorflow_datasets.
 
     Raises:
         FileNotFoundError: if a path, or the prepared files of a TFDS set, are not there.
@@ -69,21 +69,24 @@ def open_source(name: str | Path, split: str, image_shape: Shape, data_dir: str 
             or images are larger than `image_shape` or have other channels.
     """
     if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"image_shape is (height, width, channels), got {image_shape}.")
+        raise ValueError(f"image_shape is {image_shape}; give (height, width, channels), all positive.")
+    is_path = isinstance(name, Path) or name.startswith((".", "/", "~"))
     name, image_shape = str(name), tuple(image_shape)
     if not name:
         raise ValueError("The name of the images is empty; give a TFDS set, a folder or an .npz.")
     path, data_dir = local_path(name), None if data_dir is None else local_path(data_dir)
+    split_name = split.partition("[")[0]
     if path.suffix == ".npz":
-        images, _ = read_npz(path, split)
-        source = Source(f"{path} ({split})", len(images), lambda i: images[i], image_shape)
-    elif name.startswith((".", "/", "~")):
-        source = _folder_source(path, split, image_shape, data_dir)
+        source = _array_source(read_npz(path, split_name)[0], path, split, image_shape)
+    elif is_path and not (path / "dataset_info.json").is_file():
+        if split_name != "train":
+            raise ValueError(f"The split is {split!r}; all images of the folder {path} are in 'train'.")
+        source = _array_source(folder_images(path, image_shape, data_dir), path, split, image_shape)
     else:
         source = _tfds_source(name, split, image_shape, data_dir)
     if not source.length:
         raise ValueError(f"{source.name} holds no images.")
-    source[0]  # wrong sizes and channels are told here rather than at the first step
+    source[0]  # wrong sizes and channels are reported here rather than at the first step
     return source
 
 
@@ -118,34 +121,6 @@ def batches(
     return dataset.batch(batch_size // count, drop_remainder=True)[index::count].map(to_float)
 
 
-def eval_batches(
-    source: Source, batch_size: int, limit: int | None = None
-) -> Iterator[tuple[Float[np.ndarray, "b h w c"], Int[np.ndarray, " b"], Bool[np.ndarray, " b"]]]:
-    """The first `limit` images in their stored order, as (images, indices, valid) of one fixed batch size.
-
-    Rows with `valid` False only fill the last batch; they repeat its last image and index.
-
-    Args:
-        source: uint8 images [H, W, C].
-        batch_size: rows of every batch.
-        limit: how many images, None for all; more than there are means all.
-
-    Raises:
-        ValueError: if `batch_size` or `limit` is not positive.
-    """
-    if batch_size < 1 or (limit is not None and limit < 1):
-        raise ValueError(f"batch_size and limit must be positive, got {batch_size} and {limit}.")
-    count = len(source) if limit is None else min(limit, len(source))
-    return (_eval_batch(source, start + np.arange(batch_size), count) for start in range(0, count, batch_size))
-
-
-def _eval_batch(source: Source, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    valid = rows < count
-    images = [source[int(row)] for row in rows[valid]]
-    images += images[-1:] * (len(rows) - len(images))
-    return to_float(np.stack(images)), np.minimum(rows, count - 1), valid
-
-
 def _flip(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image[:, ::-1] if rng.random() < 0.5 else image
 
@@ -161,9 +136,8 @@ def _pad(image: np.ndarray, image_shape: Shape, name: str) -> np.ndarray:
     if down < 0 or right < 0:
         larger = (max(height, image.shape[0]), max(width, image.shape[1]), channels)
         raise ValueError(
-            f"{name} has an image of {image.shape}, larger than image_shape {image_shape}; images are not resized "
-            f"here. Choose image_shape={larger}, or resize a folder of images once by `pgm_jax.training.image_sets."
-            f"write_image_folder(folder, name, {image_shape})` and give its name."
+            f"{name} has an image of {image.shape}, larger than image_shape {image_shape}: choose "
+            f"image_shape={larger}, or give a folder of image files, which are cropped and resized."
         )
     if not down and not right:
         return image
@@ -173,82 +147,28 @@ def _pad(image: np.ndarray, image_shape: Shape, name: str) -> np.ndarray:
     return padded
 
 
-def _keep(source: Source) -> Source:
-    """The same images, each decoded once: decoding takes some 0.3 ms, more than its share of a small network's step."""
-    images = np.empty((source.length, *source.image_shape), np.uint8)  # takes memory only as it is filled
-    known = np.zeros(source.length, bool)
-    shown = images.view()
-    shown.flags.writeable = False
+def _array_source(images: np.ndarray, path: Path, split: str, image_shape: Shape) -> Source:
+    if not (part := _PART.fullmatch(split)):
+        raise ValueError(f"The split is {split!r}; give one such as 'train', or a part such as 'train[:90%]'.")
+    begin, end = (_place(text, len(images)) for text in part.groups())
+    images = images[begin:end]
+    return Source(f"{path} ({split})", len(images), images.__getitem__, image_shape)
+
+
+def _place(text: str | None, count: int) -> int | None:
+    if text is None:
+        return None
+    return round(int(text[:-1]) * count / 100) if text.endswith("%") else int(text)
+
+
+def _tfds_source(name: str, split: str, image_shape: Shape, data_dir: Path | None) -> Source:
+    from pgm_jax.training.image_sets import open_set  # a second of import that the others do not need
+
+    records = open_set(name, split, data_dir)
 
     def read(index: int) -> np.ndarray:
-        if not known[index]:
-            images[index] = source[index]
-            known[index] = True
-        return shown[index]
+        return records[index]["image"]
 
-    return dataclasses.replace(source, read=read)
-
-
-def _folder_source(folder: Path, split: str, image_shape: Shape, data_dir: str | Path | None) -> Source:
-    import tensorflow_datasets as tfds  # a second of import that an .npz does not need
-
-    if (folder / "dataset_info.json").is_file():
-        return _split_of(tfds.builder_from_directory(folder), str(folder), split, image_shape, None)
-    files = [(str(path.relative_to(folder)), path.stat()) for path in find_images(folder)]
-    contents = repr((str(folder.resolve()), [(file, stat.st_size, stat.st_mtime_ns) for file, stat in files]))
-    stem = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
-    size = "x".join(map(str, image_shape))
-    # the name changes with the files and the size, so a stale copy is never read
-    name = f"images_{stem}_{size}_{hashlib.sha256(contents.encode()).hexdigest()[:8]}"
-
-    from pgm_jax.training.image_sets import write_image_folder
-
-    prepared = write_image_folder(folder, name, image_shape, data_dir)
-    if prepared.unreadable_list:
-        warnings.warn(
-            f"Some files of {folder} could not be read and were left out; {prepared.unreadable_list} lists them.",
-            stacklevel=3,
-        )
-    return _split_of(tfds.builder(name, data_dir=data_dir), str(folder), split, image_shape, data_dir)
-
-
-def _tfds_source(name: str, split: str, image_shape: Shape, data_dir: str | Path | None) -> Source:
-    import tensorflow_datasets as tfds
-
-    from pgm_jax.training.image_sets import check_known
-
-    try:
-        check_known(name, data_dir)
-    except ValueError as error:
-        if Path(name).is_dir():
-            return _folder_source(Path(name), split, image_shape, data_dir)
-        raise ValueError(f"{error} Nor is {name!r} a folder or an .npz here.") from None
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (ValueError, AssertionError) as error:
-        raise ValueError(f"TFDS cannot open {name!r}: {error}") from error
-    return _split_of(builder, name, split, image_shape, data_dir)
-
-
-def _split_of(builder, name: str, split: str, image_shape: Shape, data_dir: str | Path | None) -> Source:
-    from pgm_jax.training.image_sets import is_prepared
-
-    own = name == "fashion_mnist"
-    arguments = [repr(name)] * (not own) + [f"data_dir={str(data_dir)!r}"] * (data_dir is not None)
-    writer = "write_fashion_mnist" if own else "write_registered"
-    command = f"pgm_jax.training.image_sets.{writer}({', '.join(arguments)})"
-    if not is_prepared(builder):
-        raise FileNotFoundError(f"The TFDS set {name!r} is not in {builder.data_dir} yet; prepare it by `{command}`.")
-    if "image" not in builder.info.features:
-        raise ValueError(f"The TFDS set {name!r} has no feature 'image'; it has {', '.join(builder.info.features)}.")
-    if split.partition("[")[0] not in builder.info.splits:
-        raise ValueError(f"The TFDS set {name!r} has no split {split!r}; it has {', '.join(builder.info.splits)}.")
-    try:
-        records = builder.as_data_source(split)
-    except NotImplementedError as error:
-        raise ValueError(
-            f"{builder.data_dir} was written as {builder.info.file_format.value}, which only TensorFlow reads: move it "
-            f"away and prepare the set anew by `{command}`."
-        ) from error
-    source = Source(f"{name} ({split})", len(records), lambda i: records[i]["image"], image_shape)
-    return _keep(source) if len(records) * math.prod(image_shape) <= _KEPT_BYTES else source
+    # Decoding takes some 0.3 ms, more than its share of a small network's step.
+    small = len(records) * math.prod(image_shape) <= _KEPT_BYTES
+    return Source(f"{name} ({split})", len(records), functools.cache(read) if small else read, image_shape)

@@ -25,10 +25,10 @@ def npz(tmp_path_factory, fashion):
 
 @pytest.fixture(scope="session")
 def sets(tmp_path_factory, npz):
-    from pgm_jax.training.image_sets import write_fashion_mnist
+    from pgm_jax.training.image_sets import prepare_set
 
     data_dir = tmp_path_factory.mktemp("sets")
-    prepared = write_fashion_mnist(npz, data_dir)
+    prepared = prepare_set("fashion_mnist", data_dir, npz)
     assert prepared.written and prepared.sizes == {"train": 11, "test": 3}
     return data_dir
 

@@ -1,4 +1,4 @@
-"""Sources by name and their errors, batches as functions of the step, evaluation order."""
+"""Sources by name and their errors, batches as functions of the step."""
 
 import numpy as np
 import pytest
@@ -31,32 +31,22 @@ def test_tfds_set_equals_its_npz_in_order(npz, sets):
         direct = data.open_source(npz, split, (32, 32, 1))
         np.testing.assert_array_equal(np.stack(list(prepared)), np.stack(list(direct)))
     np.testing.assert_array_equal(prepared[1], direct[1])  # a second reading comes from memory
-    assert len(data.open_source("fashion_mnist", "train[:5]", (32, 32, 1), sets)) == 5
-
-
-def test_folder_is_cropped_resized_and_written_once(photos, tmp_path):
-    with pytest.warns(UserWarning, match=r"left out; .*unreadable\.txt lists them"):
-        source = data.open_source(photos, "train", (8, 8, 3), tmp_path)
-    assert len(source) == 3
-    assert sorted(tuple(image.reshape(-1, 3).mean(0)) for image in source) == [(0, 0, 255), (100,) * 3, (255, 0, 0)]
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.array_record*")}
-    with pytest.warns(UserWarning):
-        data.open_source(photos, "train", (8, 8, 3), tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.array_record*")} == written
-    with pytest.warns(UserWarning):
-        assert data.open_source(photos, "train", (4, 6, 1), tmp_path)[0].shape == (4, 6, 1)
+    folder = sets / "fashion_mnist" / "3.0.1"
+    for part, kept in (("train[:5]", 5), ("train[-20%:]", 2)):
+        for name, data_dir in (("fashion_mnist", sets), (folder, None), (npz, None)):
+            assert len(data.open_source(name, part, (32, 32, 1), data_dir)) == kept
 
 
 def test_unknown_and_unprepared_names(sets, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'fashion_mnist'"):
         data.open_source("fashion-mnits", "train", (32, 32, 1), tmp_path)
-    with pytest.raises(FileNotFoundError, match=rf"image_sets.write_fashion_mnist\(data_dir='{tmp_path}'\)"):
+    with pytest.raises(FileNotFoundError, match=rf"image_sets.prepare_set\('fashion_mnist', data_dir='{tmp_path}'\)"):
         data.open_source("fashion_mnist", "train", (32, 32, 1), tmp_path)
     with pytest.raises(ValueError, match="no split 'val'; it has train, test"):
         data.open_source("fashion_mnist", "val", (32, 32, 1), sets)
     with pytest.raises(ValueError, match="cannot open 'lsun/nowhere'"):
         data.open_source("lsun/nowhere", "train", (32, 32, 3), sets)
-    with pytest.raises(FileNotFoundError, match=r"write_registered\('mnist'\)"):
+    with pytest.raises(FileNotFoundError, match=r"prepare_set\('mnist'\)"):
         data.open_source("mnist", "train", (32, 32, 1))
 
 
@@ -70,9 +60,7 @@ def test_addresses_are_no_paths(tmp_path, monkeypatch):
 
 def test_sizes_and_channels(npz, sets):
     for name, data_dir in ((npz, None), ("fashion_mnist", sets)):
-        with pytest.raises(
-            ValueError, match=r"larger than image_shape \(16, 32, 1\).*\(28, 32, 1\).*write_image_folder"
-        ):
+        with pytest.raises(ValueError, match=r"larger than image_shape \(16, 32, 1\).*\(28, 32, 1\)"):
             data.open_source(name, "train", (16, 32, 1), data_dir)
         with pytest.raises(ValueError, match="1 channel.*asks for 3"):
             data.open_source(name, "train", (32, 32, 3), data_dir)
@@ -94,19 +82,6 @@ def test_bad_npz(npz, tmp_path, fashion):
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(ValueError, match="text.npz cannot be read.*give an .npz of images"):
         data.open_source(tmp_path / "text.npz", "train", (32, 32, 1))
-
-
-def test_bad_folders_leave_nothing_behind(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder"):
-        data.open_source(tmp_path / "nowhere", "train", (8, 8, 1), tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"holds no images: no file ends with one of \.png"):
-        data.open_source(tmp_path / "empty", "train", (8, 8, 1), tmp_path / "sets")
-    (tmp_path / "empty" / "a.png").write_bytes(b"")
-    (tmp_path / "empty" / "b.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"None of the 2 image files(?s:.)*a\.png"):
-        data.open_source(tmp_path / "empty", "train", (8, 8, 1), tmp_path / "sets")
-    assert not [path for path in (tmp_path / "sets").rglob("*") if path.is_file() or "incomplete" in path.name]
 
 
 def test_batches_are_functions_of_the_step():
@@ -157,15 +132,3 @@ def test_flip_mirrors_half_of_the_images():
 def test_bad_batches(arguments, words):
     with pytest.raises(ValueError, match=words):
         data.batches(numbered(4), **{"seed": 0, **arguments})
-
-
-@pytest.mark.parametrize("limit, expected", [(None, 7), (5, 5), (3, 3), (99, 7)])
-def test_eval_batches_keep_order_and_mask_the_filling(limit, expected):
-    seen = []
-    for batch, indices, valid in data.eval_batches(numbered(7), 3, limit):
-        assert batch.shape == (3, 2, 2, 1) and batch.dtype == np.float32 and valid.dtype == bool
-        assert values(batch) == indices.tolist()
-        seen += indices[valid].tolist()
-    assert seen == list(range(expected))
-    with pytest.raises(ValueError, match="positive"):
-        data.eval_batches(numbered(7), 3, 0)

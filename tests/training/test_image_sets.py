@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from pgm_jax.training import data, image_sets
+from pgm_jax.training import image_sets
 
 
 def write_idx(path, array):
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
     path.write_bytes(gzip.compress(header + array.tobytes()))
+
+
+def prepare(data_dir, source=None):
+    return image_sets.prepare_set("fashion_mnist", data_dir, source)
 
 
 def test_tfds_itself_reads_the_prepared_set(sets, fashion):
@@ -29,48 +33,25 @@ def test_idx_files_give_the_same_set(tmp_path, sets, fashion):
     images_file = tmp_path / "t10k-images-idx3-ubyte.gz"
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(gzip.decompress(images_file.read_bytes()))
     images_file.unlink()  # one of the four is not compressed
-    image_sets.write_fashion_mnist(tmp_path, tmp_path / "sets")
+    prepare(tmp_path / "sets", tmp_path)
     file = "fashion_mnist/3.0.1/fashion_mnist-test.array_record-00000-of-00001"
     assert (tmp_path / "sets" / file).read_bytes() == (sets / file).read_bytes()
 
 
-def test_folder_reports_what_it_could_not_read(photos, tmp_path):
-    prepared = image_sets.write_image_folder(photos, "mine", (8, 8, 1), tmp_path)
-    assert prepared.written and prepared.sizes == {"train": 3} and prepared.enlarged == 1
-    assert [error.path.name for error in prepared.unreadable] == ["broken.jpg"]
-    assert "broken.jpg" in prepared.unreadable_list.read_text()
-    assert len(data.open_source("mine", "train", (8, 8, 1), tmp_path)) == 3
-    again = image_sets.write_image_folder(photos, "mine", (8, 8, 1), tmp_path)
-    assert not again.written and again.unreadable_list == prepared.unreadable_list
-    with pytest.raises(ValueError, match=r"already with images of \(8, 8, 1\)"):
-        image_sets.write_image_folder(photos, "mine", (4, 4, 1), tmp_path)
-
-
-def test_names_and_shapes_of_folders(photos, tmp_path):
-    for name, shape, words in (
-        ("My Photos", (8, 8, 1), "lower-case"),
-        ("mnist", (8, 8, 1), "TFDS knows"),
-        ("mine", (8, 8, 2), "1 or 3"),
-        ("mine", (0, 8, 1), "image_shape"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            image_sets.write_image_folder(photos, name, shape, tmp_path)
-
-
 def test_bad_fashion_mnist_sources(tmp_path, monkeypatch, fashion):
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        image_sets.write_fashion_mnist(tmp_path / "nowhere", tmp_path)
+        prepare(tmp_path, tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte"):
-        image_sets.write_fashion_mnist(tmp_path, tmp_path / "sets")
+        prepare(tmp_path / "sets", tmp_path)
     np.savez(tmp_path / "small.npz", train=fashion["train"][:, :8], test=fashion["test"])
     with pytest.raises(ValueError, match=r"\[11, 8, 28\]"):
-        image_sets.write_fashion_mnist(tmp_path / "small.npz", tmp_path / "sets")
+        prepare(tmp_path / "sets", tmp_path / "small.npz")
     for raw, words in ((b"\0\0\x08\x01\0\0\0\x05ab", "announces"), (b"<html>", "not an idx"), (b"\x1f\x8b", "damaged")):
         with pytest.raises(ValueError, match=words):
             image_sets._parse_idx(raw, "file")
     monkeypatch.setattr(image_sets._FashionMnist, "URL", (tmp_path / "offline").as_uri() + "/")
     with pytest.raises(ConnectionError, match="give their folder as the source"):
-        image_sets.write_fashion_mnist(None, tmp_path / "sets")
+        prepare(tmp_path / "sets")
     assert not (tmp_path / "sets" / "fashion_mnist" / "3.0.1").exists()
 
 
@@ -83,10 +64,10 @@ def test_download_is_checked(tmp_path, monkeypatch, fashion):
         known[f"{url}{stem}.gz"] = types.SimpleNamespace(checksum=checksum)
     monkeypatch.setattr(image_sets._FashionMnist, "URL", url)
     monkeypatch.setattr(image_sets._FashionMnist, "url_infos", known)
-    assert image_sets.write_fashion_mnist(None, tmp_path / "sets").sizes == {"train": 11, "test": 3}
+    assert prepare(tmp_path / "sets").sizes == {"train": 11, "test": 3}
     write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", fashion["test"][::-1])
     with pytest.raises(ValueError, match="SHA-256 differs"):
-        image_sets.write_fashion_mnist(None, tmp_path / "more")
+        prepare(tmp_path / "more")
 
 
 def test_registered_set_whose_code_needs_tensorflow(sets, tmp_path, monkeypatch):
@@ -95,5 +76,5 @@ def test_registered_set_whose_code_needs_tensorflow(sets, tmp_path, monkeypatch)
 
     monkeypatch.setattr(tfds.builder_cls("mnist"), "download_and_prepare", download_and_prepare)
     with pytest.raises(ModuleNotFoundError, match="pip install tensorflow"):
-        image_sets.write_registered("mnist", tmp_path)
-    assert not image_sets.write_registered("fashion_mnist", sets).written
+        image_sets.prepare_set("mnist", tmp_path)
+    assert not prepare(sets).written

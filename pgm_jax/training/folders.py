@@ -1,0 +1,93 @@
+"""A folder of images as one array on disk, written once and mapped into memory.
+
+    `<data_dir>/pgm_jax_folders/<folder>_<H>x<W>x<C>_<hash>.npy`       uint8 [N, H, W, C]
+    the same name with `.unreadable.txt`                               the files that are left out, and why
+
+The hash covers the path of the folder, its files with their sizes and times, and the image shape, so a stale array is
+never read. An array that is no longer wanted may be deleted.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+from rich.progress import track
+
+from pgm_jax.files import local_path, replacing
+from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, pixels_of
+from pgm_jax.types import Shape
+
+
+def folder_images(
+    folder: str | Path, image_shape: Shape, data_dir: str | Path | None = None
+) -> UInt8[np.ndarray, "n h w c"]:
+    """The images of a folder and its subfolders in sorted order, cropped about the centre and resized (Lanczos).
+
+    Of several processes that ask for the same array, one writes it and the others wait.
+
+    Args:
+        folder: searched for files with an image's suffix; those that cannot be read are left out with a warning.
+        image_shape: (H, W, C) in pixels, C = 1 (grey) or 3 (RGB); smaller images are enlarged.
+        data_dir: where the array is kept; None is TFDS_DATA_DIR or ~/tensorflow_datasets.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if `folder` is not there, or is a file.
+        ValueError: if it has no readable image, or C is neither 1 nor 3.
+    """
+    folder = local_path(folder).resolve()
+    if image_shape[2] not in (1, 3):
+        raise ValueError(f"image_shape is {image_shape}; a folder of images needs (height, width, 1 or 3).")
+    files = find_images(folder)
+    contents = [(str(file.relative_to(folder)), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
+    digest = hashlib.sha256(repr((str(folder), contents, tuple(image_shape))).encode()).hexdigest()[:16]
+    stem = re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_")
+    place = local_path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")) / "pgm_jax_folders"
+    path = place / f"{stem}_{'x'.join(map(str, image_shape))}_{digest}.npy"
+    unreadable = path.with_suffix(".unreadable.txt")
+    if not path.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock")
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # released at the end of a process, however it ends
+            try:
+                if not path.exists():
+                    _write(path, unreadable, folder, files, image_shape)
+            finally:
+                lock.unlink(missing_ok=True)
+    if unreadable.exists():
+        count = len(unreadable.read_text().splitlines())
+        warnings.warn(f"{count} files of {folder} cannot be read and are left out; see {unreadable}.", stacklevel=3)
+    return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def _write(path: Path, listing: Path, folder: Path, files: list[Path], image_shape: Shape) -> None:
+    height, width, channels = image_shape
+    reasons: list[UnreadableImage] = []
+    with replacing(path) as part, part.open("wb") as out:
+        _write_header(out, len(files), image_shape)
+        for file in track(files, description=path.stem):
+            try:
+                image = open_image(file, channels)
+            except UnreadableImage as error:
+                reasons.append(error)
+                continue
+            out.write(pixels_of(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)).tobytes())
+        if len(reasons) == len(files):
+            raise none_readable(folder, reasons)
+        if reasons:
+            with replacing(listing) as text:
+                text.write_text("".join(f"{error.path}\t{' '.join(error.reason.split())}\n" for error in reasons))
+        # numpy leaves room in a header for a larger first number, so the true one takes as much.
+        out.seek(0)
+        _write_header(out, len(files) - len(reasons), image_shape)
+
+
+def _write_header(out, count: int, image_shape: Shape) -> None:
+    header = dict(descr="|u1", fortran_order=False, shape=(count, *image_shape))
+    np.lib.format.write_array_header_1_0(out, header)
