@@ -67,6 +67,7 @@ def collect(images: str, workdir: str) -> dict[str, tuple[object, str]]:
     """The exit status and all words of the command for each set of flags."""
     from absl import flags
 
+    from launch import config
     from pgm_jax.training import loop
 
     def refused(*_, **__):
@@ -82,6 +83,7 @@ def collect(images: str, workdir: str) -> dict[str, tuple[object, str]]:
             if name.split(".")[0] in ("config", "workdir", "multi_host"):
                 delattr(flags.FLAGS, name)
         flags.FLAGS.unparse_flags()
+        config.define_config.cache_clear()
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             try:
