@@ -46,7 +46,7 @@ def test_the_prox_is_the_lowest_of_all_descents_and_stationary(spread, uneven):
     for lam in (0.1, 3.0, 100.0):
         noisy = v + np.sqrt(lam) * np.random.default_rng(1).standard_normal(v.shape)
         with jax.enable_x64(True):
-            p = np.asarray(proxes(*map(jnp.asarray, given), jnp.asarray(noisy), lam))
+            p = np.asarray(proxes(*given, noisy, np.asarray(lam)))
         following, objective = step_and_objective(*given, noisy, lam, p)
         assert np.all(objective <= lowest_by_many_steps(*given, noisy, lam) + 1e-10 * (1 + lam))
         # The gradient of the objective is the length of a step over lam s / (s + lam).
@@ -64,7 +64,7 @@ def test_the_prox_is_the_global_minimum():
         g = Mixture(jnp.asarray(weights), jnp.asarray(means)[:, None], 0.3)
         prox = jax.jit(jax.vmap(lambda v, lam: g.prox(v, lam), (0, None)))
         for lam in (0.1, 0.6, 4.0):
-            p = np.asarray(prox(jnp.asarray(v)[:, None], lam))[:, 0]
+            p = np.asarray(prox(v[:, None], lam))[:, 0]
             lowest = np.array([objective(grid, start, lam).min() for start in v])
             assert np.all(objective(p, v, lam) <= lowest + 1e-9)
 
@@ -77,7 +77,7 @@ def test_single_precision_finds_the_same_minimum(offset):
     given = (np.log(rng.dirichlet(np.ones(25))), means, np.ones(80))
     for lam in (0.5, 30.0, 1000.0):
         v = means[rng.integers(25, size=40)] + np.sqrt(1 + lam) * rng.standard_normal((40, 80))
-        p = np.asarray(proxes(*(jnp.asarray(part, jnp.float32) for part in (*given, v)), lam), np.float64)
+        p = np.float64(proxes(*(np.float32(part) for part in (*given, v)), np.float32(lam)))
         following, objective = step_and_objective(*given, v, lam, p)
         best = np.min(
             [step_and_objective(*given, v, lam, v + lam / (1 + lam) * (mean - v))[1] for mean in means], axis=0
@@ -92,8 +92,7 @@ def test_a_full_covariance_by_its_eigenvectors():
     covariance = factor @ factor.T + 0.1 * np.eye(5)
     variances, vectors = np.linalg.eigh(covariance)
     with jax.enable_x64(True):
-        given = map(jnp.asarray, (log_weights, means @ vectors, variances, v @ vectors))
-        p = np.asarray(proxes(*given, 0.7)) @ vectors.T
+        p = np.asarray(proxes(log_weights, means @ vectors, variances, v @ vectors, np.asarray(0.7))) @ vectors.T
     away = p[:, None] - means
     scores = log_weights - np.einsum("nji,ik,njk->nj", away, np.linalg.inv(covariance), away) / 2
     weights = np.exp(scores - np.logaddexp.reduce(scores, axis=1)[:, None])
@@ -105,23 +104,30 @@ def test_derivatives_are_those_of_the_minimiser():
     """By differences in every argument, and backward as forward."""
     *given, v = mixture(0.8, uneven=True, seed=5)
     rng, step = np.random.default_rng(6), 1e-5
+    given = (*given, v, np.asarray(0.8))
+    ways = tuple(rng.standard_normal(part.shape) for part in given)
+    against = rng.standard_normal(v.shape)
+
+    @jax.jit
+    def derivatives(given, ways, against):
+        _, forward = jax.linearize(proxes, *given)
+        each = [tuple(way * (i == j) for j, way in enumerate(ways)) for i in range(len(ways))]
+        backward = jax.linear_transpose(forward, *given)(against)
+        return jnp.stack([forward(*way) for way in each]), backward
+
     with jax.enable_x64(True):
-        given = (*map(jnp.asarray, given), jnp.asarray(v), jnp.asarray(0.8))
-        ways = tuple(jnp.asarray(rng.standard_normal(part.shape)) for part in given)
-        forward = jax.jit(lambda given, ways: jax.jvp(proxes, given, ways)[1])
-        for i in range(5):
-            way = tuple(way * (i == j) for j, way in enumerate(ways))
-            ends = [proxes(*(part + sign * step * w for part, w in zip(given, way, strict=True))) for sign in (1, -1)]
-            np.testing.assert_allclose(forward(given, way), (ends[0] - ends[1]) / (2 * step), rtol=1e-5, atol=1e-7)
-        against = jnp.asarray(rng.standard_normal(v.shape))
-        backward = jax.jit(lambda given, against: jax.vjp(proxes, *given)[1](against))(given, against)
-        pairing = sum(jnp.sum(slope * way) for slope, way in zip(backward, ways, strict=True))
-        np.testing.assert_allclose(pairing, jnp.sum(against * forward(given, ways)), rtol=1e-10)
+        forward, backward = jax.tree.map(np.asarray, derivatives(given, ways, against))
+        for i, slope in enumerate(forward):
+            moved = [[*given[:i], given[i] + sign * step * ways[i], *given[i + 1 :]] for sign in (1, -1)]
+            ends = [np.asarray(proxes(*parts)) for parts in moved]
+            np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-5, atol=1e-7)
+    pairing = sum(np.sum(slope * way) for slope, way in zip(backward, ways, strict=True))
+    np.testing.assert_allclose(pairing, np.sum(against * np.sum(forward, axis=0)), rtol=1e-10)
 
 
 def test_a_component_without_weight_has_no_part():
     log_weights, *given = mixture(0.8, uneven=False, seed=7)
+    weights = [np.where(np.arange(12) == 3, weight, log_weights) for weight in (-np.inf, -1e4)]
     with jax.enable_x64(True):
-        given = tuple(map(jnp.asarray, given))
-        none, little = (proxes(jnp.asarray(log_weights).at[3].set(weight), *given, 0.7) for weight in (-jnp.inf, -1e4))
+        none, little = (proxes(one, *given, np.asarray(0.7)) for one in weights)
     np.testing.assert_allclose(none, little, rtol=1e-12)

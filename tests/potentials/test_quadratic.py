@@ -13,19 +13,20 @@ MATRIX, LINEAR = FACTOR.T @ FACTOR, RNG.standard_normal(5)  # rank 3 of 5
 V = RNG.standard_normal(5)
 
 prox = jax.jit(lambda potential, v, lam: potential.prox(v, lam))
+everything = jax.jit(lambda potential, v: (potential.value(v), potential.grad(v), potential.prox(v, 0.6)))
 
 
 @pytest.mark.parametrize("lam", [0.0, 1e-3, 0.7, 40.0])
 def test_the_prox_solves_its_linear_system(lam):
     with jax.enable_x64(True):
-        p = prox(quadratic(MATRIX, LINEAR), jnp.asarray(V), lam)
+        p = prox(quadratic(MATRIX, LINEAR), V, lam)
     np.testing.assert_allclose(p, np.linalg.solve(np.eye(5) + lam * MATRIX, V - lam * LINEAR), rtol=1e-10, atol=1e-12)
 
 
 def test_an_inverse_temperature_scales_lam():
     with jax.enable_x64(True):
-        scaled = prox(quadratic(3 * MATRIX, 3 * LINEAR), jnp.asarray(V), 0.2)
-        np.testing.assert_allclose(prox(quadratic(MATRIX, LINEAR), jnp.asarray(V), 3 * 0.2), scaled, rtol=1e-11)
+        scaled = prox(quadratic(3 * MATRIX, 3 * LINEAR), V, 0.2)
+        np.testing.assert_allclose(prox(quadratic(MATRIX, LINEAR), V, 3 * 0.2), scaled, rtol=1e-11)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7])
@@ -35,24 +36,25 @@ def test_a_dense_likelihood_is_the_quadratic_of_its_normal_equations(rows):
         thin = dense_gaussian_likelihood(m, jnp.asarray(y), 0.3)
         full = quadratic(m.T @ m / 0.3**2, -m.T @ y / 0.3**2)
         assert thin.basis.shape == (5, min(rows, 5))
-        for of in (lambda q: q.value(jnp.asarray(V)), lambda q: q.grad(jnp.asarray(V)), lambda q: prox(q, V, 0.6)):
-            np.testing.assert_allclose(of(thin), of(full), rtol=1e-9, atol=1e-10)
-        misfit = (np.sum((y - m @ V) ** 2) - np.sum(y**2)) / (2 * 0.3**2)
-        np.testing.assert_allclose(thin.value(jnp.asarray(V)), misfit, rtol=1e-10)
+        values, others = everything(thin, V), everything(full, V)
+    for one, other in zip(values, others, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
+    misfit = (np.sum((y - m @ V) ** 2) - np.sum(y**2)) / (2 * 0.3**2)
+    np.testing.assert_allclose(values[0], misfit, rtol=1e-10)
 
 
 def test_many_measurements_at_once():
     m, y = RNG.standard_normal((2, 5)), jnp.asarray(RNG.standard_normal((4, 2)), jnp.float32)
-    together = jax.vmap(lambda y, sigma: dense_gaussian_likelihood(m, y, sigma).prox(jnp.ones(5), 0.5))
-    alone = [dense_gaussian_likelihood(m, one, 0.1).prox(jnp.ones(5), 0.5) for one in y]
-    np.testing.assert_allclose(together(y, jnp.full(4, 0.1)), jnp.stack(alone), rtol=1e-5)
+    solve = jax.jit(lambda y, sigma: dense_gaussian_likelihood(m, y, sigma).prox(jnp.ones(5), 0.5))
+    together = jax.jit(jax.vmap(solve))(y, np.full(4, 0.1, np.float32))
+    np.testing.assert_allclose(together, [solve(one, np.float32(0.1)) for one in y], rtol=1e-5)
 
 
 def test_a_precise_measurement_keeps_single_precision():
     """With sigma = 1e-3 and lam = 1e4 the prox meets the measurement, though lam A is of the order of 1e11."""
     m, y = RNG.standard_normal((2, 80)), RNG.standard_normal(2)
     v = RNG.standard_normal(80)
-    p = prox(dense_gaussian_likelihood(m, jnp.asarray(y, jnp.float32), 1e-3), jnp.asarray(v, jnp.float32), 1e4)
+    p = prox(dense_gaussian_likelihood(m, jnp.asarray(y, jnp.float32), 1e-3), np.float32(v), 1e4)
     expected = v + m.T @ np.linalg.solve(m @ m.T + 1e-10 * np.eye(2), y - m @ v)
     np.testing.assert_allclose(p, expected, atol=2e-6)
 
