@@ -233,7 +233,7 @@ def summarise(metrics: Iterable[Mapping[str, float]]) -> dict[str, Summary]:
 
 
 def check_images(images: Any, image_shape: Shape) -> Float[np.ndarray, "b h w c"]:
-    """The images as float32 `[B, H, W, C]`, if they are such as a prior of `image_shape` can restore.
+    """The images as float32 `[B, H, W, C]`, if a prior of `image_shape` can restore them.
 
     Args:
         images: array of floats in [-1, 1], `[B, H, W, C]`.

@@ -1,4 +1,4 @@
-"""Arrays in `.npz` and `.npy` files: one reader, which runs nothing of a file, and writers in one stroke."""
+"""Arrays in `.npz` and `.npy` files: one reader that never executes their contents, and atomic writers."""
 
 import contextlib
 import os
@@ -79,7 +79,7 @@ def _read(file: Any) -> np.ndarray:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a compressed `.npz` in one stroke; its folder is made where it is missing.
+    """Write a compressed `.npz` atomically, and create its folder if it is missing.
 
     Args:
         path: file to write, by this very name.
@@ -93,7 +93,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A file to write to beside `path`, which takes its place at the end, and is removed if there is an error.
+    """A temporary file beside `path` that replaces it at the end, and is removed on an error.
 
     The folder is made where it is missing.
     """

@@ -1,4 +1,4 @@
-"""What a measurement adds to A(x), as an object that draws it and judges by it.
+"""The noise of a measurement, as an object that draws it and defines the likelihood.
 
     noise.clean(A, x)          the measurement of x without noise
     noise.sample(key, clean)   a measurement
@@ -221,7 +221,7 @@ def measurement_like(operator: Operator, operator_axis: int | None, count: int, 
 
 
 def per_measurement(noise: Noise, shape: Shape) -> Noise:
-    """The noise with its numbers spread over a batch: each gets the leading axis B.
+    """The noise with its parameters broadcast over a batch: each gets the leading axis B.
 
     Args:
         noise: its numbers are scalars, `[B]`, or maps that broadcast to a measurement, with or without an axis B.

@@ -1,4 +1,4 @@
-"""Learned priors as single files, and the prior and images that come with the library.
+"""Learned priors as single files, and the prior and images that ship with the library.
 
 A prior file is an `.npz` of the parameters in half precision, one array for each leaf named by its path, beside a JSON
 description of the network, so that a file alone is enough to use it.
@@ -23,7 +23,7 @@ _HALF_ERROR = 1e-2
 
 
 def describe(network: Preconditioned) -> dict[str, Any]:
-    """A preconditioned U-Net, `network`, as plain numbers and words, which `network_of` turns back.
+    """A preconditioned U-Net, `network`, as plain numbers and words; `network_of` inverts it.
 
     Raises:
         TypeError: if the network is no U-Net.
@@ -47,7 +47,7 @@ def network_of(description: dict[str, Any]) -> Preconditioned:
 
 
 def save_prior(path: str | Path, prior: ProxNet) -> None:
-    """Write a prior to one `.npz` file in one stroke, parameters in half precision.
+    """Write a prior atomically to one `.npz` file, parameters in half precision.
 
     An array of which half precision would lose more than 1 % of any column (its last axis), be it too large or too
     small for it, is kept in single precision.
@@ -70,7 +70,7 @@ def save_prior(path: str | Path, prior: ProxNet) -> None:
 
 
 def load_prior(path: str | Path) -> ProxNet:
-    """A prior that comes with the library, by its name, or one that `save_prior` wrote.
+    """A prior that ships with the library, by name, or one that `save_prior` wrote.
 
     "fashion_mnist" is learned on the training images of Fashion-MNIST, padded to 32 x 32.
 

@@ -83,7 +83,7 @@ def restore(
         quantiles: which quantiles to compute, numbers in [0, 1].
         operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
         indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
-            worked off in batches, and the result will not depend on their size.
+            processed in batches, and the result will not depend on their size.
         at_once: largest number of chains that run side by side, at least B of them; fewer need less memory.
 
     Returns:
@@ -103,7 +103,7 @@ def restore(
         raise ValueError(f"The batch of measurements is empty, of shape {y.shape}; give at least one measurement.")
     quantiles = (quantiles,) if isinstance(quantiles, int | float) else tuple(quantiles)
     if not all(0 <= q <= 1 for q in quantiles):
-        raise ValueError(f"The quantiles {quantiles} were asked for; each must lie in [0, 1].")
+        raise ValueError(f"The quantiles are {quantiles}; each must lie in [0, 1].")
     if rows is not None and not isinstance(rows, Rows):
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
     rows = default_rows(calls, setting) if rows is None else rows

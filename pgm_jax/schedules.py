@@ -29,11 +29,11 @@ class _Process:
     """What follows from mu and lam alone."""
 
     def mu(self, t: Scalars) -> Array:
-        """The signal that is left at the time t in [0, 1], mu(t); here 1, as in every variance-exploding process."""
+        """The signal scale at time t in [0, 1], mu(t); here 1, as in every variance-exploding process."""
         return jnp.ones_like(jnp.asarray(t, float))
 
     def lam(self, t: Scalars) -> Array:
-        """The level at the time t in [0, 1], lam(t); increasing in t."""
+        """The level at time t in [0, 1], lam(t); increasing in t."""
         raise NotImplementedError
 
     def time_of_lam(self, lam: Scalars) -> Array:
@@ -41,7 +41,7 @@ class _Process:
         raise NotImplementedError
 
     def sigma(self, t: Scalars) -> Array:
-        """The noise at the time t in [0, 1], `sigma(t) = mu(t) sqrt(lam(t))`."""
+        """The noise at time t in [0, 1], `sigma(t) = mu(t) sqrt(lam(t))`."""
         return self.mu(t) * jnp.sqrt(self.lam(t))
 
 

@@ -1,4 +1,4 @@
-"""Arrays, keys and the protocols by which the floors know each other.
+"""Array types, keys, and the protocols between the layers of the library.
 
 The library has six words; four of them are shapes that anything may take on:
 
@@ -126,7 +126,7 @@ class Operator(Protocol):
 
 @runtime_checkable
 class Noise(Protocol):
-    """What a measurement adds to A(x): it draws, and it judges."""
+    """Measurement noise: it draws measurements and defines the likelihood."""
 
     def clean(self, operator: Operator, x: jax.Array, /) -> jax.Array: ...
 

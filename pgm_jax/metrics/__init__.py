@@ -1,4 +1,4 @@
-"""Numbers that judge: estimates against the truth, sets of samples against exact ones, posteriors against coverage."""
+"""Metrics of estimates against the truth, of samples against exact ones, and of posteriors by their coverage."""
 
 from pgm_jax.metrics.calibration import (
     bootstrap_bands,

@@ -1,4 +1,4 @@
-"""Whether posteriors are as sure as they may be, and how many samples chains are worth.
+"""Calibration of posteriors, and diagnostics of chains.
 
 A simulation draws a truth from the prior and a measurement of it, and S samples of the posterior given the measurement.
 If the sampler is exact, the truth is one more sample: its rank among the S, in any order of the points that does not
@@ -28,7 +28,7 @@ from pgm_jax.types import Key, Scalar
 
 
 class Coverage(NamedTuple):
-    """How often credible regions hold the truth, simulation by simulation.
+    """How often credible regions contain the truth, simulation by simulation.
 
     Attributes:
         nominal: what an exact sampler would cover, `[L]`: shares of the S + 1 ranks, next to the levels asked for.
@@ -74,7 +74,7 @@ class RankScores(NamedTuple):
 
     Attributes:
         bias: of the mean rank; above 0 where the samples are too low.
-        spread: of the mean squared distance of the ranks from their middle; above 0 where the samples are too sure.
+        spread: of the mean squared distance of the ranks from their middle; above 0 for overconfident samples.
         histogram: of chi-squared over the histogram of the ranks; above 0 for any other distribution than the uniform.
     """
 
@@ -91,7 +91,7 @@ def interval_coverage(
         covered: q <= rank <= S - q, q = round((1 - level) (S + 1) / 2)       nominal: 1 - 2 q / (S + 1)
 
     This is the interval from the q-th smallest to the q-th largest sample, and the whole line for q = 0. Below the
-    diagonal, the sampler is too sure (or biased); above, not sure enough.
+    diagonal, the sampler is overconfident (or biased); above, underconfident.
 
     Args:
         samples, truths: S posterior samples `[N, S, ...]` for each of N truths, `[N, ...]`, in the same units.
@@ -118,8 +118,8 @@ def tarp(
 
     The rank is the number of samples that are nearer to the reference point than the truth is. Each coordinate is
     scaled by the range of the truths of all other simulations; with that of all truths, an exact sampler would be off
-    by the order of 1 / N. Samples that are too sure give a curve above the diagonal at low levels and below it at high
-    ones; the other way round if they are not sure enough.
+    by the order of 1 / N. Overconfident samples give a curve above the diagonal at low levels and below it at high
+    ones; underconfident samples the opposite.
 
     With references that do not depend on the measurement, samples of the prior pass too: they are calibrated, and
     ignore the data. To see that, give references that do depend on it, such as rough estimates.
@@ -160,7 +160,7 @@ def tarp(
 
 
 def bootstrap_bands(key: Key, coverage: Coverage, level: Scalar = 0.95, resamples: int = 1000) -> Bands:
-    """Bands of a coverage curve, by drawing the N simulations anew, with replacement.
+    """Bootstrap bands of a coverage curve, from the N simulations resampled with replacement.
 
         pointwise       the (1 - level) / 2 and (1 + level) / 2 quantiles of the redrawn curves, at each credible level
         simultaneous    curve +- c, c the `level` quantile of max_l |redrawn curve - curve|
@@ -273,7 +273,7 @@ def effective_sample_size(chains: Float[Array, "c t ..."]) -> Float[Array, "..."
 
 
 def split_rhat(chains: Float[Array, "c t ..."]) -> Float[Array, "..."]:
-    """Whether chains agree, `R = (V / W)^(1/2)`: 1 if they do, above 1.01 if they have to run on.
+    """Whether chains agree, `R = (V / W)^(1/2)`: 1 if they do, above 1.01 if they need more steps.
 
     W is the variance within the halves of the chains, V = W (n - 1) / n + B / n that of all together, n = T / 2 steps
     in each half and B / n the variance of their means (arXiv 1903.08008, but without ranks, so that the second moments

@@ -1,4 +1,4 @@
-"""How near an estimate is to the truth, and to the measurement.
+"""How close an estimate is to the truth, and to the measurement.
 
 `psnr` and `ssim` take float images [..., H, W, C] in [-1, 1], map them to [0, 1] as (x + 1) / 2, clip, and compare
 with data range 1. They give one number an image pair: leading axes are batches and broadcast, so that many samples

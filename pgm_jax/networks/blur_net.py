@@ -1,4 +1,4 @@
-"""The nonlinear blur network of the literature: a sharp image and a code of its blur to a blurred image.
+"""The nonlinear blur network of the literature: it maps a sharp image and a code of the blur to a blurred image.
 
     features    down to 1/4 of the image                convolutions, then residual blocks
     adapter     a U-Net, at its bottom 1/128            takes the code z there

@@ -1,4 +1,4 @@
-"""Weights from files of PyTorch, read as data: no torch, and no program of the file is run.
+"""PyTorch weight files, read as data: without torch, and without running any code that they contain.
 
 A file of `torch.save` is a zip archive with two kinds of records:
 

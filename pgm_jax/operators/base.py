@@ -1,4 +1,4 @@
-"""What every measurement of one image has in common, linear or not.
+"""What all measurement operators of one image share, linear or not.
 
 A new operator states `forward`; everything else follows from it:
 

@@ -135,7 +135,7 @@ class ReflectingBlur(LinearOperator):
 
 
 def circular_blur(image_shape: Shape, kernel: ArrayLike) -> CircularBlur:
-    """Convolve every channel with `kernel`, the image going on periodically: y[p] = sum_q kernel[q] x[p - q].
+    """Convolve every channel with `kernel`, the image extended periodically: y[p] = sum_q kernel[q] x[p - q].
 
     Args:
         image_shape: (H, W, C).
@@ -147,7 +147,7 @@ def circular_blur(image_shape: Shape, kernel: ArrayLike) -> CircularBlur:
 
 
 def reflecting_blur(image_shape: Shape, kernel: ArrayLike) -> ReflectingBlur:
-    """Convolve every channel with `kernel`, the image going on mirrored at the middle of its edge pixels.
+    """Convolve every channel with `kernel`, the image mirrored at the middle of its edge pixels.
 
     Args:
         image_shape: (H, W, C).
@@ -166,7 +166,7 @@ def motion_blur(
         image_shape: (H, W, C).
         size: side of the kernel in pixels, odd.
         intensity: how much the motion turns, in [0, 1].
-        boundary: how the image goes on outside, "circular" (periodically) or "reflect" (mirrored at the middle of
+        boundary: how the image is extended outside, "circular" (periodically) or "reflect" (mirrored at the middle of
             the edge pixel).
     """
     _check_boundary(boundary)

@@ -1,4 +1,4 @@
-"""What every factory asks of its numbers and arrays, be they of Python, numpy or jax: their type, and their values.
+"""Checks of the numbers and arrays that factories are given, of Python, numpy or jax: their type and their values.
 
 What is traced has no value yet: it is let through. Another type is a TypeError, another value a ValueError.
 """

@@ -1,4 +1,4 @@
-"""Colourisation: of every pixel one number is seen, a weighted mean of its channels.
+"""Colourisation: each pixel is measured as one number, a weighted mean of its channels.
 
 y = sum_c w_c x_c, of the shape (H, W, 1). A A^T = |w|^2 I, hence
 
@@ -53,7 +53,7 @@ class Colourisation(ClosedForm):
 
 
 def colourisation(image_shape: Shape, weights: ArrayLike | Sequence[float] | None = None) -> Colourisation:
-    """See a colour image in grey, y = sum_c weights_c x_c; to restore it is to colour it.
+    """Measure a colour image in grey, y = sum_c weights_c x_c; restoring it means colouring it.
 
     Args:
         image_shape: (H, W, C).

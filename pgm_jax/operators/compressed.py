@@ -1,4 +1,4 @@
-"""Compressed sensing: a few random mixtures of all pixels are seen.
+"""Compressed sensing: the measurement is a few random mixtures of all pixels.
 
 Every A has orthonormal rows, A A^T = I, whence |A| = 1 and
 

@@ -1,4 +1,4 @@
-"""Operators from what is written as a plain function."""
+"""Operators from plain functions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Function(_Function, NonlinearOperator):
 def from_function(
     function: Callable[[jax.Array], jax.Array], image_shape: Shape, linear: bool | None = None
 ) -> LinearFunction | Function:
-    """The operator y = f(x) of a function of one image, written with jax: its adjoint or derivative comes by itself.
+    """The operator y = f(x) of a function of one image, written with jax, with its adjoint or derivative.
 
     Args:
         function: f, (H, W, C) -> an array of floats, real or complex. Pass arrays that you want to sweep without

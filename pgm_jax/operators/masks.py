@@ -1,4 +1,4 @@
-"""Inpainting: some pixels are seen and the others are not.
+"""Inpainting: some pixels are observed and the others are hidden.
 
 y = m * x with m = 1 where seen and 0 where hidden, so y has the shape of x and is 0 where hidden. A is diagonal, hence
 
@@ -90,7 +90,7 @@ def random_mask(key: Key, image_shape: Shape, hidden: float = 0.7, shared: bool 
 
 
 def bernoulli_mask(key: Key, image_shape: Shape, hidden: Scalar = 0.7, shared: bool = True) -> Mask:
-    """Hide every pixel with the probability `hidden`, apart from all others, so that their number is random.
+    """Hide every pixel independently with the probability `hidden`, so that their number is random.
 
     Args:
         image_shape: (H, W, C).

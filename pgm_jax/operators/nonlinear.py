@@ -1,4 +1,4 @@
-"""Cameras: what light and sensors do to an image beyond a linear map.
+"""Cameras: the nonlinear effects of light and sensors on an image.
 
     synthetic blur      y = e( sum_k w_k (kernel_k * d(x)) )        blur acts on light, images hold encoded light
     dynamic range       y = clip(gain x, -1, 1)                     both ends of the range are lost
@@ -60,7 +60,7 @@ class SyntheticBlur(NonlinearOperator):
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     def forward(self, x: jax.Array) -> jax.Array:
-        """A(x), the image going on mirrored at the middle of its edge pixels."""
+        """A(x), the image mirrored at the middle of its edge pixels."""
         light = decode(x, self.gamma)
         blurred = jax.vmap(lambda kernel: ReflectingBlur(kernel, self.image_shape).forward(light))(self.kernels)
         mixed = jnp.einsum("hwk,khwc->hwc", self.weights, blurred, precision=jax.lax.Precision.HIGHEST)
@@ -156,9 +156,9 @@ class Saturation(NonlinearOperator):
 
 
 def saturation(image_shape: Shape, gain: Scalar = 2.0) -> Saturation:
-    """An exposure that is too long, y = min(gain (x + 1), 2) - 1: black is kept and what is bright turns white.
+    """Overexposure, y = min(gain (x + 1), 2) - 1: black is kept and bright pixels turn white.
 
-    Where y is 1 its derivative is 0. Below black y goes on as a straight line.
+    Where y is 1 its derivative is 0. Below black y continues as a straight line.
 
     Args:
         image_shape: (H, W, C).

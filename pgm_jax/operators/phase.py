@@ -1,4 +1,4 @@
-"""Phase retrieval: the magnitudes of a Fourier transform, without the phases.
+"""Phase retrieval: the magnitudes of a Fourier transform, without its phases.
 
     y = |F P (scale x + shift)|
 
@@ -53,7 +53,7 @@ class PhaseRetrieval(NonlinearOperator):
 def phase_retrieval(
     image_shape: Shape, oversampling: float = 2.0, image_range: tuple[Scalar, Scalar] = (-1.0, 1.0)
 ) -> PhaseRetrieval:
-    """Measure the magnitudes of the Fourier transform of the image between zeros.
+    """Measure the magnitudes of the Fourier transform of the zero-padded image.
 
     Args:
         image_shape: (H, W, C).

@@ -109,7 +109,7 @@ def filter_matrix(
     Args:
         taps: (k,).
         size: pixels of x.
-        boundary: outside, x goes on mirrored without ("reflect") or with ("symmetric") its edge pixel.
+        boundary: outside, x is mirrored without ("reflect") or with ("symmetric") its edge pixel.
         before: pixels that the first output reaches outside.
         stride: pixels of x per output.
     """

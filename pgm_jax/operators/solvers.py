@@ -22,7 +22,7 @@ from pgm_jax.types import Scalar
 
 
 class Solver(NamedTuple):
-    """How far an iterative data step goes; plain numbers, so that changing them does not compile again.
+    """When an iterative data step stops; changing these numbers does not trigger recompilation.
 
     Attributes:
         tolerance: of the residual, relative to that at v; 0 for what the floating type can give.

@@ -1,4 +1,4 @@
-"""Exact posteriors, by which samplers are judged.
+"""Exact posteriors, against which samplers are tested.
 
     posterior             pi(x) ~ exp(-U(x)),  U = beta f + g
     sample(key, count)    independent exact samples, `[count, ...]`

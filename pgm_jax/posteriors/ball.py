@@ -48,7 +48,7 @@ class BallQuadratic:
         """Independent samples by rejection, `[count, d]`; sample i does not depend on `count`.
 
         Below f lies its tangent plane at x*: with slope `q = b + A x*`, `exp(-beta q^T x)` on the ball is an envelope,
-        and a proposal is kept with probability `exp(-beta (x - x*)^T A (x - x*) / 2)`. Each sample is proposed anew
+        and a proposal is kept with probability `exp(-beta (x - x*)^T A (x - x*) / 2)`. Each sample is proposed afresh
         until it is kept, about `exp(beta tr(A S) / 2)` times, S the second moment of x - x*.
         """
         centre, _ = self.minimum()

@@ -12,7 +12,7 @@ full_precision = jax.default_matmul_precision("highest")
 
 @pytree
 class Normal:
-    """A normal distribution `N(m, S)`, S = V diag(s) V^T, which may be concentrated on a plane.
+    """A normal distribution `N(m, S)`, S = V diag(s) V^T, possibly degenerate.
 
     Attributes:
         mean: m, `[d]`.

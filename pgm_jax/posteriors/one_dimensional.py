@@ -1,4 +1,4 @@
-"""Exact posteriors of one number, whose densities are made of pieces of normal ones.
+"""Exact posteriors of one number, whose densities are piecewise normal.
 
     pi(x) ~ exp(h_k - (a_k t + t^2 / 2)),  t = (x - c_k) / s_k,  a_k = (c_k - m_k) / s_k,   low_k <= x <= high_k
 
@@ -171,7 +171,7 @@ class LaplacePosterior(_OnTheLine):
 
 @pytree
 class TruncatedNormal(_OnTheLine):
-    """A normal distribution kept within bounds: `U(x) = (x - m)^2 / (2 s^2)` for `low <= x <= high`.
+    """A truncated normal distribution: `U(x) = (x - m)^2 / (2 s^2)` for `low <= x <= high`.
 
     It is the posterior of a uniform prior on the interval and a Gaussian likelihood, or of a Gaussian prior and the
     knowledge of the bounds. `mean` and `variance` are those after truncation.

@@ -1,4 +1,4 @@
-"""What potentials share: their methods are documented here, and a subclass says its formulas."""
+"""What potentials share: methods are documented here, and a subclass states its formulas."""
 
 from typing import Any
 

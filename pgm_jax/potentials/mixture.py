@@ -65,7 +65,7 @@ def mixture_prox(
     A covariance S that is not diagonal is made so by its eigenvectors Q: `Q mixture_prox(l, m Q, s, Q^T v, lam)`.
 
     A descent starts at the prox of each component that can dominate the minimum, `r_j(p) >= 1/J`. All take a few
-    rounds, and the lowest goes on until a step moves it by less than 16 units of rounding of the largest of |v_i| and
+    rounds, and the lowest continues until a step moves it by less than 16 units of rounding of the largest of |v_i| and
     |m_ji|; minima whose objectives differ by no more than the rounding of lam |m_j|^2 / s are taken one for the other.
     Derivatives are those of the stationary point, by the implicit function theorem.
 

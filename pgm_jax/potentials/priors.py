@@ -75,7 +75,7 @@ class Ball(ByAutodiff):
     radius: Scalar
 
     def value(self, x: Float[Array, "..."]) -> Float[Array, ""]:
-        """The value, 0 inside and infinity outside; the bound holds to rounding."""
+        """The value, 0 inside and infinity outside; the bound holds up to rounding."""
         slack = 1.0 + 4 * jnp.finfo(x.dtype).eps
         return jnp.where(jnp.sum(x**2) <= (slack * self.radius) ** 2, 0.0, jnp.inf)
 

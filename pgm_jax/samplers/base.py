@@ -69,7 +69,7 @@ def run(
 
 
 def sample(key: Key, sampler: Sampler, x: Array, rows: PyTree, count: int) -> Array:
-    """Independent chains of a sampler, `[count, ...]`, in one compiled program that other arrays do not compile again.
+    """Independent chains of a sampler, `[count, ...]`, in one program that new arrays do not recompile.
 
     Args:
         key: root key; chain i draws from `fold_in(key, i)`, so that more chains do not change the first ones.

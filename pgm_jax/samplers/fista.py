@@ -41,7 +41,7 @@ class FISTAState(NamedTuple):
 
 
 class FISTAInfo(NamedTuple):
-    """What a row reports.
+    """Diagnostics of a row.
 
     Attributes:
         estimate: x+.

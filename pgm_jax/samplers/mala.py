@@ -22,7 +22,7 @@ from pgm_jax.types import Key, Potential, Prox
 
 
 class MALAInfo(NamedTuple):
-    """What a row reports.
+    """Diagnostics of a row.
 
     Attributes:
         estimate: point P that the chain was drawn to.

@@ -33,13 +33,13 @@ from pgm_jax.types import Key, Prox
 
 
 class ChainState(NamedTuple):
-    """What a chain carries: x, one example, at the level of the next row."""
+    """The state of a chain: x, one example, at the level of the next row."""
 
     x: Array
 
 
 class ChainInfo(NamedTuple):
-    """What a row reports.
+    """Diagnostics of a row.
 
     Attributes:
         estimate: the point P, an estimate of the clean image.
@@ -53,7 +53,7 @@ class ChainInfo(NamedTuple):
 
 
 def pgm(prox: Prox) -> Sampler:
-    """The sampler that is drawn to the prox of the posterior's potential; it starts at `mu (x + sqrt(lam) xi)`.
+    """The sampler that is pulled towards the prox of the posterior's potential; it starts at `mu (x + sqrt(lam) xi)`.
 
     Each row takes one prox. What it samples is decided by the prox and the rows, see the table above.
 

@@ -1,4 +1,4 @@
-"""Wrappers from sampler to sampler that enforce a constraint from outside, by projection.
+"""Wrappers of samplers that enforce a constraint by projection.
 
 Projected diffusion is what constrained sampling by proximal maps is compared with: a diffusion that does not know the
 constraint, and whose states are projected at every step, or whose result alone is.
@@ -49,7 +49,7 @@ def _step_each(sampler: Sampler, project: Callable, key: Key, state: State, row:
 
 
 def project_last(sampler: Sampler, project: Callable[[Array], Array]) -> Sampler:
-    """Project the result alone: `Pi(x)` of the last state, while the chain itself runs free.
+    """Project only the result: `Pi(x)` of the last state, while the chain itself is not projected.
 
     Args:
         sampler, project: pair whose state has a field `x`, and x -> Pi(x).

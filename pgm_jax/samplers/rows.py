@@ -131,7 +131,7 @@ def leimkuhler_matthews(kappa: Scalars, delta: Scalars) -> Coefficients:
 def half_probed(kappa: Scalars, delta: Scalars) -> Coefficients:
     """Half-way from Euler-Maruyama to Leimkuhler-Matthews, `(1 - kd, d, (2 - kd / 2) sqrt(d / 2), sqrt(d / 8))`.
 
-    It widens narrow directions by less than the former, which makes up for a learned prior that is too sure of itself.
+    It widens narrow directions by less than the former, which makes up for an overconfident learned prior.
 
     Args:
         kappa, delta: rate k and step d, as for `euler_maruyama`.

@@ -98,7 +98,7 @@ def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: dict[s
         reasons = "; ".join(f"{step}: {reason}" for step, reason in unreadable.items())
         raise CheckpointError(
             f"None of the checkpoints in {checkpoints.directory} can be read ({reasons}). "
-            "Move the folder away to start anew."
+            "Move the folder away to start afresh."
         )
     return None
 

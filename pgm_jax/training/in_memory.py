@@ -30,7 +30,7 @@ def fit(
 ) -> tuple[ProxNet, dict[str, Array]]:
     """Train a network on examples in memory, each batch drawn from them with replacement.
 
-    The arguments other than key, examples and schedule are static: the same objects again do not compile again.
+    The arguments other than key, examples and schedule are static: the same objects do not trigger recompilation.
 
     Args:
         key: random key of the parameters, the batches, the levels and the noise.
@@ -53,7 +53,7 @@ def fit(
             f"[N, {', '.join(map(str, network.image_shape))}], N at least 1."
         )
     if min(steps, batch_size) < 1:
-        raise ValueError(f"{steps} steps of {batch_size} images were asked for; give at least 1 of both.")
+        raise ValueError(f"{steps} steps of {batch_size} images were requested; give at least 1 of both.")
     state, history = _scan(key, examples, schedule, network, objective, optimizer, steps, batch_size, ema_decay)
     return ProxNet(state.ema, network), history
 

@@ -1,10 +1,10 @@
-"""The training loop, from top to bottom: resume, step, look, write, stop.
+"""The training loop, from top to bottom: resume, step, check, write, stop.
 
 What happens to a run that stops:
-    1. killed at any moment, it goes on from the newest readable checkpoint and ends at the same bits as if it had not;
+    1. killed at any moment, it resumes from the newest readable checkpoint and ends at the same bits;
     2. on SIGTERM or Ctrl-C it finishes its step, saves and leaves; the next one ends it at once;
     3. on a loss, gradient or parameter that is not finite it stops, names the step and saves nothing from it on;
-    4. finished, it does nothing when started again; with more steps it goes on.
+    4. finished, it does nothing when started again; with more steps it continues.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ from pgm_jax.types import Images, Key, Schedule, as_key
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
-    """How often, in steps, a run does what is not training.
+    """How often, in steps, a run logs, saves and draws sheets.
 
     Attributes:
         log: write scalars and look for NaNs.

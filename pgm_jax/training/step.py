@@ -5,7 +5,7 @@
     ema   <- d ema + (1 - d) theta,  d = min(decay, (1 + step) / (10 + step))
 
 A step is a pure function of (state, batch, key of the run): what is random in it comes from `fold_in(key, step)`, so a
-resumed run goes on as if it had never stopped. It is one global-view program: with the state replicated it is data
+resumed run continues as if it had never stopped. It is one global-view program: with the state replicated it is data
 parallel, with the state sharded it is FSDP, and the compiler puts in the communication.
 """
 
@@ -24,7 +24,7 @@ from pgm_jax.types import Images, Key, Schedule, pytree
 
 @pytree
 class TrainState:
-    """All that a training run carries, and all that a checkpoint holds.
+    """The state of a training run, and the contents of a checkpoint.
 
     Attributes:
         step: number of steps taken.

@@ -1,4 +1,4 @@
-"""What a training run leaves for people: scalars as JSON lines and for TensorBoard, and sheets of images."""
+"""What a training run writes for people: scalars as JSON lines and for TensorBoard, and sheets of images."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class ScalarWriter:
 
         Args:
             folder: folder of the run; made where it is missing.
-            start: step at which the run goes on; lines of later steps are dropped.
+            start: step from which the run resumes; lines of later steps are dropped.
         """
         folder = local_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
