@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/fashion_mnist.py
-FOLDERS := $(sort $(dir $(wildcard tests/*/test_*.py)))
+# The longest first, so that no core waits for it at the end.
+FOLDERS := tests/operators/ tests/launch/ $(filter-out tests/operators/ tests/launch/,$(sort $(dir $(wildcard tests/*/test_*.py))))
+NOTEBOOKS := $(patsubst colabs/%,.cache/notebooks/%,$(wildcard colabs/*.ipynb))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # In a variable, since the comma would part the arguments of a call.
@@ -20,7 +22,7 @@ $(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e 
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train test lint types constraints wheel clean top-level-tests $(FOLDERS)
+.PHONY: help demo train test fast docs lint types constraints wheel clean top-level-tests $(FOLDERS)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,11 +38,22 @@ train: $(VENV)/library.stamp  ## train a prior (CONFIG=configs/...)
 test: lint types  ## ruff, pyright and pytest
 	GNUMAKEFLAGS=--output-sync=target $(MAKE) --no-print-directory --jobs=$(JOBS) $(FOLDERS) top-level-tests
 
+fast: $(VENV)/test.stamp  ## a row of every family of tests, in a minute and a half
+	$(BIN)/python -m pytest --fast $(shell grep -l '^FAST = ' tests/*.py tests/*/*.py)
+
 $(FOLDERS):
 	$(BIN)/python -m pytest $@
 
 top-level-tests:
 	$(BIN)/python -m pytest $(wildcard tests/test_*.py)
+
+docs: $(NOTEBOOKS)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The notebooks of the site are run once, and again when they change.
+.cache/notebooks/%.ipynb: colabs/%.ipynb | $(VENV)/docs.stamp
+	@mkdir -p $(@D)
+	$(BIN)/jupyter execute $< --output=../.cache/notebooks/$*
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -74,4 +87,8 @@ $(VENV)/library.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
 
 $(VENV)/test.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
 	$(call install,.[test])
+	@touch $(VENV)/library.stamp $(VENV)/docs.stamp $@
+
+$(VENV)/docs.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
+	$(call install,.[docs])
 	@touch $(VENV)/library.stamp $@
