@@ -44,7 +44,7 @@ def _page(name: str, notebook: Any) -> Iterator[tuple[str, str | bytes]]:
                 yield f"gallery/{name}/{pictures}.png", base64.b64decode(data["image/png"])
                 parts.append(f"![{title}, figure {pictures}]({name}/{pictures}.png)")
             elif text := output.get("text") if output.output_type == "stream" else data.get("text/plain"):
-                parts.append(_fence("text", text))
+                parts.append(_fence("{ .text .output }", text))
     note = f"*This page is the notebook `colabs/{name}.ipynb`.*"
     head, *rest = parts
     yield f"gallery/{name}.md", "\n\n".join([head, note, *rest])
