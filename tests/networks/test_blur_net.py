@@ -52,7 +52,13 @@ def params():
 
 @pytest.fixture(scope="module")
 def picture():
-    return jnp.asarray(np.tanh(np.random.default_rng(1).standard_normal(SHAPE)), float)
+    return np.tanh(np.random.default_rng(1).standard_normal(SHAPE)).astype(np.float32)
+
+
+@jax.jit
+def linearized(operator, x, r):
+    y, derivative = operator.linearize(x)
+    return y, derivative.forward(x), derivative.adjoint(r)
 
 
 def test_agrees_with_the_published_network():
@@ -81,16 +87,10 @@ def test_a_measurement(params, picture):
     operator = blur_network(KEY, SHAPE, params)
     assert isinstance(operator, NonlinearOperator) and isinstance(operator, Operator)
     assert operator.code.shape == (1, 2, 5) and operator.measurement_shape == SHAPE
-
-    @jax.jit
-    def all_of_it(operator, x, r):
-        y, derivative = operator.linearize(x)
-        return y, derivative.forward(x), derivative.adjoint(r)
-
-    y, along, back = all_of_it(operator, picture, picture[::-1])
+    y, along, back = linearized(operator, picture, picture[::-1])
     assert y.shape == SHAPE and np.abs(y).max() <= 1
     np.testing.assert_allclose(np.vdot(along, picture[::-1]), np.vdot(picture, back), rtol=1e-3)
-    far = all_of_it(operator, 30 * picture, picture)
+    far = linearized(operator, 30 * picture, picture)
     assert all(np.all(np.isfinite(a)) for a in far)
 
 
@@ -103,12 +103,12 @@ def test_the_code_is_drawn_once_and_has_its_deviation(params):
 
 def test_blurs_of_many_codes_are_one_program_and_all_different(params, picture):
     @jax.jit
-    def blurred(keys):
-        return jax.vmap(lambda key: blur_network(key, SHAPE, params).forward(picture))(keys)
+    def blurred(keys, x):
+        return jax.vmap(lambda key: blur_network(key, SHAPE, params).forward(x))(keys)
 
-    y = np.asarray(blurred(jax.random.split(KEY, 2)))
+    y = np.asarray(blurred(jax.random.split(KEY, 2), picture))
     assert np.abs(y[0] - y[1]).max() > 1e-4
-    one = jax.jit(lambda operator: operator.forward(picture))(blur_network(jax.random.split(KEY, 2)[1], SHAPE, params))
+    one, *_ = linearized(blur_network(jax.random.split(KEY, 2)[1], SHAPE, params), picture, picture[::-1])
     np.testing.assert_allclose(y[1], one, atol=1e-5)
 
 

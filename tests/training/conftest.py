@@ -1,8 +1,17 @@
-"""Small sets of images: random ones in the shape of Fashion-MNIST, and a folder of a few files."""
+"""Small sets of images: random ones in the shape of Fashion-MNIST, and a folder of a few files; and quick keys."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def quick_keys():
+    """Keys, here and in processes, whose generator compiles in a quarter of the time; draws depend on the sharding."""
+    with pytest.MonkeyPatch.context() as patch, jax.default_prng_impl("unsafe_rbg"):
+        patch.setenv("JAX_DEFAULT_PRNG_IMPL", "unsafe_rbg")
+        yield
 
 
 @pytest.fixture(scope="session")
