@@ -99,7 +99,7 @@ def open_set(name: str, split: str, data_dir: Path | None = None) -> Sequence[di
     """
     path = local_path(name)
     is_folder = (path / "dataset_info.json").is_file()
-    builder = tfds.builder_from_directory(path) if is_folder else _builder(name, data_dir)
+    builder: Any = tfds.builder_from_directory(path) if is_folder else _builder(name, data_dir)
     arguments = [repr(name)] + [f"data_dir={str(data_dir)!r}"] * (data_dir is not None)
     command = f"pgm_jax.training.image_sets.prepare_set({', '.join(arguments)})"
     if not _is_prepared(builder):
@@ -113,7 +113,7 @@ def open_set(name: str, split: str, data_dir: Path | None = None) -> Sequence[di
     except NotImplementedError as error:
         raise ValueError(
             f"{builder.data_dir} was written as {builder.info.file_format.value}, which only TensorFlow reads: move it "
-            f"away and prepare the set anew by `{command}`."
+            f"away and prepare the set again by `{command}`."
         ) from error
 
 
