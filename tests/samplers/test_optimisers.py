@@ -51,12 +51,14 @@ class Denoiser:
         return self.shrink * v + self.bend * jnp.tanh(v)
 
 
+@functools.cache
 def hessian(smallest):
     generator = np.random.default_rng(0)
     basis, _ = np.linalg.qr(generator.normal(size=(SIZE, SIZE)))
     return basis * np.geomspace(smallest, 4.0, SIZE) @ basis.T
 
 
+@functools.cache
 def sparse_problem(smallest, scale=0.5):
     """A likelihood such that the minimiser of `BETA f + |x|_1 / scale` is a sparse point that is chosen first."""
     generator = np.random.default_rng(1)
@@ -65,6 +67,7 @@ def sparse_problem(smallest, scale=0.5):
     return Laplace(scale), quadratic(hessian(smallest), -(hessian(smallest) @ x + subgradient / BETA)), x
 
 
+@functools.cache
 def gaussian_problem(smallest, std):
     """A Gaussian prior and likelihood, and the minimiser of `M_{BETA f}^lam + g`, at lam = 0 of `BETA f + g`."""
     mean, slope, h = np.linspace(-1.0, 1.0, SIZE), start(), hessian(smallest)
@@ -82,6 +85,11 @@ def minimise(factory, prior, likelihood, rows, x, key=KEY):
     return state.x, history
 
 
+def in_numpy(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+@functools.cache
 def start():
     return jnp.asarray(np.random.default_rng(2).normal(size=SIZE))
 
@@ -89,8 +97,8 @@ def start():
 def steps(factory):
     """Rows with which the optimiser converges where the largest curvature of f is 4."""
     if factory is hqs:
-        return jnp.geomspace(1.0, 1e-3, 40 * STEPS)
-    return jnp.full(STEPS, TAU if factory is fista else 0.5)
+        return np.geomspace(1.0, 1e-3, 40 * STEPS)
+    return np.full(STEPS, TAU if factory is fista else 0.5)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "sparse"])
@@ -116,7 +124,7 @@ def blurred():
 @pytest.mark.parametrize("factory", [fista, admm])
 def test_box_and_blur_against_scipy(factory):
     likelihood = blurred()
-    matrix = jax.jacobian(lambda x: likelihood.operator.forward(x.reshape(5, 4, 1)).reshape(-1))(jnp.zeros(20))
+    matrix = jax.jit(jax.vmap(likelihood.operator.forward))(np.eye(20).reshape(20, 5, 4, 1)).reshape(20, 20).T
     truth = optimize.lsq_linear(matrix, likelihood.y.reshape(-1), (-1.0, 1.0), tol=1e-14).x.reshape(5, 4, 1)
     x, (_, info) = minimise(factory, Box(-1.0, 1.0), likelihood, steps(factory), jnp.zeros((5, 4, 1)))
     assert 3 < np.sum(np.abs(truth) > 1 - 1e-6) < 17
@@ -134,13 +142,18 @@ def test_the_three_agree():
 
 def plain_fista(prior, likelihood, x, count):
     """The iterates of the paper's recursion, without a restart."""
+    step = jax.jit(lambda z: prior.prox(z - TAU * BETA * likelihood.grad(z), TAU))
+    x = np.asarray(x)
     z, t, points = x, 1.0, []
     for _ in range(count):
-        x_next, t_next = prior.prox(z - TAU * BETA * likelihood.grad(z), TAU), (1 + np.sqrt(1 + 4 * t**2)) / 2
+        x_next, t_next = np.asarray(step(z)), (1 + np.sqrt(1 + 4 * t**2)) / 2
         z = x_next + (t - 1) / t_next * (x_next - x)
         x, t = x_next, t_next
         points.append(x)
     return np.array(points)
+
+
+objectives = jax.jit(jax.vmap(lambda f, g, x: BETA * f.value(x) + g.value(x), (None, None, 0)))
 
 
 @pytest.mark.parametrize("smallest", [1e-7, 1e-3, 1.0])
@@ -148,8 +161,7 @@ def test_fista_keeps_its_bound_at_every_row(smallest):
     prior, likelihood, truth = sparse_problem(smallest)
     _, (_, info) = minimise(fista, prior, likelihood, steps(fista), start())
     bound = 2 * np.sum((start() - truth) ** 2) / (TAU * np.arange(2, STEPS + 2) ** 2)
-    objective = jax.vmap(lambda x: BETA * likelihood.value(x) + prior.value(x))
-    gap = np.asarray(objective(info.estimate)) - objective(jnp.asarray(truth[None]))
+    gap = np.asarray(objectives(likelihood, prior, info.estimate) - objectives(likelihood, prior, truth[None]))
     assert np.all(gap <= bound + 1e-12) and np.all(gap > -1e-12)
 
 
@@ -185,10 +197,13 @@ def test_total_variation_goes_lower_than_chambolle(taps):
         np.testing.assert_allclose(x[..., 0], rival(eps=1e-14, max_num_iter=3_000), atol=1e-7)
 
 
+gradients = jax.jit(jax.vmap(lambda f, x: f.grad(x), (None, 0)))
+
+
 def test_what_fista_reports():
     """When it restarts, and a residual that bounds the distance of 0 from the subgradients of U at x+."""
     prior, likelihood, _ = sparse_problem(4e-3)
-    _, (state, info) = minimise(fista, prior, likelihood, steps(fista), start())
+    _, (state, info) = in_numpy(minimise(fista, prior, likelihood, steps(fista), start()))
     x, z = (np.concatenate([start()[None], now[:-1]]) for now in (state.x, state.z))
     uphill = np.sum((z - state.x) * (state.x - x), axis=-1) > 0
     np.testing.assert_array_equal(info.restarted, uphill)
@@ -197,9 +212,9 @@ def test_what_fista_reports():
 
     mapping = (z - info.estimate) / TAU
     np.testing.assert_allclose(info.residual, np.max(np.abs(mapping), axis=-1), rtol=1e-10, atol=1e-14)
-    gradient, x = BETA * jax.vmap(likelihood.grad)(info.estimate), info.estimate
-    smallest = jnp.sign(gradient) * jnp.maximum(jnp.abs(gradient) - 1 / prior.scale, 0)
-    subgradient = jnp.where(x == 0, smallest, gradient + jnp.sign(x) / prior.scale)
+    gradient, x = BETA * np.asarray(gradients(likelihood, info.estimate)), info.estimate
+    smallest = np.sign(gradient) * np.maximum(np.abs(gradient) - 1 / prior.scale, 0)
+    subgradient = np.where(x == 0, smallest, gradient + np.sign(x) / prior.scale)
     assert np.all(np.linalg.norm(subgradient, axis=-1) <= 2 * np.linalg.norm(mapping, axis=-1) + 1e-12)
 
 
@@ -220,7 +235,7 @@ VARYING = {
 @pytest.mark.parametrize("name", VARYING)
 def test_admm_converges_with_a_varying_step(name):
     prior, likelihood, truth = sparse_problem(0.1)
-    x, (_, info) = minimise(admm, prior, likelihood, jnp.asarray(VARYING[name]), start())
+    x, (_, info) = minimise(admm, prior, likelihood, VARYING[name], start())
     np.testing.assert_allclose(x, truth, atol=1e-10)
     for residuals in (info.primal, info.dual, info.residual):
         assert converged(residuals, 1e-9)[0] and residuals[0] > 1e-2
@@ -229,13 +244,14 @@ def test_admm_converges_with_a_varying_step(name):
 def test_admm_is_boyds_with_its_scaled_dual():
     """Equations (3.5) to (3.7), u rescaled whenever rho changes (3.4.1), and the residuals of (3.8) and (3.10)."""
     prior, likelihood, _ = sparse_problem(0.1)
-    rows = jnp.asarray(VARYING["random, then constant"])[:12]
-    _, (state, info) = minimise(admm, prior, likelihood, rows, start())
-    z, u, previous = start(), jnp.zeros(SIZE), rows[0]
+    rows = VARYING["random, then constant"][:12]
+    _, (state, info) = in_numpy(minimise(admm, prior, likelihood, rows, start()))
+    data, shrink = jax.jit(likelihood.prox), jax.jit(prior.prox)
+    z, u, previous = np.asarray(start()), np.zeros(SIZE), rows[0]
     for index, lam in enumerate(rows):
         u, previous = u * (lam / previous), lam
-        x = likelihood.prox(z - u, BETA * lam)
-        z, last = prior.prox(x + u, lam), z
+        x = np.asarray(data(z - u, BETA * lam))
+        z, last = np.asarray(shrink(x + u, lam)), z
         u = u + x - z
         primal, dual = np.max(np.abs(x - z)), np.max(np.abs(z - last)) / lam
         expected = (x, z, u / lam, primal, dual, max(primal / lam, dual))
@@ -248,11 +264,11 @@ def test_admm_is_boyds_with_its_scaled_dual():
 def test_admm_dual_is_a_gradient_of_both_sides():
     """y is a subgradient of g at the prior side; the dual residual is how far -y is from the gradient of beta f."""
     prior, likelihood, _ = sparse_problem(0.1)
-    _, (state, info) = minimise(admm, prior, likelihood, jnp.asarray(VARYING["random, then constant"]), start())
+    _, (state, info) = in_numpy(minimise(admm, prior, likelihood, VARYING["random, then constant"], start()))
     assert np.all(np.abs(state.y) <= (1 + 1e-12) / prior.scale)
-    inside = np.asarray(state.x) != 0
-    np.testing.assert_allclose(np.asarray(state.y)[inside], np.sign(np.asarray(state.x)[inside]) / prior.scale)
-    gradient = BETA * jax.vmap(likelihood.grad)(info.data)
+    inside = state.x != 0
+    np.testing.assert_allclose(state.y[inside], np.sign(state.x[inside]) / prior.scale)
+    gradient = BETA * np.asarray(gradients(likelihood, info.data))
     np.testing.assert_allclose(np.max(np.abs(gradient + state.y), axis=-1), info.dual, atol=1e-12)
 
 
@@ -270,7 +286,7 @@ def test_hqs_minimises_the_envelope_of_the_data_term():
     prior, likelihood, minimiser = gaussian_problem(0.5, 0.8)
     errors = []
     for lam in (0.2, 0.1):
-        x, (_, info) = minimise(hqs, prior, likelihood, jnp.full(STEPS, lam), start())
+        x, (_, info) = minimise(hqs, prior, likelihood, np.full(STEPS, lam), start())
         np.testing.assert_allclose(x, minimiser(lam), atol=1e-12)
         assert converged(info.residual, 1e-9)[0]
         np.testing.assert_allclose(info.gap, np.max(np.abs(info.data - info.estimate), axis=-1), rtol=1e-12)
@@ -281,7 +297,7 @@ def test_hqs_minimises_the_envelope_of_the_data_term():
 
 def test_hqs_reaches_the_minimiser_on_levels_that_fall_slowly():
     prior, likelihood, truth = sparse_problem(0.5)
-    k = jnp.arange(1.0, 40 * STEPS + 1)
+    k = np.arange(1.0, 40 * STEPS + 1)
     x, (_, info) = minimise(hqs, prior, likelihood, 2.0 / k, start())
     error = np.max(np.abs(np.asarray(info.estimate) - truth), axis=-1)
     assert error[-1] < 1e-3 and 0.4 < error[-1] / error[12_000 - 1] < 0.6, "the error is O(lam)"
@@ -289,6 +305,7 @@ def test_hqs_reaches_the_minimiser_on_levels_that_fall_slowly():
     assert np.max(np.abs(short - truth)) > 0.1, "a summable schedule stops short"
 
 
+@functools.cache
 def observed(strength):
     """`BETA f = strength |A x - y|^2` with 7 observations of 12 entries: A' A, A' y and f."""
     generator = np.random.default_rng(5)
@@ -302,7 +319,7 @@ def test_a_map_that_disregards_lam_regularises_by_it(factory, lam):
     """With the prox of `|x|^2 / (2 tau)` at step 1 whatever lam: `(2 s A'A + I / (lam tau)) x = 2 s A'y`."""
     tau, strength = 3.0, 0.5
     gram, back, likelihood = observed(strength)
-    x, _ = minimise(factory, Denoiser(tau / (1 + tau), 0.0), likelihood, jnp.full(STEPS, lam), start())
+    x, _ = minimise(factory, Denoiser(tau / (1 + tau), 0.0), likelihood, np.full(STEPS, lam), start())
     expected = np.linalg.solve(2 * strength * gram + np.eye(SIZE) / (lam * tau), 2 * strength * back)
     np.testing.assert_allclose(x, expected, atol=1e-10)
 
@@ -310,7 +327,7 @@ def test_a_map_that_disregards_lam_regularises_by_it(factory, lam):
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_the_limit_is_a_fixed_point_of_any_map(name):
     prior, (_, _, likelihood) = Denoiser(0.6, 0.3), observed(0.5)
-    x, (_, info) = minimise(OPTIMISERS[name], prior, likelihood, jnp.full(STEPS, 0.4), start())
+    x, (_, info) = minimise(OPTIMISERS[name], prior, likelihood, np.full(STEPS, 0.4), start())
     data = likelihood.prox(x, BETA * 0.4) if name == "hqs" else x - 0.4 * BETA * likelihood.grad(x)
     np.testing.assert_allclose(x, prior.prox(data, 0.4), atol=1e-10)
     assert converged(info.residual, 1e-9)[0] and np.max(np.abs(x)) > 0.05
@@ -319,9 +336,8 @@ def test_the_limit_is_a_fixed_point_of_any_map(name):
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_it_starts_at_the_point_and_uses_no_key(name):
     prior, likelihood, _ = sparse_problem(0.5)
-    sampler = OPTIMISERS[name](prior, likelihood)
-    np.testing.assert_array_equal(sampler.init(KEY, start(), jnp.asarray(0.1)).x, start())
-    rows = jnp.full(STEPS, 0.1)
+    np.testing.assert_array_equal(OPTIMISERS[name](prior, likelihood).init(KEY, start(), jnp.asarray(0.1)).x, start())
+    rows = np.full(STEPS, 0.1)
     x, (state, info) = minimise(OPTIMISERS[name], prior, likelihood, rows, start())
     other, _ = minimise(OPTIMISERS[name], prior, likelihood, rows, start(), jax.random.key(9))
     np.testing.assert_array_equal(x, other)
@@ -334,9 +350,9 @@ def test_a_batch_is_a_loop(name):
     """Problems that differ in their data, start and rows; a restart of one does not restart its neighbours."""
     prior, likelihood, _ = sparse_problem(4e-3)
     problems = [dataclasses.replace(likelihood, slopes=factor * likelihood.slopes) for factor in (1.0, 0.3, -2.0)]
-    starts = jnp.stack([factor * start() for factor in (0.0, 1.0, 5.0)])
-    rows = jnp.outer(jnp.linspace(0.05, 0.14, 3), jnp.ones(STEPS))
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *problems)
+    starts = np.stack([factor * np.asarray(start()) for factor in (0.0, 1.0, 5.0)])
+    rows = np.outer(np.linspace(0.05, 0.14, 3), np.ones(STEPS))
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *problems)
     solve = functools.partial(minimise, OPTIMISERS[name], prior)
     batch, (_, info) = jax.vmap(solve)(stacked, rows, starts)
     alone = [solve(*problem) for problem in zip(problems, rows, starts, strict=True)]
@@ -378,7 +394,7 @@ def test_the_gradient_through_a_run_is_finite(name):
     ],
 )
 def test_converged_from_a_row_on(residuals, expected):
-    ended, row = converged(jnp.asarray(residuals), 1.0)
-    assert (bool(ended), int(row)) == expected
-    batch = jax.vmap(converged, (0, None))(jnp.asarray([residuals, residuals]), 1.0)
+    one = jax.jit(converged)(np.asarray(residuals), 1.0)
+    assert (bool(one[0]), int(one[1])) == expected
+    batch = jax.jit(jax.vmap(converged, (0, None)))(np.asarray([residuals, residuals]), 1.0)
     assert [int(row) for row in batch[1]] == [expected[1]] * 2

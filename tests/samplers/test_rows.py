@@ -33,12 +33,22 @@ ETAS = (0.0, 0.5, 1.0)
 CHAINS = 20_000
 
 
-def nodes(schedule, *times):
+# Compiled whole, since every operation alone would be a program of its own.
+bridged, straight = jax.jit(bridge), jax.jit(euler)
+corrected = jax.jit(with_corrector, static_argnums=(1, 3))
+
+
+@jax.jit
+def nodes(schedule, times):
     """The nodes of a grid at given times, without the one at lam = 0."""
-    t = jnp.asarray(times)
-    return Levels(schedule.mu(t), schedule.lam(t))
+    return Levels(schedule.mu(times), schedule.lam(times))
 
 
+def at(schedule, *times):
+    return nodes(schedule, np.array(times))
+
+
+@functools.partial(jax.jit, static_argnums=1)
 def to_zero(schedule, count=8):
     return geometric_levels(schedule.lam(0.95), schedule.lam(0.05), count, schedule)
 
@@ -57,7 +67,8 @@ pytestmark = pytest.mark.usefixtures("double_precision")
 def test_steps_keep_the_marginal_distribution(name, eta):
     """If x_t = mu_t P + sigma_t eps, then x_s is N(mu_s P, sigma_s^2)."""
     levels = to_zero(SCHEDULES[name])
-    rows, sigmas = bridge(levels, eta), levels.mu * jnp.sqrt(levels.lam)
+    rows, levels = in_numpy((bridged(levels, eta), levels))
+    sigmas = levels.mu * np.sqrt(levels.lam)
     np.testing.assert_allclose(rows.keep * levels.mu[:-1] + rows.pull, levels.mu[1:], rtol=1e-14)
     variance = rows.keep**2 * sigmas[:-1] ** 2 + rows.noise**2
     np.testing.assert_allclose(variance, sigmas[1:] ** 2, rtol=1e-12, atol=1e-20)
@@ -67,13 +78,14 @@ def test_steps_keep_the_marginal_distribution(name, eta):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_ends_of_eta_are_the_reverse_sde_and_the_probability_flow(name):
-    levels = to_zero(SCHEDULES[name])
+    nodes = to_zero(SCHEDULES[name])
+    levels = in_numpy(nodes)
     mu, mu_next, lam, lam_next = levels.mu[:-1], levels.mu[1:], levels.lam[:-1], levels.lam[1:]
     for eta, keep, noise in (
         (1.0, mu_next / mu * lam_next / lam, mu_next * np.sqrt(lam_next * (1 - lam_next / lam))),
         (0.0, mu_next / mu * np.sqrt(lam_next / lam), 0 * lam),
     ):
-        rows = bridge(levels, eta)
+        rows = bridged(nodes, eta)
         np.testing.assert_allclose(rows.keep, keep, rtol=1e-7, atol=1e-12)
         np.testing.assert_allclose(rows.noise, noise, rtol=1e-12)
 
@@ -81,41 +93,47 @@ def test_the_ends_of_eta_are_the_reverse_sde_and_the_probability_flow(name):
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_two_steps_to_one_point_are_one_long_step(name, eta):
-    first, second = list_of(bridge(nodes(SCHEDULES[name], 0.9, 0.6, 0.2), eta))
-    (long,) = list_of(bridge(nodes(SCHEDULES[name], 0.9, 0.2), eta))
+    first, second = list_of(bridged(at(SCHEDULES[name], 0.9, 0.6, 0.2), eta))
+    (long,) = list_of(bridged(at(SCHEDULES[name], 0.9, 0.2), eta))
     np.testing.assert_allclose(second.keep * first.keep, long.keep, rtol=1e-10)
     np.testing.assert_allclose(second.keep * first.pull + second.pull, long.pull, rtol=1e-10)
     np.testing.assert_allclose((second.keep * first.noise) ** 2 + second.noise**2, long.noise**2, rtol=1e-10)
 
 
+def in_numpy(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
 def list_of(rows):
+    rows = in_numpy(rows)
     return [jax.tree.map(lambda leaf, i=i: leaf[i], rows) for i in range(rows.lam.shape[0])]
 
 
 @pytest.mark.parametrize("eta", ETAS)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_last_step_returns_the_prox(name, eta):
-    last = list_of(bridge(to_zero(SCHEDULES[name]), eta))[-1]
+    last = list_of(bridged(to_zero(SCHEDULES[name]), eta))[-1]
     assert (last.keep, last.pull, last.noise) == (0, 1, 0)
 
 
 def test_correctors_stand_before_each_step_at_its_level():
-    rows = bridge(to_zero(LinearVP(), 3))
-    corrected = with_corrector(rows, 2, 0.7, exponential)
-    assert all(leaf.shape == (9,) for leaf in jax.tree.leaves(corrected))
-    np.testing.assert_array_equal(corrected.lam, np.repeat(rows.lam, 3))
-    np.testing.assert_array_equal(corrected.mu, np.repeat(rows.mu, 3))
-    for predictor, original in zip(jax.tree.leaves(corrected), jax.tree.leaves(rows), strict=True):
+    rows = bridged(to_zero(LinearVP(), 3))
+    rows, longer = in_numpy((rows, corrected(rows, 2, 0.7, exponential)))
+    assert all(leaf.shape == (9,) for leaf in jax.tree.leaves(longer))
+    np.testing.assert_array_equal(longer.lam, np.repeat(rows.lam, 3))
+    np.testing.assert_array_equal(longer.mu, np.repeat(rows.mu, 3))
+    for predictor, original in zip(jax.tree.leaves(longer), jax.tree.leaves(rows), strict=True):
         np.testing.assert_array_equal(predictor[2::3], original)
-    np.testing.assert_allclose(corrected.keep[0::3], np.exp(-0.7), rtol=1e-14)
-    np.testing.assert_array_equal(corrected.noise[0::3], corrected.noise[1::3])
+    np.testing.assert_allclose(longer.keep[0::3], np.exp(-0.7), rtol=1e-14)
+    np.testing.assert_array_equal(longer.noise[0::3], longer.noise[1::3])
 
 
 def test_each_level_may_have_its_own_number_of_correctors():
-    rows = bridge(to_zero(LinearVP(), 3))
-    corrected = with_corrector(rows, (2, 0, 1), 0.7, exponential)
-    np.testing.assert_array_equal(corrected.lam, rows.lam[np.array([0, 0, 0, 1, 2, 2])])
-    np.testing.assert_array_equal(corrected.keep == np.exp(-0.7), [True, True, False, False, True, False])
+    rows = bridged(to_zero(LinearVP(), 3))
+    rows, longer = in_numpy((rows, corrected(rows, (2, 0, 1), 0.7, exponential)))
+    np.testing.assert_array_equal(longer.lam, rows.lam[[0, 0, 0, 1, 2, 2]])
+    inserted = np.isclose(longer.keep, np.exp(-0.7), rtol=1e-14)
+    np.testing.assert_array_equal(inserted, [True, True, False, False, True, False])
 
 
 KEPT = {exponential: (1e-3, 0.5, np.inf), leimkuhler_matthews: (1e-3, 0.5, 1.7)}
@@ -124,9 +142,9 @@ KEPT = {exponential: (1e-3, 0.5, np.inf), leimkuhler_matthews: (1e-3, 0.5, 1.7)}
 @pytest.mark.parametrize(("scheme", "rate"), [(scheme, rate) for scheme, rates in KEPT.items() for rate in rates])
 def test_correctors_keep_the_distribution_of_their_level(scheme, rate):
     """N(mu P, sigma^2) stays as it is; an infinite rate draws from it afresh."""
-    levels = to_zero(LinearVP(), 5)
-    sigmas = levels.mu * jnp.sqrt(levels.lam)
-    inserted = jax.tree.map(lambda leaf: leaf[0::2], with_corrector(bridge(levels), 1, rate, scheme))
+    levels = to_zero(LinearVP())
+    levels, rows = in_numpy((levels, corrected(bridged(levels), 1, rate, scheme)))
+    sigmas, inserted = levels.mu * np.sqrt(levels.lam), jax.tree.map(lambda leaf: leaf[0::2], rows)
     np.testing.assert_allclose(inserted.keep * levels.mu[:-1] + inserted.pull, levels.mu[:-1], rtol=1e-14)
     variance = inserted.keep**2 * sigmas[:-1] ** 2 + inserted.noise**2
     np.testing.assert_allclose(variance, sigmas[:-1] ** 2, rtol=1e-12)
@@ -134,7 +152,7 @@ def test_correctors_keep_the_distribution_of_their_level(scheme, rate):
 
 
 def test_no_correctors_change_nothing():
-    rows = bridge(to_zero(LinearVP(), 4))
+    rows = bridged(to_zero(LinearVP(), 3))
     for one, other in zip(jax.tree.leaves(with_corrector(rows, 0)), jax.tree.leaves(rows), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -142,7 +160,12 @@ def test_no_correctors_change_nothing():
 @pytest.mark.parametrize("steps", [-1, (1, 2, 3), (1, -2)])
 def test_numbers_of_correctors_that_cannot_be_are_refused(steps):
     with pytest.raises(ValueError, match="were asked for at 2 levels; give one number, or 2, from 0 up"):
-        with_corrector(bridge(to_zero(VE(), 2)), steps)
+        with_corrector(bridged(to_zero(VE(), 2)), steps)
+
+
+def at_levels(*lams):
+    """The nodes of a grid in clean space."""
+    return Levels(jnp.ones(len(lams)), jnp.asarray(lams))
 
 
 def stationary_variance(row, slope):
@@ -164,9 +187,9 @@ BIASES = {
 def test_the_spread_of_correctors_is_as_stated(scheme):
     """For U = x^2 / (2 v) steps at a level sample N(0, v + lam), the distribution of x_t, up to the stated factors."""
     lam = 0.5
-    levels = nodes(VE(), *VE().time_of_lam(jnp.array([lam, lam / 2])))
+    levels = at_levels(lam, lam / 2)
     for rate, factors in ((1e-4, (1, 1)), (0.5, BIASES[scheme])):
-        row = list_of(with_corrector(bridge(levels), 1, rate, scheme))[0]
+        row = list_of(corrected(bridged(levels), 1, rate, scheme))[0]
         for variance, factor in zip((1e4, 1e-4), factors, strict=True):
             bias = stationary_variance(row, variance / (variance + row.lam)) / (variance + lam)
             np.testing.assert_allclose(bias, factor, rtol=4e-4)
@@ -175,8 +198,8 @@ def test_the_spread_of_correctors_is_as_stated(scheme):
 @pytest.mark.parametrize("rate", [0.1, 1.0, 1.9])
 @pytest.mark.parametrize("variance", [1e-3, 0.4, 50.0])
 def test_leimkuhler_matthews_is_exact_for_a_gaussian(rate, variance):
-    levels = nodes(VE(), *VE().time_of_lam(jnp.array([0.5, 0.25])))
-    row = list_of(with_corrector(bridge(levels), 1, rate))[0]
+    levels = at_levels(0.5, 0.25)
+    row = list_of(corrected(bridged(levels), 1, rate, leimkuhler_matthews))[0]
     slope = variance / (variance + row.lam)
     np.testing.assert_allclose(stationary_variance(row, slope), variance + 0.5, rtol=1e-12)
 
@@ -240,9 +263,9 @@ def test_the_last_prox_is_appended():
 
 
 def test_euler_is_the_integrator_for_small_steps():
-    levels = nodes(LinearVP(), 0.5, 0.5 - 1e-6)
+    levels = at(LinearVP(), 0.5, 0.5 - 1e-6)
     for eta in ETAS:
-        (one,), (other,) = list_of(euler(levels, eta)), list_of(bridge(levels, eta))
+        (one,), (other,) = list_of(straight(levels, eta)), list_of(bridged(levels, eta))
         np.testing.assert_allclose([one.keep, one.pull], [other.keep, other.pull], atol=1e-9)
         np.testing.assert_allclose(one.noise, other.noise, rtol=1e-4, atol=1e-12)
 
@@ -293,21 +316,21 @@ def recursion(affine, rows):
     return np.array(history).T
 
 
-GRIDS = {f"eta {eta}": functools.partial(lambda eta, schedule: bridge(to_zero(schedule, 12), eta), eta) for eta in ETAS}
+GRIDS = {
+    f"eta {eta}": functools.partial(lambda eta, schedule: bridged(to_zero(schedule, 12), eta), eta) for eta in ETAS
+}
 for scheme in BIASES:
-    GRIDS[scheme.__name__] = lambda schedule, scheme=scheme: with_corrector(
-        bridge(to_zero(schedule, 3)), 3, 0.8, scheme
-    )
+    GRIDS[scheme.__name__] = lambda schedule, scheme=scheme: corrected(bridged(to_zero(schedule, 3)), 3, 0.8, scheme)
 
 
 @pytest.mark.parametrize("split", AFFINE, ids=lambda split: split.__name__)
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_gaussian_chains_follow_the_recursion(name, grid, split):
-    rows = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), GRIDS[grid](SCHEDULES[name]))
+    rows = jax.tree.map(np.float32, GRIDS[grid](SCHEDULES[name]))
     with jax.enable_x64(False):
-        mean, variance = moments(PRIOR, LIKELIHOOD, rows, split)
-    rows = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), rows)
+        mean, variance = in_numpy(moments(PRIOR, LIKELIHOOD, rows, split))
+    rows = jax.tree.map(np.float64, rows)
     expected_mean, expected_variance = recursion(AFFINE[split], list_of(rows))
     assert np.max(np.abs(mean - expected_mean) / np.sqrt(expected_variance / CHAINS)) < 4
     assert np.max(np.abs(variance / expected_variance - 1) / np.sqrt(2 / CHAINS)) < 4
