@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.constants import DATA_DIR
 
 from pgm_jax.files import local_path
 from pgm_jax.training.images import read_npz
@@ -177,7 +178,7 @@ class _FashionMnist(_Registered, skip_registration=True):  # pyright: ignore[rep
 def _builder(name: str, data_dir: Path | None, **settings: Any) -> Any:
     """TFDS's builder of a set, or a ValueError with the nearest names that TFDS or `data_dir` has."""
     known = set(tfds.list_builders(with_community_datasets=False))  # communities' names would need TensorFlow
-    folder = data_dir or Path(tfds.core.constants.DATA_DIR)
+    folder = data_dir or Path(DATA_DIR)
     for files in ("*/*/features.json", "*/*/*/features.json"):  # name/version or name/config/version
         known |= {path.relative_to(folder).parts[0] for path in folder.glob(files)}
     bare = re.split("[/:]", name)[0]
