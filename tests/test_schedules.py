@@ -1,11 +1,11 @@
 """Every schedule obeys every law: one table of schedules, one table of laws, in float64 where nothing else is said."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import integrate
@@ -13,9 +13,7 @@ from scipy import integrate
 from pgm_jax import schedules
 from pgm_jax.schedules import VE, geometric_levels, uniform_levels
 
-with jax.enable_x64(True):
-    TIMES = jnp.linspace(0, 1, 41)
-    SMALL_TIMES = jnp.geomspace(1e-5, 0.5, 30)
+TIMES, SMALL_TIMES = np.linspace(0, 1, 41), np.geomspace(1e-5, 0.5, 30)
 
 
 class Row(NamedTuple):
@@ -86,58 +84,79 @@ ROWS = {
 }
 
 
+class Values(NamedTuple):
+    """What a schedule says at some times."""
+
+    mu: np.ndarray
+    sigma: np.ndarray
+    lam: np.ndarray
+    time: np.ndarray  # of that lam
+
+
+def evaluate(schedule, t):
+    lam = schedule.lam(t)
+    return Values(schedule.mu(t), schedule.sigma(t), lam, schedule.time_of_lam(lam))
+
+
+compiled = jax.jit(evaluate)
+slopes = jax.jit(jax.vmap(jax.jacfwd(evaluate, 1), (None, 0)))
+
+
+@functools.cache
+def at_times(row):
+    """The values at TIMES and at SMALL_TIMES, which come out of one program."""
+    values = compiled(row.build(1.0), np.concatenate([TIMES, SMALL_TIMES]))
+    return tuple(Values(*(np.asarray(leaf)[part] for leaf in values)) for part in (slice(0, 41), slice(41, 71)))
+
+
 def says_its_formula(row):
-    schedule = row.build(1.0)
-    np.testing.assert_allclose(schedule.mu(TIMES), [row.mu(t) for t in TIMES], rtol=1e-12)
-    np.testing.assert_allclose(schedule.lam(TIMES), [row.lam(t) for t in TIMES], rtol=1e-9, atol=1e-14)
+    values, _ = at_times(row)
+    np.testing.assert_allclose(values.mu, [row.mu(t) for t in TIMES], rtol=1e-12)
+    np.testing.assert_allclose(values.lam, [row.lam(t) for t in TIMES], rtol=1e-9, atol=1e-14)
 
 
 def lam_is_the_ratio_of_variance_and_signal(row):
-    schedule = row.build(1.0)
-    np.testing.assert_allclose(schedule.sigma(TIMES) ** 2, schedule.mu(TIMES) ** 2 * schedule.lam(TIMES), rtol=1e-13)
+    values, _ = at_times(row)
+    np.testing.assert_allclose(values.sigma**2, values.mu**2 * values.lam, rtol=1e-13)
 
 
 def variance_is_preserved(row):
     if row.preserving:
-        schedule = row.build(1.0)
-        np.testing.assert_allclose(schedule.mu(TIMES) ** 2 + schedule.sigma(TIMES) ** 2, 1, rtol=1e-13)
+        values, _ = at_times(row)
+        np.testing.assert_allclose(values.mu**2 + values.sigma**2, 1, rtol=1e-13)
 
 
 def begins_with_the_signal_and_ends_with_noise(row):
-    schedule = row.build(1.0)
-    mu, lam = schedule.mu(TIMES), schedule.lam(TIMES)
-    assert abs(mu[0] - 1) < 1e-15 and (lam[0] == 0) == row.starts_at_zero
-    assert np.all(np.diff(mu) <= 0) and np.all(np.diff(lam) > 0)
+    values, _ = at_times(row)
+    assert abs(values.mu[0] - 1) < 1e-15 and (values.lam[0] == 0) == row.starts_at_zero
+    assert np.all(np.diff(values.mu) <= 0) and np.all(np.diff(values.lam) > 0)
 
 
 def solves_the_forward_process(row):
     """lam(t) - lam(0) = int b^2 / mu^2, by quadrature of the rates that the sources state."""
     if row.rate is not None:
-        for t in (0.03, 0.5, 0.97):
-            integral, _ = integrate.quad(lambda s: row.rate(s) / row.mu(s) ** 2, 0, t, epsabs=0, epsrel=1e-11)
-            np.testing.assert_allclose(row.build(1.0).lam(t) - row.build(1.0).lam(0.0), integral, rtol=1e-9)
+        lam = at_times(row)[0].lam
+        for place in (1, 20, 39):
+            integral, _ = integrate.quad(
+                lambda s: row.rate(s) / row.mu(s) ** 2, 0, TIMES[place], epsabs=0, epsrel=1e-11
+            )
+            np.testing.assert_allclose(lam[place] - lam[0], integral, rtol=1e-9)
 
 
 def time_of_lam_is_its_inverse(row):
-    schedule = row.build(1.0)
-    np.testing.assert_allclose(schedule.time_of_lam(schedule.lam(TIMES)), TIMES, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(at_times(row)[0].time, TIMES, rtol=1e-12, atol=1e-14)
 
 
 def small_times_are_accurate_in_float32(row):
-    schedule = row.build(1.0)
-    lam, sigma = schedule.lam(SMALL_TIMES), schedule.sigma(SMALL_TIMES)
+    _, exact = at_times(row)
+    schedule = jax.tree.map(np.float32, row.build(1.0))
     with jax.enable_x64(False):
-        single, t = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (schedule, SMALL_TIMES))
-        for value, exact in ((single.lam(t), lam), (single.sigma(t), sigma)):
-            assert value.dtype == jnp.float32
-            np.testing.assert_allclose(value, exact, rtol=1e-5)
-        # Where lam(0) > 0, the digits of a small t are lost in lam already.
-        atol = 1e-8 if row.starts_at_zero else 1e-6
-        np.testing.assert_allclose(single.time_of_lam(single.lam(t)), t, rtol=1e-5, atol=atol)
-
-
-def every_function(schedule, t):
-    return schedule.mu(t), schedule.sigma(t), schedule.lam(t), schedule.time_of_lam(schedule.lam(t))
+        single = Values(*(np.asarray(leaf)[41:] for leaf in compiled(schedule, np.float32([*TIMES, *SMALL_TIMES]))))
+    assert all(leaf.dtype == np.float32 for leaf in single)
+    np.testing.assert_allclose(single.lam, exact.lam, rtol=1e-5)
+    np.testing.assert_allclose(single.sigma, exact.sigma, rtol=1e-5)
+    # Where lam(0) > 0, the digits of a small t are lost in lam already.
+    np.testing.assert_allclose(single.time, SMALL_TIMES, rtol=1e-5, atol=1e-8 if row.starts_at_zero else 1e-6)
 
 
 def one_trace_for_two(row):
@@ -147,27 +166,27 @@ def one_trace_for_two(row):
     def counted(schedule, t):
         nonlocal traces
         traces += 1
-        return every_function(schedule, t)
+        return evaluate(schedule, t)
 
     for factor in (1.0, 1.1):
-        for one, other in zip(counted(row.build(factor), 0.3), every_function(row.build(factor), 0.3), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-12)
+        counted.eval_shape(jax.tree.map(np.asarray, row.build(factor)), 0.3)
     assert traces == 1
 
 
 def batch_is_loop(row):
-    pair = [jax.tree.map(jnp.asarray, row.build(factor)) for factor in (1.0, 1.1)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pair)
-    batch = jax.jit(jax.vmap(every_function))(stacked, jnp.array([0.2, 0.7]))
-    loop = [every_function(schedule, t) for schedule, t in zip(pair, (0.2, 0.7), strict=True)]
-    for many, ones in zip(batch, zip(*loop, strict=True), strict=True):
-        np.testing.assert_allclose(many, jnp.stack(ones), rtol=1e-12)
+    """Over schedules and times."""
+    pair = [jax.tree.map(np.asarray, row.build(factor)) for factor in (1.0, 1.1)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *pair)
+    batch = jax.jit(jax.vmap(evaluate))(stacked, np.array([TIMES[8], TIMES[28]]))
+    for which, (schedule, place) in enumerate(zip(pair, (8, 28), strict=True)):
+        loop = compiled(schedule, np.concatenate([TIMES, SMALL_TIMES]))
+        for many, one in zip(batch, loop, strict=True):
+            np.testing.assert_allclose(many[which], one[place], rtol=1e-12)
 
 
 def gradients_are_finite(row):
-    schedule = row.build(1.0)
-    for f in (schedule.mu, schedule.lam, lambda t: schedule.time_of_lam(schedule.lam(t))):
-        assert np.all(np.isfinite(jax.vmap(jax.grad(f))(jnp.asarray(TIMES[1:]))))
+    for leaf in slopes(row.build(1.0), TIMES[1:]):
+        assert np.all(np.isfinite(leaf))
 
 
 LAWS = (
@@ -208,35 +227,37 @@ def test_ddpm_has_the_thousand_steps_of_public_checkpoints():
         np.testing.assert_allclose(schedules.ddpm().mu(step / 1000) ** 2, bars[step - 1], rtol=1e-5)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def both_grids(schedule, count):
+    """The grids, and the times and values on their nodes before the last."""
     lam_max, lam_min = schedule.lam(0.9), schedule.lam(0.1)
-    return uniform_levels(schedule, count), geometric_levels(lam_max, lam_min, count, schedule)
+    grids = uniform_levels(schedule, count), geometric_levels(lam_max, lam_min, count, schedule)
+    times = [schedule.time_of_lam(levels.lam[:-1]) for levels in grids]
+    return [(levels, evaluate(schedule, t)._replace(time=t)) for levels, t in zip(grids, times, strict=True)]
 
 
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize("name", ROWS)
 def test_grids_lie_on_the_schedule_and_end_at_zero(name, count):
     with jax.enable_x64(True):
-        schedule = ROWS[name].build(1.0)
-        for levels, first in zip(both_grids(schedule, count), (1.0, 0.9), strict=True):
-            assert all(leaf.shape == (count + 1,) for leaf in jax.tree.leaves(levels))
-            times = schedule.time_of_lam(levels.lam[:-1])
-            np.testing.assert_allclose(times[0], first, rtol=1e-12)
-            assert (levels.mu[-1], levels.lam[-1]) == (1, 0)
-            assert np.all(np.diff(times) < 0) and np.all(np.diff(levels.lam) < 0)
-            assert np.all(np.diff(levels.mu) >= 0)
-            np.testing.assert_allclose(levels.lam[:-1], schedule.lam(times), rtol=1e-12)
-            np.testing.assert_allclose(levels.mu[:-1], schedule.mu(times), rtol=1e-12)
+        grids = jax.tree.map(np.asarray, both_grids(ROWS[name].build(1.0), count))
+    for (levels, values), first in zip(grids, (1.0, 0.9), strict=True):
+        assert all(leaf.shape == (count + 1,) for leaf in levels)
+        np.testing.assert_allclose(values.time[0], first, rtol=1e-12)
+        assert (levels.mu[-1], levels.lam[-1]) == (1, 0)
+        assert np.all(np.diff(values.time) < 0) and np.all(np.diff(levels.lam) < 0)
+        assert np.all(np.diff(levels.mu) >= 0)
+        np.testing.assert_allclose(levels.lam[:-1], values.lam, rtol=1e-12)
+        np.testing.assert_allclose(levels.mu[:-1], values.mu, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_grids_are_spaced_as_they_say(name):
     with jax.enable_x64(True):
-        schedule = ROWS[name].build(1.0)
-        uniform, geometric = both_grids(schedule, 5)
-        np.testing.assert_allclose(schedule.time_of_lam(uniform.lam[:-1]), [1, 0.8, 0.6, 0.4, 0.2], rtol=1e-11)
-        ratio = schedule.lam(0.1) / schedule.lam(0.9)
-        np.testing.assert_allclose(geometric.lam[:-1] / schedule.lam(0.9), ratio ** (np.arange(5) / 4), rtol=1e-9)
+        (_, uniform), (geometric, _) = jax.tree.map(np.asarray, both_grids(ROWS[name].build(1.0), 7))
+    np.testing.assert_allclose(uniform.time, 1 - np.arange(7) / 7, rtol=1e-11)
+    ratio = ROWS[name].lam(0.1) / ROWS[name].lam(0.9)
+    np.testing.assert_allclose(geometric.lam[:-1] / ROWS[name].lam(0.9), ratio ** (np.arange(7) / 6), rtol=1e-9)
 
 
 def test_grids_are_arguments_of_one_program():
