@@ -26,11 +26,33 @@ from jaxtyping import install_import_hook  # noqa: E402
 install_import_hook("pgm_jax", "shape_checks.checked")
 
 
+MAPPED = 20_000  # regions of memory; Linux lets a process map some 65,000, and every compiled program takes a few
+
+
+def pytest_addoption(parser):
+    """Add `--fast`, which runs the modules with a FAST: all of their tests where it is True, else those of its rows."""
+    parser.addoption("--fast", action="store_true", help="run a row of every family of tests")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep what `--fast` asks for."""
+    if config.getoption("fast"):
+        items[:] = [item for item in items if is_fast(getattr(item.module, "FAST", ()), item)]
+
+
+def is_fast(rows: bool | set[str], item: pytest.Item) -> bool:
+    """Whether a test is one of the named rows of its module."""
+    name = getattr(getattr(item, "callspec", None), "id", "")
+    return rows is True or (rows is not False and any(row in name for row in rows))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
-    """Let go of the compiled programs of a file after it: a process may map only so many into its memory."""
+    """Let go of compiled programs after a file where they are many, since a process may map only so many."""
     yield
-    jax.clear_caches()
+    maps = pathlib.Path("/proc/self/maps")
+    if not maps.is_file() or maps.read_bytes().count(b"\n") > MAPPED:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
