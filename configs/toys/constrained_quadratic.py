@@ -18,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.learned_corrected = ml_collections.ConfigDict(
         dict(lam_max=0.1, lam_min=1e-3, levels=20, rate=0.5, power=0.0)
     )
-    # Of the prox, from uniform samples of the ball; see launch/experiments/learning.py. Sigmas cover the levels above.
+    # Training of the prox on uniform samples of the ball; see launch/experiments/learning.py. Sigmas cover the levels.
     config.learning = ml_collections.ConfigDict(
         dict(examples=100_000, width=96, steps=5000, batch_size=512, sigma_min=0.02, sigma_max=0.6)
     )

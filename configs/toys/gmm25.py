@@ -2,7 +2,7 @@
 
 python -m launch.toys --config=configs/toys/gmm25.py
 
-Two problems for each column in place of 20 and 8:
+Two problems for each column instead of 20 and 8:
 
 python -m launch.toys --config=configs/toys/gmm25.py --config.seeds=2 --output=out/toys/gmm25_quick
 """
@@ -14,12 +14,12 @@ def get_config() -> ml_collections.ConfigDict:
     """The configuration: the columns of the tables, and how many problems and samples."""
     config = ml_collections.ConfigDict()
     config.experiment = "gmm25"
-    # Problems of each column: `seeds`, and at most so many in each of the dimensions.
+    # Problems of each column: `seeds`, and an upper limit for each dimension.
     config.seeds, config.dimensions, config.at_most = 20, (8, 80), (20, 8)
     # Noise in the units of y, numbers of measurements.
     config.sigmas, config.measurements = (1.0, 0.1), (1, 2, 4)
     # Samples of a set, directions of the sliced W1.
     config.samples, config.directions = 1000, 2000
-    # Problems that are run in float64 too.
+    # Problems that also run in float64.
     config.double_seeds = 4
     return config

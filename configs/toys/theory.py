@@ -1,10 +1,10 @@
-"""What the theory of PGM claims, tried where the truth is known: scores, the learning of a prox, the error of sampling.
+"""The claims of the theory of PGM, tested where the truth is known: scores, learning a prox, the error of sampling.
 
     python -m launch.toys --config=configs/toys/theory.py
 
 Cost: about two minutes on two CPU cores.
-Expected: 20 claims hold. The difference of the scores is at most 0.5642 of its bounds; W1 falls as the step where the
-score is exact; where it is not, the integrator alone stays at 0.11 to 0.31, 11 times exact samples or more.
+Expected: 20 claims hold. The difference of the scores is at most 0.5642 of its bounds. W1 falls with the step where the
+score is exact; where it is not, the integrator alone stays at 0.11 to 0.31, at least 11 times exact samples.
 """
 
 import ml_collections
@@ -18,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dims, config.points = 6, 50
     # Proposition 2: weights of the strongly convex f. Levels of lam, of Theorem 5 too, and its number of weights.
     config.betas, config.levels, config.constants = (0.1, 1.0, 10.0, 100.0), 41, 25
-    # Proposition 3: widths of the matching, of falling size, and the training of a network for each.
+    # Proposition 3: falling widths of the matching, and the training of a network for each.
     config.widths = (0.5, 0.3, 0.1)
     config.learning = ml_collections.ConfigDict(
         dict(steps=4_000, warm_share=0.4, zeta_start=2.0, sigma_min=0.9, sigma_max=1.1)

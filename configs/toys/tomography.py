@@ -1,30 +1,30 @@
 """Computed tomography from few views: filtered back projection, the mode under total variation, and samples of it.
 
-the phantom of Shepp and Logan:
+the Shepp-Logan phantom:
   python -m launch.toys --config=configs/toys/tomography.py
-slices of a scan, `hu` (slices, H, W) in Hounsfield units in a file of numpy:
+slices of a scan, an array `hu` (slices, H, W) in Hounsfield units in an .npz file:
   python -m launch.toys --config=configs/toys/tomography.py --config.data=FILE.npz --config.slices="(50, 55, 60)"
 
 Cost: a minute and a half for the phantom, three minutes for three slices, on two CPU cores.
 Expected for the phantom: 2 claims hold. PSNR (dB) at 60 and 30 views: FBP with the ramp 25.6, 19.5; the mode 37.5,
 35.9; the mean of the samples 35.8, 30.5. Expected for three slices of a head of 256 x 256 pixels, at 30 views: 21.5 by
 FBP, 31.3 by the mode, 27.9 by the mean, 2 claims hold; at 60 views 26.4, 34.3 and 31.7.
-The weights were chosen on two other slices of the same head at 30 views, and on no phantom. The chains are short: at
-128 pixels, three times as many rows gave a mean that was better by 0.4 dB.
+The weights were chosen on two other slices of the same head at 30 views, not on the phantom. The chains are short: at
+128 pixels, three times as many rows improved the mean by 0.4 dB.
 """
 
 import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The configuration: the scan, the weights of the prior, and how far each method goes."""
+    """The configuration: the scan, the weights of the prior, and the effort of each method."""
     config = ml_collections.ConfigDict()
     config.experiment = "tomography"
-    # A file of slices, and which of them; without one the phantom, of so many pixels a side.
+    # A file of slices, and their numbers; without a file, the phantom, with `size` pixels a side.
     config.data, config.slices, config.size = "", (50, 55, 60), 256
-    # Hounsfield units that become attenuations 0 and 1, beyond which is cut.
+    # Hounsfield units that map to attenuations 0 and 1; values beyond are clipped.
     config.window = (-1000.0, 1500.0)
-    # Parallel views over 180 degrees; noise deviation as a share of the sinogram's largest value; seed of the noise.
+    # Parallel views over 180 degrees; noise deviation over the sinogram's largest value; seed of the noise.
     config.views, config.noise, config.noise_seed = (60, 30), 0.005, 0
     # The smoother window of filtered back projection, beside the ramp.
     config.smooth = "hann"

@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.learned_corrected = ml_collections.ConfigDict(
         dict(lam_max=1.0, lam_min=3e-3, levels=20, rate=0.5, power=0.0)
     )
-    # Of the prox, from uniform samples; see launch/experiments/learning.py.
+    # Training of the prox on uniform samples; see launch/experiments/learning.py.
     config.learning = ml_collections.ConfigDict(dict(examples=100_000, width=32, steps=4000, batch_size=512))
     config.curve = (10, 20, 50, 100, 200, 500, 1000, 2000)
     return config

@@ -1,1 +1,1 @@
-"""Experiments with known answers, one a file: each is `run(config, key) -> Findings` for `launch.toys`."""
+"""Experiments with known answers: each has `run(config, key) -> Findings`, which `launch.toys` calls."""

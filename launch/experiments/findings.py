@@ -1,4 +1,4 @@
-"""What an experiment hands back: tables, figures, and claims of which each holds or does not; how they are written.
+"""What an experiment returns (tables, figures, and claims that hold or fail), and how it is written.
 
 An experiment is a function `run(config, key) -> Findings`, with `config` the whole ConfigDict of its file in
 `configs/toys/` and `key` a `jax.random.key`. It prints nothing and writes nothing: `launch.toys` does.
@@ -7,21 +7,24 @@ An experiment is a function `run(config, key) -> Findings`, with `config` the wh
 import csv
 import io
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from rich import box
 from rich import table as rich_table
 from rich.text import Text
 
 # A word, a number, (value, spread), which is written value ± spread, or None, which is written -.
 Cell = str | bool | int | float | tuple[float, float] | None
-PARAGRAPH = 60  # letters in a cell, beyond which blank lines part the rows
+PARAGRAPH = 60  # characters; a table with a longer cell has blank lines between its rows
 
 
 class Table(NamedTuple):
-    """Rows of cells under their columns; the caption says units and counts."""
+    """Rows of cells under column heads; the caption gives units and counts."""
 
     title: str
     columns: tuple[str, ...]
@@ -30,7 +33,7 @@ class Table(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What must hold, what was measured, what it is held against (such as "≤ 0.013"), and whether it holds."""
+    """What is claimed, the measured value, its bound (such as "≤ 0.013"), and whether the claim holds."""
 
     text: str
     value: Cell
@@ -38,16 +41,28 @@ class Claim(NamedTuple):
     holds: bool
 
 
+def bounded(text: str, value: float, sign: str, bound: float, words: str = "") -> Claim:
+    """The claim that a value is "≤", "≥", "<", ">" or "=" a bound, which is written as `words`."""
+    holds = {"≤": operator.le, "≥": operator.ge, "<": operator.lt, ">": operator.gt, "=": operator.eq}[sign]
+    return Claim(text, value, f"{sign} {words or f'{bound:g}'}", bool(holds(value, bound)))
+
+
 class Findings(NamedTuple):
-    """All that an experiment found; `figures` by the names of their files, without a suffix."""
+    """The result of an experiment; the keys of `figures` are file names without a suffix."""
 
     tables: Sequence[Table]
     figures: dict[str, Figure]
     claims: Sequence[Claim] = ()
 
 
+def mean_and_deviation(values: ArrayLike) -> tuple[float, float]:
+    """Mean and standard deviation as a cell; the deviation of a single value is 0."""
+    values = np.asarray(values)
+    return float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else 0.0
+
+
 def written(cell: Cell) -> str:
-    """Words as they are, numbers to four digits, a value with its spread to two digits of the spread."""
+    """A cell as text: numbers to four digits, a value with a spread to two digits of the spread."""
     if cell is None:
         return "-"
     if isinstance(cell, bool):
@@ -64,7 +79,7 @@ def written(cell: Cell) -> str:
 
 
 def printable(table: Table) -> rich_table.Table:
-    """A table for a rich console, its words as they are: brackets are no markup."""
+    """A table for a rich console; brackets in its cells are not markup."""
     shown = rich_table.Table(
         title=Text(table.title),
         title_justify="left",
@@ -78,7 +93,7 @@ def printable(table: Table) -> rich_table.Table:
     )
     for index, column in enumerate(table.columns):
         words = any(isinstance(row[index], str) for row in table.rows)
-        # Heads and words may be broken into lines, numbers may not.
+        # Heads and text may wrap, numbers may not.
         width = None if words else max((len(written(row[index])) for row in table.rows), default=None)
         shown.add_column(Text(column), justify="left" if words else "right", min_width=width)
     for row in table.rows:
@@ -87,7 +102,7 @@ def printable(table: Table) -> rich_table.Table:
 
 
 def markdown(table: Table) -> str:
-    """A table as it stands in a README."""
+    """A table in Markdown."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
@@ -97,7 +112,7 @@ def markdown(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """A table with its numbers to all digits; a column in which any value has a spread becomes two."""
+    """A table as CSV, numbers to all digits; a column in which any value has a spread becomes two columns."""
     paired = [any(isinstance(row[i], tuple) for row in table.rows) for i in range(len(table.columns))]
 
     def line(row: Sequence[Any]) -> list[Any]:

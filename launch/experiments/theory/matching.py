@@ -2,8 +2,8 @@
 
     argmin_phi E[1 - exp(-(x_0 - phi)^2 / zeta^2) | x]        Laplace x_0 of scale 1, x = x_0 + N(0, 1)
 
-Weighed by exp(-(x_0 - phi)^2 / zeta^2), p(x_0 | x) is the posterior of one more observation phi of variance
-zeta^2 / 2. So the minimiser, where the weighted mean is phi itself, is a root that the same quadrature finds.
+Weighted by exp(-(x_0 - phi)^2 / zeta^2), p(x_0 | x) is the posterior given one more observation, phi, of variance
+zeta^2 / 2. At the minimiser the weighted mean is phi itself, a root that the same quadrature finds.
 """
 
 import jax
@@ -13,10 +13,10 @@ from jax import lax
 from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 
-from launch.experiments.findings import Claim, Table
-from launch.experiments.panels import COLOURS
-from launch.experiments.theory_distributions import Distribution
-from launch.experiments.theory_panels import FAINT, Line, Part
+from launch.experiments.findings import Claim, Table, bounded
+from launch.experiments.plots import FAINT, lines
+from launch.experiments.theory.distributions import Distribution
+from launch.experiments.theory.parts import Line, Part
 from pgm_jax.types import Scalar
 
 LAPLACE = Distribution(left=1.0, right=1.0)
@@ -34,14 +34,14 @@ KNOWN = (
 
 @jax.jit
 def matched(target: Distribution, x: Float[Array, " n"], lam: Scalar, zeta: Scalar) -> Float[Array, " n"]:
-    """The minimiser of proximal matching of one width: the root of the weighted mean less phi, by bisection."""
+    """The minimiser of proximal matching with one width: the root of the weighted mean minus phi, by bisection."""
     width = zeta**2 / 2
     joint = 1 / (1 / lam + 1 / width)
 
     def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         phi = (low + high) / 2
-        # All is log-concave, so that the mean less phi falls as phi grows.
+        # Everything is log-concave, so the mean minus phi falls as phi grows.
         above = target.denoise(joint * (x / lam + phi / width), joint) > phi
         return jnp.where(above, phi, low), jnp.where(above, high, phi)
 
@@ -51,7 +51,7 @@ def matched(target: Distribution, x: Float[Array, " n"], lam: Scalar, zeta: Scal
 
 
 def proposition_3() -> Part:
-    """The minimiser at a few widths, beside the prox, the mean and the median, and how it comes to the prox."""
+    """The minimiser at a few widths, beside the prox, the mean and the median, and how it approaches the prox."""
     x = jnp.asarray(POINTS)
     prox, mean = np.asarray(LAPLACE.prox(x, 1.0)), np.asarray(LAPLACE.denoise(x, 1.0))
     median = np.array([Distribution(1.0, v, LAPLACE.left, LAPLACE.right).quantiles(1)[0] for v in POINTS])
@@ -68,22 +68,21 @@ def proposition_3() -> Part:
     falls = bool(np.all(np.diff(distance, axis=1) <= 1e-9))
 
     def panel(axis: Axes) -> None:
-        for point, gap, colour in zip(POINTS, distance, COLOURS, strict=False):
-            axis.loglog(
-                widths, np.maximum(gap, 1e-9), color=colour, label=f"x = {point:g}" + " (the kink)" * (point == 1)
-            )
+        names = (f"x = {point:g}" + " (the kink)" * (point == 1) for point in POINTS)
+        curves = {name: (widths, np.maximum(gap, 1e-9)) for name, gap in zip(names, distance, strict=True)}
+        lines(axis, curves, "-", title="Prop. 3: matching → prox as ζ → 0", xlabel="ζ", ylabel="|minimiser − prox|")
         axis.loglog(widths, widths, color=FAINT, ls="--", label="ζ")
-        axis.set(title="Prop. 3: matching → prox as ζ → 0", xlabel="ζ", ylabel="|minimiser − prox|", ylim=(1e-6, 5))
+        axis.set_ylim(1e-6, 5)
 
     line = Line(
         "Prop. 3: the minimiser of matching → prox as ζ → 0",
         f"Laplace × N(0, 1), {len(POINTS)} points, ζ from 3 to 0.003",
         f"|minimiser - prox| falls to {left:.1e}, slowest at the kink |x| = 1 ({distance[1, -1] / widths[-1]:.1f} ζ)",
-        f"yes, of the exact minimiser; with ζ = {WIDTHS[2]:g} it is still {minimisers[1, 2]:.2f} off at the kink",
+        f"yes, for the exact minimiser; at ζ = {WIDTHS[2]:g} it is still {minimisers[1, 2]:.2f} away at the kink",
     )
     claims = [
-        Claim("Prop. 3: largest |minimiser - prox| at ζ = 0.003", left, "≤ 0.01", left <= 0.01),
+        bounded("Prop. 3: largest |minimiser - prox| at ζ = 0.003", left, "≤", 0.01),
         Claim("Prop. 3: the distance to the prox falls with ζ at every x", falls, "yes", falls),
-        Claim("Prop. 3: largest difference from the values known to four digits", off, "≤ 6e-5", off <= 6e-5),
+        bounded("Prop. 3: largest difference from the values known to four digits", off, "≤", 6e-5),
     ]
     return Part([line], claims, [Table("Prop. 3: minimisers of proximal matching", columns, rows, caption)], [panel])

@@ -1,12 +1,12 @@
-"""Where a sampler of a Gaussian posterior ends, by its recursion in dense float64 matrices, and scores against it.
+"""The distribution that a sampler of a Gaussian posterior reaches, by recursion in float64, and scores against it.
 
 A prior N(m, C), a measurement y = A x + N(0, sigma^2) and affine targets P(u) = M u + c make every step affine:
 
     x' = F x + f + G xi      F = keep + pull M / mu,  f = pull c,  G = noise + pull (probe / mu) M
     mean' = F mean + f       cov' = F cov F^T + G G^T
 
-Only the numbers of the rows come from the code that is tried: M and c are put together here, from C,
-H = A^T A / sigma^2 and b = A^T y / sigma^2, by inverses that no sampler would use.
+Only the numbers of the rows come from the code under test: M and c are built here from C, H = A^T A / sigma^2 and
+b = A^T y / sigma^2, by inverses that no sampler would use.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from pgm_jax.types import Key
 Matrix = Float[np.ndarray, "d d"]
 Vector = Float[np.ndarray, " d"]
 AffineMap = tuple[Matrix, Vector]
-NOTHING = 1e-4  # of the largest standard deviation: a direction with less counts as one without any
+NOTHING = 1e-4  # of the largest standard deviation; a direction with less counts as having no spread
 
 
 class Moments(NamedTuple):
@@ -52,7 +52,7 @@ class Problem(NamedTuple):
 
     @property
     def posterior(self) -> Moments:
-        """The posterior by the gain `K = C A^T (A C A^T + sigma^2)^{-1}`, which asks for no inverse of C."""
+        """The posterior by the gain `K = C A^T (A C A^T + sigma^2)^{-1}`, which needs no inverse of C."""
         (mean, covariance), a = self.prior, self.matrix
         gain = covariance @ a.T @ np.linalg.inv(a @ covariance @ a.T + self.sigma**2 * np.eye(len(a)))
         left = np.eye(len(mean)) - gain @ a
@@ -61,7 +61,7 @@ class Problem(NamedTuple):
 
 
 def random_problem(key: Key, variances: Vector, gains: Vector, sigma: float) -> Problem:
-    """A problem of these prior variances and singular values of A, in random bases; the prior draws its truth."""
+    """A problem with given prior variances and singular values of A, in random bases; its truth is from the prior."""
     keys = jax.random.split(key, 5)
     axes, left, right = (
         _basis(k, size) for k, size in zip(keys, (len(variances), len(gains), len(variances)), strict=False)
@@ -88,8 +88,11 @@ def _basis(key: Key, size: int) -> Matrix:
     return np.linalg.qr(_normal(key, (size, size)))[0]
 
 
+Target = Callable[[Problem, float], AffineMap]  # (problem, lam) -> P
+
+
 def prior_map(p: Problem, lam: float) -> AffineMap:
-    """The prox of the prior, `C (C + lam)^-1 (v - m) + m`, which is `(I + lam C^-1)^-1` also where C has no inverse."""
+    """The prox of the prior, `C (C + lam)^-1 (v - m) + m`, which exists even where C has no inverse."""
     mean, covariance = p.prior
     shrink = covariance @ np.linalg.inv(covariance + lam * np.eye(len(mean)))
     return shrink, mean - shrink @ mean
@@ -106,33 +109,27 @@ def gradient_map(p: Problem, step: float) -> AffineMap:
     return np.eye(len(p.hessian)) - step * p.hessian, step * p.linear
 
 
-def then(first: AffineMap, second: AffineMap) -> AffineMap:
+def capped_gradient_map(p: Problem, lam: float) -> AffineMap:
+    """A gradient step on the likelihood of `min(lam, 1 / |H|)`."""
+    return gradient_map(p, min(lam, 1 / float(np.linalg.norm(p.hessian, 2))))
+
+
+def then(first: Target, second: Target) -> Target:
     """One map after the other."""
-    return second[0] @ first[0], second[0] @ first[1] + second[1]
+
+    def both(p: Problem, lam: float) -> AffineMap:
+        (a, b), (slope, shift) = first(p, lam), second(p, lam)
+        return slope @ a, slope @ b + shift
+
+    return both
 
 
-def data_first(p: Problem, lam: float) -> AffineMap:
-    """The prox of the likelihood, then that of the prior."""
-    return then(data_map(p, lam), prior_map(p, lam))
-
-
-def prior_first(p: Problem, lam: float) -> AffineMap:
-    """The prox of the prior, then that of the likelihood."""
-    return then(prior_map(p, lam), data_map(p, lam))
-
-
-def forward_backward(p: Problem, lam: float) -> AffineMap:
-    """A gradient step on the likelihood, then the prox of the prior."""
-    return then(gradient_map(p, lam), prior_map(p, lam))
-
-
-def capped_forward_backward(p: Problem, lam: float) -> AffineMap:
-    """The same, with a gradient step of `min(lam, 1 / |H|)`."""
-    return then(gradient_map(p, min(lam, 1 / float(np.linalg.norm(p.hessian, 2)))), prior_map(p, lam))
+data_first, prior_first = then(data_map, prior_map), then(prior_map, data_map)
+forward_backward, capped_forward_backward = then(gradient_map, prior_map), then(capped_gradient_map, prior_map)
 
 
 def parallel(p: Problem, lam: float) -> AffineMap:
-    """The prox of the prior less a gradient of the likelihood at the same point."""
+    """The prox of the prior minus a gradient step of the likelihood at the same point."""
     shrink, shift = prior_map(p, lam)
     return shrink - lam * p.hessian, shift + lam * p.linear
 
@@ -145,12 +142,12 @@ def explicit(p: Problem, lam: float) -> AffineMap:
 
 
 def exact(p: Problem, lam: float) -> AffineMap:
-    """The prox of the posterior, and the mean of x given `x + sqrt(lam) eps = v`: for a Gaussian they are one."""
+    """The prox of the posterior, which for a Gaussian is also the mean of x given `x + sqrt(lam) eps = v`."""
     return prior_map(p._replace(prior=p.posterior), lam)
 
 
 def recursion(rows: Rows, target: Callable[[float], AffineMap], size: int) -> Moments:
-    """Where a target lam -> P takes chains by all rows, if they that start at `mu (0 + sqrt(lam) xi)`."""
+    """The moments of chains after all rows with a target lam -> P, from a start at `mu (0 + sqrt(lam) xi)`."""
     columns = (rows.mu, rows.lam, rows.keep, rows.pull, rows.noise, rows.probe)
     eye = np.eye(size)
     end = Moments(np.zeros(size), float(rows.mu[0]) ** 2 * float(rows.lam[0]) * eye)
@@ -163,7 +160,7 @@ def recursion(rows: Rows, target: Callable[[float], AffineMap], size: int) -> Mo
 
 
 class Scores(NamedTuple):
-    """The largest |z| of means and covariances, how many there are, and the way off where there is no spread."""
+    """The largest |z| of means and covariances, their number, and the distance along directions without spread."""
 
     largest: float
     count: int
@@ -171,7 +168,7 @@ class Scores(NamedTuple):
 
 
 def scores(points: Float[np.ndarray, "n d"], truth: Moments) -> Scores:
-    """z-scores of the mean and the covariance of points against those of a Gaussian, in its principal axes.
+    """z-scores of the mean and the covariance of points against a Gaussian, along its principal axes.
 
     In these axes, each of unit variance, the scores `sqrt(n) mean_i` and `sqrt(n - 1) (S_ij - 1_ij) / sqrt(1 + 1_ij)`
     are nearly independent, and narrow directions count as much as wide ones.

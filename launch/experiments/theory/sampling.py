@@ -1,8 +1,8 @@
-"""Theorem 6 of PGM (arXiv 2605.13278), its part D2 M: chains of targets that are not Gaussian, and the last step.
+"""Theorem 6 of PGM (arXiv 2605.13278): the term D2 M, on chains of non-Gaussian targets, and the last step.
 
     W1 <= D1 exp(-m T) + D2 M + D3 delta^(1/2)         T time, M error of the score, delta step
 
-The prox is exact, so that M is the difference of the Moreau from the Stein score and nothing else.
+The prox is exact, so M is the difference between the Moreau and the Stein score and nothing else.
 """
 
 import jax
@@ -12,10 +12,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array
 from matplotlib.axes import Axes
 
-from launch.experiments.findings import Claim, Table
-from launch.experiments.panels import COLOURS
-from launch.experiments.theory_distributions import Distribution
-from launch.experiments.theory_panels import FAINT, Line, Part, slope
+from launch.experiments.findings import Claim, Table, bounded
+from launch.experiments.plots import COLOURS, EXACT, FAINT, lines
+from launch.experiments.theory.distributions import Distribution
+from launch.experiments.theory.parts import Line, Part, slope
 from pgm_jax.samplers import bridge, pgm, sample, with_corrector
 from pgm_jax.schedules import geometric_levels
 from pgm_jax.types import Key
@@ -30,7 +30,7 @@ UNIFORM = Distribution(low=-1.0, high=1.0)
 
 
 def floor_of_m(key: Key, samples: int, counts: tuple[int, ...], steps: int, lam_min: float = 1e-3) -> Part:
-    """With M > 0 the Moreau score alone leaves a W1 that no step removes; correctors, or the Stein score, remove it."""
+    """With M > 0 the Moreau score alone leaves a W1 that no step removes; correctors or the Stein score remove it."""
     methods = {
         "Moreau": (Distribution.prox, bridge),
         f"Moreau, {steps} correctors": (Distribution.prox, lambda levels: with_corrector(bridge(levels), steps, 0.3)),
@@ -58,8 +58,8 @@ def floor_of_m(key: Key, samples: int, counts: tuple[int, ...], steps: int, lam_
             for (name, w1), colour in zip(of_target.items(), COLOURS, strict=False):
                 axis.loglog(counts, w1, style, ms=4, color=colour, label=name if method == "Moreau" else None)
             axis.plot([], [], style, ms=4, color=FAINT, label=method)
-        axis.axhspan(min(floors.values()), max(floors.values()), color="#dddddd")
-        axis.set(title="Theorem 6: W1 where M > 0 (grey: exact sets)", xlabel="levels", ylabel="W1")
+        axis.axhspan(min(floors.values()), max(floors.values()), color=EXACT)
+        axis.set(title="Theorem 6: W1 where M > 0 (grey: exact samples)", xlabel="levels", ylabel="W1")
         axis.set_ylim(min(floors.values()) / 8, None)
         axis.legend(fontsize=8.5, frameon=False, ncols=2, loc="lower left")
 
@@ -68,25 +68,25 @@ def floor_of_m(key: Key, samples: int, counts: tuple[int, ...], steps: int, lam_
         ("target", "score", *(f"{n} levels" for n in counts), "exact set"),
         [(name, method, *curves[method][name], floors[name]) for name in TARGETS for method in methods],
         f"{samples:,} samples against exact quantiles; λ geometric from {SPREAD:g} to {lam_min:g}, then 0; prox and "
-        "posterior mean are exact. Exact set: as many independent samples.",
+        "posterior mean are exact. Exact set: the same number of independent samples.",
     )
     line = Line(
         "Theorem 6: D2 M stays as the step falls",
         f"{len(TARGETS)} targets with M > 0, up to {counts[-1]} levels",
         f"the Moreau score alone stays at {stays:.0f} times the W1 of exact samples or more; correctors leave ≤ "
-        f"{kept:.2f} of it, the Stein score comes to ≤ {removed:.1f} times exact samples",
-        "yes; so the integrator alone does not sample such targets, whatever the grid",
+        f"{kept:.2f} of it, and the Stein score reaches ≤ {removed:.1f} times exact samples",
+        "yes: the integrator alone does not sample such targets on any grid",
     )
     claims = [
-        Claim("Theorem 6: W1 of the Moreau score alone over exact samples, finest grid", stays, "≥ 3", stays >= 3),
-        Claim("Theorem 6: W1 with correctors over W1 without", kept, "≤ 0.5", kept <= 0.5),
-        Claim("Theorem 6: W1 of the Stein score over exact samples, finest grid", removed, "≤ 3", removed <= 3),
+        bounded("Theorem 6: W1 of the Moreau score alone over exact samples, finest grid", stays, "≥", 3),
+        bounded("Theorem 6: W1 with correctors over W1 without", kept, "≤", 0.5),
+        bounded("Theorem 6: W1 of the Stein score over exact samples, finest grid", removed, "≤", 3),
     ]
     return Part([line], claims, [table], [panel])
 
 
 def no_early_stopping(key: Key, samples: int, levels: int) -> Part:
-    """Uniform on [-1, 1]: how the scores grow as lam falls, and what is lost by stopping before lam = 0."""
+    """Uniform on [-1, 1]: the growth of the scores as lam falls, and the loss from stopping before lam = 0."""
     lams = np.array([1e-1, 1e-2, 1e-3, 1e-4])
     reach = jnp.linspace(0.0, 1.0, 2001)
     exact, rows = UNIFORM.quantiles(samples), []
@@ -106,23 +106,22 @@ def no_early_stopping(key: Key, samples: int, levels: int) -> Part:
 
     def panel(axis: Axes) -> None:
         near = "|x| ≤ 1 + 3√λ"
-        curves = {"Stein, |x| ≤ 1": (of_stein, 2), f"Stein, {near}": (of_stein, 3), f"Moreau, {near}": (of_moreau, 3)}
-        for (label, (part, column)), colour in zip(curves.items(), COLOURS, strict=False):
-            axis.loglog(lams, [row[column] for row in part], "o-", ms=4, color=colour, label=label)
+        shown = {"Stein, |x| ≤ 1": (of_stein, 2), f"Stein, {near}": (of_stein, 3), f"Moreau, {near}": (of_moreau, 3)}
+        curves = {name: (lams, [row[column] for row in part]) for name, (part, column) in shown.items()}
+        lines(axis, curves, title="Uniform on [−1, 1]: largest score", xlabel="λ", ylabel="max |score|")
         axis.plot([], [], " ", label="Moreau, |x| ≤ 1: 0")
-        axis.set(title="Uniform on [−1, 1]: largest score", xlabel="λ", ylabel="max |score|")
 
     columns = ("λ", "score", "inside", "to 3√λ beyond", "W1 stopped", "% out", "W1 to 0", "% out to 0")
     caption = (
         f"Largest |score| on [-1, 1] and up to 3√λ beyond; W1 and share outside: {samples:,} samples, {levels} levels "
-        f"from {SPREAD:g} to λ, stopped there or taken to 0 by one step more."
+        f"from {SPREAD:g} to λ, stopped there or taken to 0 by one more step."
     )
     line = Line(
         "No early stopping: the Moreau score does not blow up as t → 0",
         f"uniform on [-1, 1], λ down to {lams[-1]:g}",
-        f"inside, Moreau is 0 and Stein grows; up to 3√λ beyond both grow as λ^s, s = {growth['S']:.2f} (Stein) and "
-        f"{growth['M']:.2f} (Moreau). The last step to 0 leaves {outside:.2g} % outside, with either",
-        "in part: no stop is needed and the constraint holds exactly; it is the integrator's last step that does it",
+        f"inside, Moreau is 0 and Stein grows; up to 3√λ beyond, both grow as λ^s, s = {growth['S']:.2f} (Stein) and "
+        f"{growth['M']:.2f} (Moreau). With either, the last step to 0 leaves {outside:.2g} % outside",
+        "in part: no early stop is needed and the constraint holds exactly, because of the integrator's last step",
     )
     steep = growth["M"]
     claims = [

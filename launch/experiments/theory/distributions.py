@@ -1,9 +1,9 @@
-"""Distributions on the line whose prox is closed and whose posterior mean is a quadrature; Gaussians by their moments.
+"""Distributions on the line with a closed-form prox and a posterior mean by quadrature; the W1 of two Gaussians.
 
     U(x) = w (x - c)^2 / 2 + r max(x, 0) + l max(-x, 0)     on [low, high], infinite outside
 
-is Gaussian, Laplace, one-sided exponential, uniform, truncated normal, or Laplace times Gaussian. Everything is meant
-for float64, by `jax.enable_x64(True)`.
+is Gaussian, Laplace, one-sided exponential, uniform, truncated normal, or Laplace times Gaussian. Use float64, by
+`jax.enable_x64(True)`.
 """
 
 from typing import NamedTuple
@@ -16,12 +16,12 @@ from jaxtyping import Array, Float
 
 from pgm_jax.types import Scalar, Scalars
 
-NODES = 24  # of Gauss-Legendre a piece, on which the exponent is a quadratic and falls by at most DEPTH
+NODES = 24  # of Gauss-Legendre on each piece, where the exponent is a quadratic and falls by at most DEPTH
 DEPTH = 40.0
 
 
 class Distribution(NamedTuple):
-    """The density exp(-U): weight w and centre c of the quadratic, slopes l and r at its kink 0, and the support."""
+    """The density exp(-U): weight w and centre c of the quadratic, slopes l and r at its kink 0, and its support."""
 
     weight: Scalar = 0.0
     centre: Scalar = 0.0
@@ -39,7 +39,7 @@ class Distribution(NamedTuple):
 
     @jax.jit
     def mean_less_mode(self, v: Array, lam: Scalars) -> Array:
-        """E[x_0 | x = v] - Prox_U^lam(v), by Gauss-Legendre on each piece and without cancellation."""
+        """E[x_0 | x = v] - Prox_U^lam(v), by Gauss-Legendre on each piece, without cancellation."""
         k, c = self._joined(v, lam)
         mode = self.prox(v, lam)
 
@@ -70,7 +70,7 @@ class Distribution(NamedTuple):
 
     def quantiles(self, count: int) -> np.ndarray:
         """The quantiles at (i + 1/2) / count, by the trapezoidal rule on a fine grid."""
-        tail = np.log(count) + 12  # in nats: the mass that is cut off is far below 1 / count
+        tail = np.log(count) + 12  # in nats: the mass beyond it is far below 1 / count
         slope = max(self.left, self.right)
         reach = np.sqrt(2 * tail / self.weight) + slope / self.weight if self.weight else tail / max(slope, 1e-300)
         x = np.linspace(max(self.low, self.centre - reach), min(self.high, self.centre + reach), 400_001)
@@ -80,9 +80,9 @@ class Distribution(NamedTuple):
         return np.interp((np.arange(count) + 0.5) / count, cdf / cdf[-1], x)
 
     def probes(self, lam: Float[Array, " n"], count: int = 65, widths: float = 8.0) -> Float[Array, "n m"]:
-        """Points x for each level: where p(x_0 | x) is centred within some widths of a kink or an end, and near 0."""
+        """Points x for each level at which p(x_0 | x) is centred within `widths` of a kink or an end, and near 0."""
         k = (self.weight + 1 / lam)[:, None, None]
-        # In place of an end at infinity stands the kink.
+        # The kink replaces an end at infinity.
         ends = [jnp.where(jnp.isfinite(end), end, 0.0) + 0.0 * k for end in (self.low, self.high)]
         anchors = jnp.concatenate([*ends, -self.left / k, self.right / k, self.weight * self.centre / k], axis=1)
         c = anchors + jnp.linspace(-widths, widths, count)[None, None, :] / jnp.sqrt(k)
@@ -95,6 +95,6 @@ class Distribution(NamedTuple):
 
 
 def folded(mean: Float[Array, "..."], std: Float[Array, "..."]) -> Float[Array, "..."]:
-    """E|mean + std z|, the W1 of two Gaussians whose means and deviations differ by `mean` and `std`."""
+    """E|mean + std z|, the W1 of two Gaussians whose means and standard deviations differ by `mean` and `std`."""
     s = jnp.maximum(jnp.abs(std), jnp.finfo(std.dtype).tiny)
     return mean * erf(mean / s / np.sqrt(2)) + s * np.sqrt(2 / np.pi) * jnp.exp(-((mean / s) ** 2) / 2)

@@ -1,8 +1,8 @@
-"""Theorem 6 of PGM (arXiv 2605.13278), its parts D1 exp(-m T) and D3 delta^(1/2), without a sample.
+"""Theorem 6 of PGM (arXiv 2605.13278): the terms D1 exp(-m T) and D3 delta^(1/2), without sampling.
 
     W1 <= D1 exp(-m T) + D2 M + D3 delta^(1/2)         T time, M error of the score, delta step
 
-A Gaussian target has M = 0, and the sampler maps Gaussians to Gaussians: mean and variance have a recursion.
+A Gaussian target has M = 0, and the sampler maps Gaussians to Gaussians: mean and variance follow a recursion.
 """
 
 from collections.abc import Callable
@@ -13,19 +13,20 @@ import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 
-from launch.experiments.findings import Claim, Table
-from launch.experiments.panels import COLOURS
-from launch.experiments.theory_distributions import folded
-from launch.experiments.theory_panels import FAINT, Line, Part, slope
+from launch.experiments.findings import Claim, Table, bounded
+from launch.experiments.plots import FAINT, lines
+from launch.experiments.theory.distributions import folded
+from launch.experiments.theory.parts import Line, Part, slope
 from pgm_jax.samplers import Rows, bridge
 from pgm_jax.schedules import Levels, LinearVP, geometric_levels, uniform_levels
 
 MEAN, STD = 1.5, 0.8
+COUNTS = (50, 100, 200, 400, 800)  # of levels
 
 
 @jax.jit
 def gaussian_end(rows: Rows, mean: Array, variance: Array) -> tuple[Array, Array]:
-    """Mean and deviation of x after all rows with the exact prox of N(MEAN, STD^2), from those of a Gaussian start."""
+    """Mean and deviation of x after all rows with the exact prox of N(MEAN, STD^2), from a Gaussian start."""
 
     def step(moments: tuple[Array, Array], row: Rows) -> tuple[tuple[Array, Array], None]:
         mean, variance = moments
@@ -38,8 +39,8 @@ def gaussian_end(rows: Rows, mean: Array, variance: Array) -> tuple[Array, Array
 
 
 def step_and_time() -> Part:
-    """A Gaussian target: W1 against the step, and against the largest level, at which chains start."""
-    counts = np.array([50, 100, 200, 400, 800])
+    """A Gaussian target: W1 against the step, and against the largest level, where chains start."""
+    counts = np.array(COUNTS)
     grids: dict[str, Callable[[int], Levels]] = {
         "VE, step of log λ": lambda n: geometric_levels(1e4, 1e-12, n),
         "VP, linear, step of t": lambda n: uniform_levels(LinearVP(), n),
@@ -52,15 +53,14 @@ def step_and_time() -> Part:
     late_slope = slope(tops[4:], late[4:])
 
     def panel_step(axis: Axes) -> None:
-        for (name, w1), colour in zip(errors.items(), COLOURS, strict=False):
-            axis.loglog(steps[name], w1, "o-", ms=4, color=colour, label=f"{name}: slope {slopes[name]:.2f}")
+        curves = {f"{name}: slope {slopes[name]:.2f}": (steps[name], w1) for name, w1 in errors.items()}
+        lines(axis, curves, title="Theorem 6: the step, M = 0", xlabel="step δ", ylabel="W1")
         guide = np.array([steps["VP, linear, step of t"][-1], 1.0])
         axis.loglog(guide, 0.5 * guide**0.5, color=FAINT, ls="--", label="√δ, the claim")
-        axis.set(title="Theorem 6: the step, M = 0", xlabel="step δ", ylabel="W1")
 
     def panel_time(axis: Axes) -> None:
-        axis.loglog(tops, late, "o-", ms=4, color=COLOURS[0], label=f"slope {late_slope:.2f}")
-        axis.set(title="Theorem 6: the time", xlabel="λ at the start, exp(T)", ylabel="W1 due to the start")
+        labels = dict(title="Theorem 6: the time", xlabel="λ at the start, exp(T)", ylabel="W1 due to the start")
+        lines(axis, {f"slope {late_slope:.2f}": (tops, late)}, **labels)
 
     names = [*grids]
     table = Table(
@@ -70,11 +70,11 @@ def step_and_time() -> Part:
             (int(n), *(float(value) for name in names for value in (steps[name][i], errors[name][i])))
             for i, n in enumerate(counts)
         ],
-        f"Target N({MEAN:g}, {STD:g}²), exact prox, start in the noised target; by the recursion of mean and variance.",
+        f"Target N({MEAN:g}, {STD:g}²), exact prox, start at the noised target; by the recursion of mean and variance.",
     )
     worst = min(slopes.values())
     found = " and ".join(f"δ^{value:.2f} ({name.partition(',')[0]})" for name, value in slopes.items())
-    lines = [
+    summary = [
         Line(
             "Theorem 6: W1 ~ δ^(1/2) where M = 0",
             "Gaussian target, closed form",
@@ -83,16 +83,16 @@ def step_and_time() -> Part:
         ),
         Line(
             "Theorem 6: the start costs exp(-m T)",
-            "the same, started at N(0, λ) in place of the noised target",
+            "the same, started at N(0, λ) instead of the noised target",
             f"λ^{late_slope:.2f}, with λ = exp(T)",
             "yes",
         ),
     ]
     claims = [
-        Claim("Theorem 6: W1 ~ δ^s for a Gaussian, the smallest s", worst, "≥ 0.5", worst >= 0.5),
+        bounded("Theorem 6: W1 ~ δ^s for a Gaussian, the smallest s", worst, "≥", 0.5),
         Claim("Theorem 6: the start costs λ^s, λ = exp(T)", late_slope, "-1 ± 0.05", abs(late_slope + 1) <= 0.05),
     ]
-    return Part(lines, claims, [table], [panel_step, panel_time])
+    return Part(summary, claims, [table], [panel_step, panel_time])
 
 
 @jax.jit(static_argnames=("grid", "count"))

@@ -1,8 +1,8 @@
-"""The Moreau score beside the Stein score: Lemma 1, Proposition 2 and Theorem 5 of PGM (arXiv 2605.13278).
+"""The Moreau score and the Stein score: Lemma 1, Proposition 2 and Theorem 5 of PGM (arXiv 2605.13278).
 
     Moreau  (mu Prox_U^lam(x / mu) - x) / sigma^2          Stein  (mu E[x_0 | x] - x) / sigma^2
 
-Their difference is that of mode and mean of p(x_0 | x), over lam where mu = 1.
+Where mu = 1, their difference is that of mode and mean of p(x_0 | x), divided by lam.
 """
 
 import jax
@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 
-from launch.experiments.findings import Claim, Table
-from launch.experiments.panels import COLOURS
-from launch.experiments.theory_distributions import Distribution
-from launch.experiments.theory_panels import FAINT, Line, Part, slope
+from launch.experiments.findings import Table, bounded
+from launch.experiments.plots import COLOURS, FAINT, lines
+from launch.experiments.theory.distributions import Distribution
+from launch.experiments.theory.parts import Line, Part, slope
 from pgm_jax.potentials import Mixture
 from pgm_jax.proximal import moreau_score
 from pgm_jax.schedules import VE, LinearVP
@@ -24,7 +24,7 @@ HALF_NORMAL = 1 / np.sqrt(np.pi)  # |mean - mode| of a half-normal over the boun
 
 
 def lemma_1(key: Key, dims: int, points: int) -> Part:
-    """Quadratic U: the two scores agree, of full rank by covariances, of lower rank as a limit and by quadrature."""
+    """Quadratic U: the two scores agree, at full rank by covariances, at lower rank as a limit and by quadrature."""
     schedules = {"VE": VE(), "VP": LinearVP()}
     times = (0.01, 0.1, 0.3, 0.6, 1.0)
     eps = np.logspace(-1, -10, 10)
@@ -45,14 +45,13 @@ def lemma_1(key: Key, dims: int, points: int) -> Part:
     order = min(slope(eps[6:], weak[6:]) for weak in singular.values())
 
     def panel(axis: Axes) -> None:
-        for (name, weak), colour in zip(singular.items(), COLOURS, strict=False):
-            axis.loglog(eps, weak, "o-", ms=4, color=colour, label=f"{name}, ranks 1 to {dims - 1}")
-            axis.axhline(full[name], color=colour, ls=":", label=f"{name}, rank {dims}")
-        axis.set(
-            title="Lemma 1: quadratic U", xlabel="precision ε of the null space", ylabel="|Moreau − Stein| / |Stein|"
-        )
+        curves = {f"{name}, ranks 1 to {dims - 1}": (eps, weak) for name, weak in singular.items()}
+        labels = dict(xlabel="precision ε of the null space", ylabel="|Moreau − Stein| / |Stein|")
+        lines(axis, curves, title="Lemma 1: quadratic U", **labels)
+        for (name, level), colour in zip(full.items(), COLOURS, strict=False):
+            axis.axhline(level, color=colour, ls=":", label=f"{name}, rank {dims}")
 
-    lines = [
+    summary = [
         Line(
             "Lemma 1: equal scores for quadratic U",
             f"d = {dims}, full rank, VE and VP, float64",
@@ -63,22 +62,22 @@ def lemma_1(key: Key, dims: int, points: int) -> Part:
             "Lemma 1, any rank",
             f"ranks 1 to {dims - 1}: null space of precision ε; rank 1 of 2 by quadrature of exp(-U) itself",
             f"difference falls as ε^{order:.2f}, {smallest:.0e} at ε = {eps[-1]:.0e}; by quadrature {improper:.0e}",
-            "yes, as functions: exp(-U) is no distribution, yet its noised score exists",
+            "yes, as functions: exp(-U) is not a distribution, but its noised score exists",
         ),
     ]
     claims = [
-        Claim("Lemma 1, full rank: largest relative difference of the scores", largest, "≤ 1e-9", largest <= 1e-9),
-        Claim("Lemma 1, singular: the difference falls as ε^s", order, "s ≥ 0.99", order >= 0.99),
-        Claim("Lemma 1, singular: relative difference by quadrature", improper, "≤ 1e-9", improper <= 1e-9),
+        bounded("Lemma 1, full rank: largest relative difference of the scores", largest, "≤", 1e-9),
+        bounded("Lemma 1, singular: the difference falls as ε^s, s", order, "≥", 0.99),
+        bounded("Lemma 1, singular: relative difference by quadrature", improper, "≤", 1e-9),
     ]
-    return Part(lines, claims, [], [panel])
+    return Part(summary, claims, [], [panel])
 
 
 @jax.jit
 def _difference_of_scores(
     q: Array, h: Array, centre: Array, noise: Array, mu: Array, lam: Array, eps: Array
 ) -> Float[Array, " n"]:
-    # Of U = (u - c)^T Q diag(h) Q^T (u - c) / 2, with each eps in the null space in place of 0 on the side of Stein.
+    # Of U = (u - c)^T Q diag(h) Q^T (u - c) / 2, with each eps replacing 0 in the null space for the Stein score.
     hessian = (q * h[None]) @ q.T
 
     def prox(v: Array, lam: Scalar) -> Array:
@@ -98,7 +97,7 @@ def _relative(a: Array, b: Array) -> Float[Array, ""]:
 
 
 def _rank_one_by_quadrature(key: Key, points: int) -> float:
-    # The score of exp(-U) * N(0, lam), whose integral over the plane is infinite and which is finite everywhere.
+    # The score of exp(-U) * N(0, lam), which is finite everywhere although its integral over the plane is infinite.
     key_a, key_x = jax.random.split(key)
     a, lam = jax.random.normal(key_a, (2,)), 0.4
     x = jax.random.normal(key_x, (points, 2))
@@ -117,7 +116,7 @@ def _rank_one_by_quadrature(key: Key, points: int) -> float:
 
 
 def proposition_2_1() -> Part:
-    """Symmetric unimodal p(x_0 | x): equal scores, which a target that is no Gaussian has at single points only."""
+    """Symmetric unimodal p(x_0 | x): equal scores, which a non-Gaussian target has at single points only."""
     target, lam = Distribution(left=1.0, right=1.0), 1.0
     x = jnp.linspace(-6.0, 6.0, 241)
     gap = jnp.abs(target.mean_less_mode(x, lam)) / lam
@@ -130,53 +129,46 @@ def proposition_2_1() -> Part:
         "uniform on [-1, 1]": Distribution(low=-1.0, high=1.0),
         "exponential": Distribution(right=1.0, low=0.0),
     }
-    curves = {name: np.asarray(-each.mean_less_mode(x, lam) / lam) for name, each in shown.items()}
+    curves = {name: (x, np.asarray(-each.mean_less_mode(x, lam) / lam)) for name, each in shown.items()}
 
     def panel(axis: Axes) -> None:
-        for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
-            axis.plot(np.asarray(x), curve, color=colour, label=name)
-        axis.set(title="Prop. 2.1: equal where p(x₀|x) is symmetric", xlabel="x, at λ = 1", ylabel="Moreau − Stein")
+        labels = dict(xlabel="x, at λ = 1", ylabel="Moreau − Stein")
+        lines(axis, curves, "-", "linear", title="Prop. 2.1: equal where p(x₀|x) is symmetric", **labels)
         axis.margins(y=0.2)
 
-    lines = [
+    summary = [
         Line(
             "Prop. 2.1: equal where p(x₀|x) is symmetric and unimodal",
             "Laplace target, at its centre; λ = 1",
             f"|difference| {at_centre:.1e} at x = 0, up to {elsewhere:.2f} elsewhere",
-            "yes, x by x; a symmetric target is not enough: at every x only a Gaussian has it",
+            "yes, at such x; a symmetric target is not enough: only a Gaussian has it at every x",
         ),
         Line(
-            "Prop. 2.1, unimodal is needed",
+            "Prop. 2.1: unimodality is needed",
             "two Gaussians at ±1 of deviation 0.3, x = 0, λ = 4: symmetric, two modes",
             f"|difference| {two:.2f}",
-            "yes: it takes the condition",
+            "yes: the condition is needed",
         ),
     ]
     claims = [
-        Claim(
-            "Prop. 2.1: difference at the centre of a Laplace distribution",
-            at_centre,
-            "≤ 1e-12",
-            at_centre <= 1e-12,
-        ),
-        Claim("Prop. 2.1: and away from it they differ", elsewhere, "≥ 0.1", elsewhere >= 0.1),
+        bounded("Prop. 2.1: difference at the centre of a Laplace distribution", at_centre, "≤", 1e-12),
+        bounded("Prop. 2.1: largest difference away from it", elsewhere, "≥", 0.1),
     ]
-    return Part(lines, claims, [], [panel])
+    return Part(summary, claims, [], [panel])
 
 
 def proposition_2_2(betas: tuple[float, ...], levels: int) -> Part:
-    """Convex U: the difference over its bounds, swept over lam, beta and every x where p(x_0 | x) sees a kink."""
+    """Convex U: the difference over its bounds, over lam, beta and every x where p(x_0 | x) is near a kink."""
     lams = np.logspace(-4, 4, levels)
     tried = {
         "Laplace": (0.0, Distribution(left=1.0, right=1.0)),
         "one-sided exponential": (0.0, Distribution(right=1.0, low=0.0)),
         "uniform on [-1, 1]": (0.0, Distribution(low=-1.0, high=1.0)),
     }
-    for beta in betas:
-        tried[f"N(0, 1/β) on [-1, 1], β = {beta:g}"] = (beta, Distribution(weight=beta, low=-1.0, high=1.0))
-    for beta in betas:
-        both = Distribution(weight=beta, centre=0.5, left=1.0, right=1.0)
-        tried[f"Laplace × N(0.5, 1/β), β = {beta:g}"] = (beta, both)
+    for b in betas:
+        tried[f"N(0, 1/β) on [-1, 1], β = {b:g}"] = (b, Distribution(weight=b, low=-1.0, high=1.0))
+    for b in betas:
+        tried[f"Laplace × N(0.5, 1/β), β = {b:g}"] = (b, Distribution(weight=b, centre=0.5, left=1.0, right=1.0))
     rows, curves = [], {}
     for name, (strength, target) in tried.items():
         gaps = np.max(_gaps(target, jnp.asarray(lams))[0], axis=1) / lams
@@ -188,32 +180,31 @@ def proposition_2_2(betas: tuple[float, ...], levels: int) -> Part:
 
     def panel(axis: Axes) -> None:
         shown = [*tried][:3] + [name for name in tried if name.endswith("β = 10")]
-        for name, colour in zip(shown, COLOURS, strict=False):
-            axis.semilogx(lams, curves[name], color=colour, label=name)
+        labels = dict(title="Prop. 2.2: difference over its bound", xlabel="λ", ylabel="max over x")
+        lines(axis, {name: (lams, curves[name]) for name in shown}, "-", "linear", **labels)
         axis.axhline(1.0, color="black", lw=1)
         axis.axhline(HALF_NORMAL, color=FAINT, ls="--", lw=1)
         axis.text(lams[0], HALF_NORMAL + 0.03, "1/√π: a half-normal", color=FAINT, fontsize=8.5)
         axis.text(lams[0], 1.03, "the bound", fontsize=8.5)
-        axis.set(title="Prop. 2.2: difference over its bound", xlabel="λ", ylabel="max over x", ylim=(0, 1.65))
+        axis.set(xscale="log", ylim=(0, 1.65))
 
     columns = ("distribution", "β m", "over √(2d/λ)", "over √(2d/(βmλ²+λ))", "at λ")
     caption = (
         f"Largest |Moreau - Stein| over its bound, d = 1: {levels} levels, λ from {lams[0]:g} to {lams[-1]:g}, and "
         f"every x where p(x₀|x) is centred within 8 of its widths of a kink or an end. 1/√π = {HALF_NORMAL:.4f}."
     )
-    tight = "yes; in 1-D never above 1/√π = 0.564 of the bound, which a half-normal p(x₀|x) attains"
+    tight = "yes; in 1-D at most 1/√π = 0.564 of the bound, which a half-normal p(x₀|x) attains"
     swept = f"{len(tried)} distributions, quadrature"
-    lines = [
+    summary = [
         Line("Prop. 2.2: |difference| ≤ √(2d/λ), U convex", swept, f"≤ {plain:.4f} of it", tight),
-        Line("Prop. 2.2: ≤ √(2d/(βmλ²+λ)), f m-strongly convex", swept, f"≤ {strong:.4f} of it", "yes; likewise tight"),
+        Line("Prop. 2.2: ≤ √(2d/(βmλ²+λ)), f m-strongly convex", swept, f"≤ {strong:.4f} of it", "yes; equally tight"),
     ]
-    sharp = bool(strong <= HALF_NORMAL + 1e-9)
     claims = [
-        Claim("Prop. 2.2: largest difference over √(2d/λ)", plain, "≤ 1", plain <= 1),
-        Claim("Prop. 2.2: largest difference over √(2d/(βmλ²+λ))", strong, "≤ 1/√π = 0.5642", sharp),
+        bounded("Prop. 2.2: largest difference over √(2d/λ)", plain, "≤", 1),
+        bounded("Prop. 2.2: largest difference over √(2d/(βmλ²+λ))", strong, "≤", HALF_NORMAL + 1e-9, "1/√π = 0.5642"),
     ]
     table = Table("Prop. 2.2: difference of the scores over its bound", columns, rows, caption)
-    return Part(lines, claims, [table], [panel])
+    return Part(summary, claims, [table], [panel])
 
 
 def theorem_5(betas: int, levels: int) -> Part:
@@ -235,10 +226,9 @@ def theorem_5(betas: int, levels: int) -> Part:
     shown = [int(np.abs(np.log(grid / b)).argmin()) for b in (0.1, 1, 10, 100, 1e3, 1e4, 1e5)]
 
     def panel(axis: Axes) -> None:
-        for (name, m), colour in zip(constants.items(), COLOURS, strict=False):
-            axis.loglog(grid, m, color=colour, label=f"{name}: slope {slopes[name]:.2f}")
+        curves = {f"{name}: slope {slopes[name]:.2f}": (grid, m) for name, m in constants.items()}
+        lines(axis, curves, "-", title="Theorem 5: M falls with β", xlabel="β", ylabel="M(β)")
         axis.loglog(grid, bound, color=FAINT, ls="--", label="√(2/β)")
-        axis.set(title="Theorem 5: M falls with β", xlabel="β", ylabel="M(β)")
         axis.set_ylim(axis.get_ylim()[0] / 30, None)
 
     rows = [(name, *(float(m[i]) for i in shown), slopes[name]) for name, m in constants.items()]
@@ -253,12 +243,12 @@ def theorem_5(betas: int, levels: int) -> Part:
     line = Line(
         "Theorem 5: score error ≤ M (1 + |x|)/σ², M falls as β grows",
         "four convex U = βf + g, M by quadrature over λ and x",
-        f"for large β M falls as β^s, s from {span}; M ≤ {tightness:.3f} √(2d/(βm)) throughout",
+        f"for large β, M falls as β^s, s from {span}; M ≤ {tightness:.3f} √(2d/(βm)) everywhere",
         "yes for large β; " + f"not monotone at small β in {len(rising)} of {len(constants)}",
     )
     claims = [
-        Claim("Theorem 5: the slowest fall of M for large β, β^s", worst, "s ≤ -0.45", worst <= -0.45),
-        Claim("Theorem 5: M over √(2d/(βm)), which follows from Prop. 2.2", tightness, "≤ 1", tightness <= 1),
+        bounded("Theorem 5: the slowest fall of M for large β, β^s, s", worst, "≤", -0.45),
+        bounded("Theorem 5: M over √(2d/(βm)), which follows from Prop. 2.2", tightness, "≤", 1),
     ]
     return Part([line], claims, [table], [panel])
 

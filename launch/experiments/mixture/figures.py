@@ -6,29 +6,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from launch.experiments.gmm25_methods import BY_ROUNDS, EXACT, FLOOR, PRIOR, QUOTED, SPLIT, Place, quoted_cells
-from launch.experiments.panels import COLOURS, INK, plain
+from launch.experiments.mixture.bench import Place
+from launch.experiments.mixture.methods import BY_ROUNDS, EXACT, FLOOR, PRIOR, SPLIT
+from launch.experiments.mixture.quoted import QUOTED, quoted_cells
+from launch.experiments.plots import COLOURS, INK, lattice, plain
 
 DRAWN = (FLOOR, SPLIT, BY_ROUNDS, EXACT)
 
 
 def samples_figure(drawn: dict[Place, dict[str, np.ndarray]]) -> Figure:
-    """The first two coordinates of some samplers' samples, a row for each problem, over those of the prior."""
-    figure = Figure(figsize=(3.1 * len(DRAWN), 3.2 * len(drawn)), facecolor="white", layout="constrained")
-    axes = figure.subplots(len(drawn), len(DRAWN), squeeze=False, sharex=True, sharey=True)
-    for row, (place, sets) in zip(axes, drawn.items(), strict=True):
+    """The first two coordinates of the samples of some samplers, over those of the prior; a row for each problem."""
+    labels = [f"d = {place.d}, σ = {place.sigma:g}, dy = {place.m}" for place in drawn]
+    figure, axes = lattice(DRAWN, labels, (3.1, 3.2), share=True)
+    for row, sets in zip(axes, drawn.values(), strict=True):
         for axis, name in zip(row, DRAWN, strict=True):
             axis.plot(*sets[PRIOR][:, :2].T, ".", color="#dddddd", ms=2)
             axis.plot(*sets[name][:, :2].T, ".", color=INK if name == FLOOR else COLOURS[0], ms=2, alpha=0.6)
-            axis.set_title(name, fontsize=9)
             axis.set_aspect("equal")
             plain(axis)
-        row[0].set_ylabel(f"d = {place.d}, σ = {place.sigma:g}, dy = {place.m}", fontsize=9)
     return figure
 
 
 def distances_figure(names: Sequence[str], distances: dict[Place, list[np.ndarray]]) -> Figure:
-    """The sliced W1 of each sampler, a panel a dimension: small dots for columns, a large one: their geometric mean."""
+    """Sliced W1, a panel for each dimension: a small dot for each column, a large one for their geometric mean."""
     dimensions = list(dict.fromkeys(place.d for place in distances))
     figure = Figure(figsize=(1.5 + 5.2 * len(dimensions), 6.4), facecolor="white", layout="constrained")
     axes = figure.subplots(1, len(dimensions), squeeze=False, sharey=True)[0]
@@ -47,7 +47,7 @@ def distances_figure(names: Sequence[str], distances: dict[Place, list[np.ndarra
 
 
 def dots(axis: Axes, values: dict[str, list[float]], labels: Sequence[str]) -> None:
-    """One line of dots for each label, over the range of the floor."""
+    """A line of dots for each label, over the range of the floor."""
     axis.axvspan(min(values[FLOOR]), max(values[FLOOR]), color="#e6e6e6")
     axis.axvline(float(np.exp(np.mean(np.log(values[FLOOR])))), color="#9a9a9a", lw=1)
     for place, label in enumerate(labels):

@@ -1,0 +1,87 @@
+"""Panels and grids that the figures of several experiments share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+INK, FAINT = "#1a1a1a", "#8a8a8a"
+FILL, EXACT = "#a9c9e8", "#dddddd"
+COLOURS = ("#1f5fa8", "#c4501b", "#3a8a4d", "#7a4fa3", "#9a7b16", "#5c5c5c")
+
+
+def plain(axis: Axes) -> None:
+    """Remove the upper and right edges of a panel."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+
+
+def panelled(panels: Sequence[Callable[[Axes], None]], across: int = 3) -> Figure:
+    """A figure of all panels, in rows of `across`."""
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(4.6 * across, 3.7 * down), facecolor="white", layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr]
+    axes = np.atleast_1d(figure.subplots(down, across)).ravel()
+    for axis, panel in zip(axes, panels, strict=False):
+        panel(axis)
+        axis.grid(True, color="#e6e6e6", linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=9)
+        axis.title.set_fontsize(11)
+        if axis.get_legend() is None and axis.get_legend_handles_labels()[1]:
+            axis.legend(fontsize=8.5, frameon=False)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def lattice(
+    heads: Sequence[str], labels: Sequence[str], cell: tuple[float, float], share: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """A figure of cells in inches, and its axes `[labels, heads]`; `share` gives all panels the same limits."""
+    size = cell[0] * len(heads) + 0.5, cell[1] * len(labels) + 0.5
+    figure = Figure(figsize=size, facecolor="white", layout="constrained")
+    axes = figure.subplots(len(labels), len(heads), squeeze=False, sharex=share, sharey=share)
+    for axis, head in zip(axes[0], heads, strict=True):
+        axis.set_title(head, fontsize=8.5)
+    for axis, label in zip(axes[:, 0], labels, strict=True):
+        axis.set_ylabel(label, fontsize=9)
+    return figure, axes
+
+
+def picture(axis: Axes, image: ArrayLike, **shown: Any) -> Any:
+    """Show an image without ticks, and return it for a colour bar."""
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(np.asarray(image), interpolation="nearest", **shown)
+
+
+def histogram(axis: Axes, samples: np.ndarray, x: np.ndarray, density: np.ndarray, title: str, bins: int = 61) -> None:
+    """A histogram of samples under their target density; text gives the share of samples beyond x."""
+    beyond = float(np.mean((samples < x[0]) | (samples > x[-1])))
+    width = (x[-1] - x[0]) / bins
+    counts, edges = np.histogram(samples, bins, (x[0], x[-1]))
+    axis.stairs(counts / (len(samples) * width), edges, fill=True, color=FILL)
+    axis.plot(x, density, color=INK, linewidth=1.2)
+    axis.set_title(title, fontsize=8.5)
+    axis.set(xlim=(x[0], x[-1]), ylim=(0, 1.8 * float(density.max())), yticks=[])
+    if beyond > 5e-4:
+        axis.text(0.98, 0.92, f"{100 * beyond:.1f} % beyond", transform=axis.transAxes, ha="right", fontsize=8)
+    plain(axis)
+
+
+def outlines(axis: Axes, sets: Mapping[str, ArrayLike], edges: Sequence[float], colours: Sequence[str]) -> None:
+    """The outlines of the histograms of several sets of samples."""
+    for (name, x), colour in zip(sets.items(), colours, strict=False):
+        axis.hist(np.asarray(x), edges, density=True, histtype="step", color=colour, linewidth=1.2, label=name)
+
+
+def lines(
+    axis: Axes, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], style: str = "o-", scale: str = "log", **labels: Any
+) -> None:
+    """A line (x, y) for each name on axes of a scale; `labels` are the title and labels of the axes."""
+    for (name, (x, y)), colour in zip(curves.items(), COLOURS, strict=False):
+        axis.plot(np.asarray(x), np.asarray(y), style, color=colour, markersize=4, linewidth=1.4, label=name)
+    axis.set(xscale=scale, yscale=scale, **labels)
