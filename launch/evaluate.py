@@ -32,7 +32,7 @@ def main(_: list[str]) -> None:
     console = Console(highlight=False)
     work, folder, rows = job.open_job("evaluate", "out/evaluation", (), console)
     with job.stoppable(work, folder, rows, console):
-        for _ in job.recorded(work, folder, rows, console):
+        for _case in job.recorded(work, folder, rows, console):
             pass
     print_table(console, rows, work.tasks, work.calls, work.samples)
     console.print(f"Numbers: {folder}", soft_wrap=True)

@@ -6,7 +6,7 @@
 Both have numbers, names and a method `problem`, which makes the problem of a batch of their numbers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +60,7 @@ class Measurements(NamedTuple):
 
 
 def problems(
-    inputs: Images | Measurements, task: Task, key: Key, size: int, finished: set[int] = frozenset()
+    inputs: Images | Measurements, task: Task, key: Key, size: int, finished: Collection[int] = ()
 ) -> Iterator[Problem]:
     """The problems of a task in batches of one size, without the numbers that are finished."""
     for numbers, valid in batches_of(inputs.indices, min(size, len(inputs.indices))):

@@ -80,7 +80,11 @@ def read_case(folder: Path, task: Task, row: Row) -> Case:
         row["index"],
         a.get("truth"),
         task.shared,
-        *(a[name] for name in ("measurement", "observed", "samples", "mean", "std")),
+        a["measurement"],
+        a["observed"],
+        a["samples"],
+        a["mean"],
+        a["std"],
         metrics,
     )
 

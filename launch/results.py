@@ -40,7 +40,7 @@ def spoken(task: str) -> str:
     return task if ":" in task else task.replace("_", " ")
 
 
-def arrays_of(operator: Operator) -> dict[str, np.ndarray]:
+def arrays_of(operator: Operator | None) -> dict[str, np.ndarray]:
     """The arrays that an operator holds, by their names in it, such as `kernel` or `row_factors_s`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(operator)
     return {

@@ -74,7 +74,8 @@ def open_run(
         raise ValueError("--resume continues a run and --overwrite replaces it; give one of them.")
     former = former_run(folder, record["kind"])
     if former is not None and resume:
-        if changed := list(differences(*({k: r.get(k) for k in ("config", "seed")} for r in (former, record)))):
+        was, now = ({name: run.get(name) for name in ("config", "seed")} for run in (former, record))
+        if changed := list(differences(was, now)):
             raise ValueError(
                 f"The run in {folder} has another configuration:\n  " + "\n  ".join(changed) + "\n"
                 "Give the same settings, --overwrite to replace it, or another --output."

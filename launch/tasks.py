@@ -195,9 +195,11 @@ def _short(value: Any) -> str:
 
 
 def _check(where: str, settings: Mapping[str, Any], named: Named | None) -> None:
-    for setting in settings.keys() - {"operator"} if named else ():
-        known(setting, [*named.settings, "sigma", "sigma_range"], f"setting of {where} ({settings['operator']})")
-    required = [*(named.required.split() if named else ()), "sigma"]
+    required = ["sigma"]
+    if named:
+        required = [*named.required.split(), *required]
+        for setting in settings.keys() - {"operator"}:
+            known(setting, [*named.settings, "sigma", "sigma_range"], f"setting of {where} ({settings['operator']})")
     if missing := [setting for setting in required if setting not in settings]:
         raise ValueError(
             f"{where} ({settings['operator']}) does not state its {' and '.join(missing)}; add "

@@ -56,7 +56,7 @@ class Case(NamedTuple):
     Attributes:
         index: its number in the set.
         truth: `[H, W, C]` in [-1, 1]; None where only a measurement was given.
-        operator: what measured it.
+        operator: what measured it; None where the case was read from files.
         y, observed: its measurement, and which entries were observed, of one shape; y is 0 where nothing was.
         samples: posterior samples `[S, H, W, C]`.
         mean, std: their mean and standard deviation `[H, W, C]`, in the units of the images.
@@ -69,7 +69,7 @@ class Case(NamedTuple):
 
     index: int
     truth: np.ndarray | None
-    operator: Operator
+    operator: Operator | None
     y: np.ndarray
     observed: np.ndarray
     samples: np.ndarray

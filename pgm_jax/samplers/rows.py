@@ -355,7 +355,7 @@ def _repeated(steps: int | Sequence[int], levels: int) -> tuple[int, ...]:
     """The number of steps at each level, from one number for all or from one for each."""
     text = f"{steps} steps were asked for at {levels} levels; give one number, or {levels}, from 0 up."
     try:
-        counts = (operator.index(steps),) * levels if np.ndim(steps) == 0 else tuple(map(operator.index, steps))
+        counts = tuple(map(operator.index, np.repeat(np.atleast_1d(steps), 1 if np.ndim(steps) else levels)))
     except TypeError as error:
         raise TypeError(text) from error
     if len(counts) != levels or min(counts, default=0) < 0:

@@ -1,4 +1,4 @@
-"""Images as files, as bytes and as the floats that the library works in.
+"""Images as files, as bytes and as the floats that the library uses.
 
 x = u / 127.5 - 1        u in {0, ..., 255}, x in [-1, 1]
 """
@@ -16,7 +16,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", 
 
 
 class UnreadableImage(ValueError):
-    """A file that is there and is no image that can be decoded; `path` and `reason` say which and why."""
+    """A file that cannot be decoded as an image; `path` and `reason` say which and why."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(f"{path} could not be read as an image: {reason}")
