@@ -114,6 +114,6 @@ plt.show()
 # The last column is what a single restoration does not tell: where the posterior is sure, and where it guesses.
 #
 # The samples are calibrated: they spread about as much as they err. `setting="sharp"` gives samples of a higher PSNR
-# that are too sure of themselves.
+# that are overconfident.
 #
 # Next: `04_your_own_operator.ipynb`. A function of one image is all that your own measurement needs.

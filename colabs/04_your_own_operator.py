@@ -74,7 +74,7 @@ def show(name, result, limits=(-1.0, 1.0), **measurements):
 #
 # A sensor that is read out row by row: every pixel leaks into those to its right, and contrast fades towards one side.
 # The numbers, here the gains of the pixels and the taps of the leak, go in by `jax.tree_util.Partial`. Then they are
-# arguments of the compiled program: other numbers do not compile it again, and `vmap` runs over a stack of them.
+# arguments of the compiled program: other numbers do not trigger recompilation, and `vmap` runs over a stack of them.
 
 
 # %%
