@@ -17,12 +17,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_operators_are_timed(tmp_path):
     file = tmp_path / "operators.json"
-    done = run("--side=16", "--batch=2", "--repeats=1", "--alone", "--only=mask,blur,tomography", f"--json={file}")
+    done = run("--side=16", "--batch=2", "--repeats=1", "--alone", "--only=mask,tomography", f"--json={file}")
     assert done.returncode == 0, done.stderr
     report = json.loads(file.read_text())
     assert (report["side"], report["batch"]) == (16, 2)
     steps = {(row["operator"], row["step"]) for row in report["rows"]}
-    assert len(steps) == len(report["rows"]) == 3 * 4
+    assert len(steps) == len(report["rows"]) == 2 * 3
     for row in report["rows"]:
         assert 0 < row["ours_fastest_ms"] <= row["ours_ms"]
         assert row["operator"] in done.stdout

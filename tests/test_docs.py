@@ -1,6 +1,7 @@
 """Public names are documented, and no file knows the machine that it was written on."""
 
 import ast
+import functools
 import pathlib
 import re
 from collections.abc import Iterator
@@ -78,11 +79,18 @@ def classes_of(trees: list[ast.Module]) -> dict[str, ast.ClassDef]:
     return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
+@functools.cache
+def parsed() -> tuple[dict[pathlib.Path, ast.Module], dict[str, ast.ClassDef]]:
+    """All sources, and their classes by name."""
+    trees = {source: ast.parse(source.read_text()) for source in SOURCES}
+    return trees, classes_of(list(trees.values()))
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_public_names_are_documented(path):
-    trees = {source: ast.parse(source.read_text()) for source in SOURCES}
+    trees, classes = parsed()
     assert ast.get_docstring(trees[path]), "a file opens with what it is for"
-    found = list(faults(trees[path], classes_of(list(trees.values()))))
+    found = list(faults(trees[path], classes))
     assert not found, "\n".join(found)
 
 

@@ -295,7 +295,7 @@ def test_points_may_be_images():
 
 
 def test_transport_has_a_gradient():
-    a, b = np.array([0.5, 2.0, -1.0]), np.array([3.0, 0.0, 1.0])
+    a, b = jnp.array([0.5, 2.0, -1.0]), jnp.array([3.0, 0.0, 1.0])
     np.testing.assert_allclose(jax.grad(metrics.wasserstein_1d)(a, b), -np.ones(3) / 3, rtol=1e-12)
 
 
