@@ -92,6 +92,7 @@ def attenuations(config: ConfigDict) -> Array:
     return jnp.asarray(np.clip((chosen - low) / (high - low), 0, 1), float)[..., None]
 
 
+@jax.jit
 def sinogram_of_phantom(operator: Radon) -> Array:
     """The line integrals of the ellipses themselves (n, D, 1), averaged over the width of each detector."""
     size = operator.image_shape[0]

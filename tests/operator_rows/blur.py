@@ -1,6 +1,7 @@
 """Rows of the blurs."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
@@ -15,26 +16,28 @@ def convolved(mode):
 
 ROWS = {
     "circular_blur": Row(
-        lambda key: circular_blur((5, 7, 3), normal(5, 3) + jax.random.uniform(key)), convolved("wrap")
+        lambda key: circular_blur((5, 7, 3), normal(5, 5) + jax.random.uniform(key)), convolved("wrap")
     ),
     "circular_blur of an even image": Row(
-        lambda key: circular_blur((6, 4, 2), normal(3, 3) + jax.random.uniform(key)), convolved("wrap")
+        lambda key: circular_blur((6, 4, 2), normal(5, 3) + jax.random.uniform(key)), convolved("wrap")
     ),
     "circular_blur that takes frequencies away": Row(
-        lambda key: circular_blur((6, 9, 2), np.ones((3, 3)) / 9), convolved("wrap")
+        lambda key: circular_blur((6, 4, 2), np.pad(np.ones((3, 3)) / 9, ((1, 1), (0, 0)))), convolved("wrap")
     ),
     "reflecting_blur": Row(
-        lambda key: reflecting_blur((5, 7, 2), normal(5, 3).at[2, 1].set(6 + jax.random.uniform(key))),
+        lambda key: reflecting_blur(
+            (5, 7, 2), jnp.pad(normal(5, 3), ((0, 0), (1, 1))).at[2, 2].set(6 + jax.random.uniform(key))
+        ),
         convolved("mirror"),
     ),
     "gaussian_blur circular": Row(
-        lambda key: gaussian_blur(SHAPE, 0.6),
+        lambda key: gaussian_blur((5, 7, 3), 0.6),
         channel_by_channel(lambda _, plane: ndimage.gaussian_filter(plane, 0.6, mode="wrap")),
     ),
     "gaussian_blur reflect": Row(
         lambda key: gaussian_blur(SHAPE, 0.6, boundary="reflect"),
         channel_by_channel(lambda _, plane: ndimage.gaussian_filter(plane, 0.6, mode="mirror")),
     ),
-    "motion_blur circular": Row(lambda key: motion_blur(key, (7, 8, 3), size=5), convolved("wrap")),
-    "motion_blur reflect": Row(lambda key: motion_blur(key, (7, 6, 3), 5, boundary="reflect"), convolved("mirror")),
+    "motion_blur circular": Row(lambda key: motion_blur(key, (5, 7, 3), size=5), convolved("wrap")),
+    "motion_blur reflect": Row(lambda key: motion_blur(key, (5, 7, 2), 5, boundary="reflect"), convolved("mirror")),
 }

@@ -24,19 +24,19 @@ ROWS = {
     ),
     "random_mask": Row(
         lambda key: operators.random_mask(key, SHAPE),
-        lambda operator, x: np.where(np.asarray(operator.observed) == 1, x, 0),
+        lambda operator, x: np.where(operator.mask == 1, x, 0),
     ),
     "random_mask of every channel": Row(
         lambda key: operators.random_mask(key, SHAPE, 0.5, shared=False),
-        lambda operator, x: np.where(np.asarray(operator.observed) == 1, x, 0),
+        lambda operator, x: np.where(operator.mask == 1, x, 0),
     ),
     "bernoulli_mask": Row(
         lambda key: masks.bernoulli_mask(key, SHAPE, 0.5),
-        lambda operator, x: np.where(np.asarray(operator.observed) == 1, x, 0),
+        lambda operator, x: np.where(operator.mask == 1, x, 0),
     ),
     "random_box_mask": Row(
         lambda key: masks.random_box_mask(key, SHAPE, (2, 3), margin=1),
-        lambda operator, x: np.where(np.asarray(operator.observed) == 1, x, 0),
+        lambda operator, x: np.where(operator.mask == 1, x, 0),
     ),
     "box_mask": Row(lambda key: operators.box_mask(SHAPE, BOX), boxed),
 }

@@ -67,7 +67,7 @@ ROWS = {
         channel_by_channel(decimated),
     ),
     "blur_downsampling that takes frequencies away": Row(
-        lambda key: blur_downsampling((6, 12, 1), np.ones((3, 3)) / 9, 2),
+        lambda key: blur_downsampling((6, 8, 3), np.pad(np.ones((3, 3)) / 9, ((1, 1), (0, 0))), 2),
         channel_by_channel(decimated),
     ),
 }

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import Partial
-from operator_rows.row import SHAPE, normal
+from operator_rows.row import SHAPE, forward, normal
 
 from pgm_jax import operators
 from pgm_jax.operators import ClosedForm, LinearOperator, NonlinearOperator
 
-HALF = operators.average_downsampling(SHAPE, 2)
+HALF = jax.jit(lambda: operators.average_downsampling(SHAPE, 2))()
 
 REFUSED = {
     "operators that do not fit": (
@@ -25,11 +25,11 @@ REFUSED = {
     ),
     "nothing to stack": (lambda: operators.stack(), ValueError, "at least one"),
     "images of two shapes": (
-        lambda: operators.stack(HALF, operators.average_downsampling((4, 4, 1), 2)),
+        lambda: operators.stack(HALF, operators.box_mask((4, 4, 1), (0, 0, 1, 1))),
         ValueError,
         r"\(4, 4, 1\), \(6, 8, 3\).*one shape",
     ),
-    "a factor of 0": (lambda: operators.scale(np.float32(0), HALF), ValueError, "measures nothing"),
+    "a factor of 0": (lambda: operators.scale(np.float32(0), HALF), ValueError, "is 0.0.*a larger one"),
     "weights of another shape": (
         lambda: np.ones((6, 8, 3)) * HALF,
         ValueError,
@@ -93,9 +93,9 @@ def test_functions_of_traced_numbers_are_linear_where_jax_can_transpose_them():
     def measured(gain):
         operator = operators.from_function(Partial(jnp.multiply, gain), SHAPE)
         assert isinstance(operator, LinearOperator)
-        return operator.adjoint(operator.forward(jnp.ones(SHAPE)))
+        return operator.adjoint(operator.forward(jnp.ones(SHAPE)))[0, 0, 0]
 
-    np.testing.assert_allclose(jax.vmap(measured)(jnp.array([1.0, 2.0]))[:, 0, 0, 0], [1, 4])
+    np.testing.assert_allclose(jax.jit(jax.vmap(measured))(np.float32([1.0, 2.0])), [1, 4])
 
 
 def test_a_linear_function_can_be_said_to_be_nonlinear():
@@ -110,20 +110,19 @@ def test_numbers_of_a_function_are_swept_without_compiling_again():
         traces += 1
         return gain * x
 
-    gains = jnp.linspace(0.5, 2, 5)
+    gains = np.linspace(0.5, 2, 5)
     operator = operators.from_function(Partial(gained, gains[0]), SHAPE)
-    forward = jax.jit(lambda operator, x: operator.forward(x))
     before, x = traces, normal(*SHAPE)
     for gain in gains:
         changed = type(operator)(Partial(gained, gain), SHAPE)
-        np.testing.assert_allclose(forward(changed, x), gain * x, rtol=1e-6)
+        np.testing.assert_allclose(forward(changed, x), gain * x, rtol=1e-5)
     assert traces == before + 1
 
 
 def test_a_scaled_closed_form_stays_closed():
-    operator = operators.scale(0.5, operators.gaussian_blur(SHAPE, 0.6))
+    operator = jax.jit(lambda: operators.scale(0.5, operators.gaussian_blur(SHAPE, 0.6)))()
     assert isinstance(operator.operator, ClosedForm)
-    _, info = operator.solve_with_info(normal(*SHAPE), normal(*SHAPE, seed=1), 0.1)
+    _, info = jax.jit(operator.solve_with_info)(normal(*SHAPE), normal(*SHAPE, seed=1), 0.1)
     assert info.iterations == 0 and info.residual < 1e-5
 
 
@@ -134,10 +133,10 @@ BENT = operators.from_function(jnp.tanh, SHAPE)
 @pytest.mark.parametrize("operator", [HALF, SPECTRUM, BENT], ids=["linear", "complex", "nonlinear"])
 def test_an_operator_is_called_with_an_image_or_a_batch(operator):
     x = normal(2, 3, *SHAPE)
-    np.testing.assert_allclose(operator(x[0, 1]), operator.forward(x[0, 1]), atol=1e-6)
-    batch = operator(np.asarray(x))
+    one, batch, expected = jax.jit(lambda x: (operator(x[1, 2]), operator(x), operator.forward(x[1, 2])))(x)
     assert batch.shape == (2, 3, *operator.measurement_shape)
-    np.testing.assert_allclose(batch[1, 2], operator.forward(x[1, 2]), atol=1e-6)
+    np.testing.assert_allclose(one, expected, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(batch)[1, 2], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("operator", [HALF, BENT], ids=["linear", "nonlinear"])
@@ -146,42 +145,53 @@ def test_every_number_multiplies_from_both_sides(operator, number):
     x = normal(*SHAPE)
     for doubled in (number * operator, operator * number, operators.scale(number, operator)):
         assert isinstance(doubled, LinearOperator) == isinstance(operator, LinearOperator)
-        np.testing.assert_allclose(doubled(x), 2 * operator(x), rtol=1e-6)
+        np.testing.assert_allclose(forward(doubled, x), 2 * np.asarray(forward(operator, x)), rtol=1e-6)
 
 
 def test_operators_compose_as_they_act():
-    x, blur = normal(*SHAPE), operators.gaussian_blur(SHAPE, 0.6)
-    np.testing.assert_allclose((HALF @ blur)(x), HALF(blur(x)), atol=1e-6)
+    blur = operators.circular_blur(SHAPE, normal(3, 3))
     assert isinstance(HALF @ blur, LinearOperator) and isinstance(blur @ BENT, NonlinearOperator)
-    r = normal(3, 4, 3)
-    np.testing.assert_allclose((blur.T @ HALF.T)(r), (HALF @ blur).T(r), atol=1e-6)
+
+    @jax.jit
+    def sides(x, r):
+        return ((HALF @ blur)(x), HALF(blur(x))), ((blur.T @ HALF.T)(r), (HALF @ blur).T(r))
+
+    for actual, expected in sides(normal(*SHAPE), normal(3, 4, 3)):
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_the_adjoint_is_an_operator():
-    x, r = normal(*SHAPE), normal(2, 3, 4, 3)
-    np.testing.assert_allclose(HALF.T(r)[1], HALF.adjoint(r[1]), atol=1e-6)
     assert HALF.T.T is HALF and HALF.T.image_shape == (3, 4, 3) and HALF.T.measurement_shape == SHAPE
-    np.testing.assert_allclose((HALF.T @ HALF)(x), HALF.adjoint(HALF.forward(x)), atol=1e-6)
-    np.testing.assert_allclose((HALF @ HALF.T)(r), HALF(HALF.T(r)), atol=1e-6)
-    # Between them measurements may be complex.
-    gram, twice = SPECTRUM.T @ SPECTRUM, (2 * SPECTRUM.T) @ SPECTRUM
-    np.testing.assert_allclose(gram(x), SPECTRUM.adjoint(SPECTRUM.forward(x)), atol=1e-6)
-    np.testing.assert_allclose(twice(x), 2 * gram(x), atol=1e-6)
-    y = SPECTRUM(x)
-    solved = SPECTRUM.T.solve(y, x, 0.1)
-    assert jnp.iscomplexobj(solved)
-    np.testing.assert_allclose(SPECTRUM(SPECTRUM.T(solved)) + 0.1 * solved, SPECTRUM(x) + 0.1 * y, atol=1e-5)
-    _, derivative = BENT.linearize(x)
-    np.testing.assert_allclose(derivative.T(x), BENT.vjp(x, x), atol=1e-6)
+
+    @jax.jit
+    def sides(x, r):
+        # Between them measurements may be complex.
+        gram, twice = SPECTRUM.T @ SPECTRUM, (2 * SPECTRUM.T) @ SPECTRUM
+        y = SPECTRUM(x)
+        solved = SPECTRUM.T.solve(y, x, 0.1)
+        assert jnp.iscomplexobj(solved)
+        _, derivative = BENT.linearize(x)
+        return (
+            (HALF.T(r)[1], HALF.adjoint(r[1])),
+            ((HALF.T @ HALF)(x), HALF.adjoint(HALF.forward(x))),
+            ((HALF @ HALF.T)(r), HALF(HALF.T(r))),
+            (gram(x), SPECTRUM.adjoint(SPECTRUM.forward(x))),
+            (twice(x), 2 * gram(x)),
+            (SPECTRUM(SPECTRUM.T(solved)) + 0.1 * solved, SPECTRUM(x) + 0.1 * y),
+            (derivative.T(x), BENT.vjp(x, x)),
+        )
+
+    for actual, expected in sides(normal(*SHAPE), normal(2, 3, 4, 3)):
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_weights_say_what_is_observed():
     weights = np.array([2.0, 0.0, -1.0])
-    seen = operators.random_mask(jax.random.key(0), SHAPE)
+    seen = operators.mask(SHAPE, normal(6, 8) > 0)
     weighted = weights * seen
     assert type(weighted) is type(seen)
     np.testing.assert_array_equal(weighted.observed, np.asarray(seen.mask) * (weights != 0))
-    for operator in (HALF, operators.average_downsampling(SHAPE, 2) @ operators.circular_blur(SHAPE, np.eye(3))):
+    for operator in (HALF, HALF @ operators.circular_blur(SHAPE, np.eye(3))):
         weighted = weights * operator
         assert isinstance(weighted, LinearOperator)
         np.testing.assert_array_equal(
@@ -190,29 +200,35 @@ def test_weights_say_what_is_observed():
     np.testing.assert_array_equal((2 * SPECTRUM).observed, SPECTRUM.observed)
     halved = np.full((6, 1, 1), 0.5) * SPECTRUM
     np.testing.assert_array_equal(halved.observed, SPECTRUM.observed)
-    np.testing.assert_allclose(halved(normal(*SHAPE)), 0.5 * SPECTRUM(normal(*SHAPE)), atol=1e-6)
+    x = normal(*SHAPE)
+    np.testing.assert_allclose(forward(halved, x), 0.5 * np.asarray(forward(SPECTRUM, x)), atol=1e-6)
 
 
 def test_weights_may_be_traced():
     def solved(weights, x):
         return (weights * HALF).solve(0 * x, HALF(x), 0.1)
 
-    batch = jax.jit(jax.vmap(solved, (0, None)))(jnp.stack([jnp.ones((3, 4, 3)), jnp.zeros((3, 4, 3))]), normal(*SHAPE))
-    np.testing.assert_allclose(batch[0], HALF.solve(jnp.zeros(SHAPE), HALF(normal(*SHAPE)), 0.1), atol=1e-5)
-    np.testing.assert_array_equal(batch[1], 0)
+    @jax.jit
+    def both(weights, x):
+        return jax.vmap(solved, (0, None))(weights, x), HALF.solve(0 * x, HALF(x), 0.1)
+
+    weights = np.stack([np.ones((3, 4, 3)), np.zeros((3, 4, 3))])
+    (ones, zeros), expected = jax.device_get(both(weights, normal(*SHAPE)))
+    np.testing.assert_allclose(ones, expected, atol=1e-5)
+    np.testing.assert_array_equal(zeros, 0)
 
 
 def test_nonlinear_operators_behind_weights_have_a_bound():
     """At the image 0 phase retrieval is flat, and so would be what is put behind it."""
     operator = operators.phase_retrieval((4, 4, 1))
     weighted = np.full(operator.measurement_shape, 3.0) * operator
-    np.testing.assert_allclose(weighted.norm(), 3 * operator.norm(), rtol=1e-6)
+    np.testing.assert_allclose(*jax.jit(lambda: (weighted.norm(), 3 * operator.norm()))(), rtol=1e-6)
 
 
 def test_parts_of_a_stacked_measurement():
     operator = operators.stack(HALF, operators.from_function(lambda x: jnp.fft.fft(x, axis=1), SHAPE))
     x = normal(*SHAPE)
-    real, spectrum = operator.split(operator.forward(x))
+    (real, spectrum), half = jax.jit(lambda x: (operator.split(operator.forward(x)), HALF.forward(x)))(x)
     assert not jnp.iscomplexobj(real)
-    np.testing.assert_allclose(real, HALF.forward(x), atol=1e-6)
+    np.testing.assert_allclose(real, half, atol=1e-6)
     np.testing.assert_allclose(spectrum, np.fft.fft(x, axis=1), atol=1e-4)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from operator_rows.row import normal
 from scipy import linalg
 
 from pgm_jax.operators.colour import colourisation
@@ -24,56 +25,72 @@ BUILDS = {  # how to build it, shape of y
 }
 
 
+@functools.cache
+def facts(name):
+    """The columns and rows of A for three keys, and for the same keys in another order."""
+    build, shape = BUILDS[name]
+
+    @jax.jit
+    @jax.vmap
+    def program(key):
+        operator = build(key)
+        assert operator.measurement_shape == shape
+        count, size = math.prod(shape), math.prod(operator.image_shape)
+        columns = jax.vmap(operator.forward)(jnp.eye(size).reshape(-1, *operator.image_shape))
+        rows = jax.vmap(operator.adjoint)(jnp.eye(count).reshape(-1, *shape))
+        return columns.reshape(size, count), rows.reshape(count, size)
+
+    keys = jax.random.split(KEY, 3)
+    return jax.device_get([program(keys), program(keys[::-1])])
+
+
 @pytest.mark.parametrize("name", BUILDS)
 def test_rows_are_orthonormal_and_as_many_as_asked_for(name):
-    build, shape = BUILDS[name]
-    operator = jax.jit(build)(KEY)
-    assert operator.measurement_shape == shape
-    count, size = math.prod(shape), math.prod(operator.image_shape)
-    columns = jax.vmap(operator.forward)(jnp.eye(size).reshape(-1, *operator.image_shape))
-    A = np.asarray(columns, np.float64).reshape(size, count).T
-    np.testing.assert_allclose(A @ A.T, np.eye(count), atol=2e-6)
-    rows = jax.vmap(operator.adjoint)(jnp.eye(count).reshape(-1, *shape))
-    np.testing.assert_allclose(np.asarray(rows).reshape(count, size), A, atol=1e-6)
+    for columns, rows in zip(*facts(name)[0], strict=True):
+        A = np.float64(columns).T
+        np.testing.assert_allclose(A @ A.T, np.eye(len(A)), atol=2e-6)
+        np.testing.assert_allclose(rows, A, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_a_key_says_which_operator(name):
-    build, _ = BUILDS[name]
-    keys = jax.random.split(KEY, 3)
-    stack = jax.jit(jax.vmap(build))(keys)
-    x = jax.random.normal(KEY, stack.image_shape)
-    many = np.asarray(jax.jit(jax.vmap(lambda operator: operator.forward(x)))(stack))
-    alone = np.asarray(jax.jit(lambda key: build(key).forward(x))(keys[1]))
-    np.testing.assert_allclose(many[1], alone, atol=1e-5)
+    (_, many), (_, reversed_) = facts(name)
+    np.testing.assert_array_equal(many, reversed_[::-1])
     assert np.abs(many[0] - many[1]).max() > 0.01
 
 
-@pytest.mark.parametrize("size", [2, 4, 32, 256])
-def test_the_fast_transform_is_the_matrix_of_hadamard(size):
-    matrix = linalg.hadamard(size) / np.sqrt(size)
-    np.testing.assert_allclose(jax.jit(walsh_hadamard)(jnp.eye(size)), matrix, rtol=1e-5)
+def test_the_fast_transform_is_the_matrix_of_hadamard():
+    sizes = 2, 4, 32, 256
+    transforms = jax.jit(lambda: [walsh_hadamard(jnp.eye(size)) for size in sizes])()
+    for size, made in zip(sizes, transforms, strict=True):
+        np.testing.assert_allclose(made, linalg.hadamard(size) / np.sqrt(size), rtol=1e-5)
 
 
+@pytest.mark.parametrize("factory", [hadamard_sensing, circulant_sensing])
 @pytest.mark.parametrize("shape", [(256, 256, 3), (128, 64, 1)])
-def test_photographs_fit_in_float32(shape):
-    for factory in (hadamard_sensing, circulant_sensing):
-        operator = jax.jit(functools.partial(factory, image_shape=shape, count=shape[0] * shape[1] // 10))(KEY)
-        x = jax.random.normal(KEY, shape)
-        y = jax.jit(type(operator).forward)(operator, x)
-        r = jax.random.normal(jax.random.key(1), y.shape)
-        z = jax.jit(type(operator).adjoint)(operator, r)
-        x64, y64, r64, z64 = (np.asarray(a, np.float64) for a in (x, y, r, z))
-        assert abs(np.vdot(y64, r64) - np.vdot(x64, z64)) <= 1e-6 * np.linalg.norm(y64) * np.linalg.norm(r64)
-        np.testing.assert_allclose(np.linalg.norm(z64), np.linalg.norm(r64), rtol=1e-6)
-        again = jax.jit(type(operator).forward)(operator, z)
-        assert np.linalg.norm(again - r64) <= 2e-6 * np.linalg.norm(r64)
+def test_photographs_fit_in_float32(shape, factory):
+    count = shape[0] * shape[1] // 10
+    x, r = normal(*shape), normal(count, shape[2], seed=1)
+
+    @jax.jit
+    def program(key, x, r):
+        operator = factory(key, shape, count)
+        z = operator.adjoint(r)
+        return operator.forward(x), z, operator.forward(z)
+
+    x, r, y, z, again = (np.float64(a) for a in (x, r, *program(KEY, x, r)))
+    assert abs(np.vdot(y, r) - np.vdot(x, z)) <= 1e-6 * np.linalg.norm(y) * np.linalg.norm(r)
+    np.testing.assert_allclose(np.linalg.norm(z), np.linalg.norm(r), rtol=1e-6)
+    assert np.linalg.norm(again - r) <= 2e-6 * np.linalg.norm(r)
+
+
+@functools.cache
+def thousand(name):
+    return jax.device_get(jax.jit(jax.vmap(BUILDS[name][0]))(jax.random.split(KEY, 1000)))
 
 
 def test_selections_are_uniform_and_without_repetition():
-    keys = jax.random.split(KEY, 1000)
-    hadamard = jax.jit(jax.vmap(BUILDS["hadamard"][0]))(keys)
-    circulant = jax.jit(jax.vmap(BUILDS["circulant, even"][0]))(keys)
+    hadamard, circulant = thousand("hadamard"), thousand("circulant, even")
     for places, size in ((np.asarray(hadamard.rows), 16), (np.asarray(circulant.pixels), 24)):
         assert all(len(set(row)) == places.shape[1] for row in places)
         share = places.shape[1] / size
@@ -85,8 +102,7 @@ def test_selections_are_uniform_and_without_repetition():
 
 
 def test_phases_are_uniform():
-    keys = jax.random.split(KEY, 1000)
-    spectrum = np.asarray(jax.jit(jax.vmap(BUILDS["circulant, even"][0]))(keys).spectrum)
+    spectrum = thousand("circulant, even").spectrum
     np.testing.assert_allclose(abs(spectrum), 1, rtol=1e-6)
     assert abs(spectrum.mean(0)).max() < 4 / np.sqrt(1000)
     own = spectrum[:, 0, 0]  # the mean of a real filter is real
@@ -105,10 +121,9 @@ def test_gaussian_matrices_are_uniformly_distributed():
 def test_colourisation_keeps_what_is_seen():
     luma = np.array([0.299, 0.587, 0.114])
     operator = colourisation((5, 4, 3), luma)
-    x, v = jax.random.normal(KEY, (2, 5, 4, 3))
-    y = operator.forward(x)
-    np.testing.assert_allclose(y[..., 0], np.asarray(x) @ luma, atol=1e-6)
-    solution = np.asarray(operator.solve(v, y, 0.0))
+    x, v = normal(2, 5, 4, 3)
+    y, solution = jax.device_get(jax.jit(lambda x, v: (y := operator.forward(x), operator.solve(v, y, 0.0)))(x, v))
+    np.testing.assert_allclose(y[..., 0], x @ luma, atol=1e-6)
     np.testing.assert_allclose(solution @ luma, y[..., 0], atol=1e-6)
     across = np.cross(luma, [1.0, 1.0, 1.0])
     np.testing.assert_allclose(solution @ across, v @ across, atol=1e-6)

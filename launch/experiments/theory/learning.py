@@ -48,7 +48,7 @@ def zeta_table(key: Key, widths: Sequence[float], points: Sequence[float], setti
         # The training takes its width in units of c_out.
         matching = {"warm_share": 1.0} if np.isinf(width) else {"zeta_end": width / float(c_out)}
         learned = learn_prox(for_learning, examples, dict(settings) | matching)
-        values = np.asarray(jax.vmap(learned.prox, (0, None))(x, 1.0))
+        values = np.asarray(jax.jit(jax.vmap(learned.prox, (0, None)))(x, 1.0))
         exact = np.asarray(LAPLACE.denoise(x, 1.0) if np.isinf(width) else matched(LAPLACE, x, 1.0, width))
         to_exact, to_prox = (float(np.max(np.abs(values - other))) for other in (exact, prox))
         name = "mean (L2)" if np.isinf(width) else f"ζ = {width:g}"

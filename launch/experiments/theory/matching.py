@@ -62,7 +62,7 @@ def proposition_3() -> Part:
         "Minimisers given x = x₀ + N(0, 1), x₀ Laplace of scale 1, by quadrature. The prox is soft thresholding by 1."
     )
     widths = np.geomspace(3.0, 0.003, 25)
-    distance = np.stack([np.abs(matched(LAPLACE, x, 1.0, zeta) - prox) for zeta in widths], axis=1)
+    distance = np.stack([np.abs(matched(LAPLACE, x, 1.0, zeta) - prox) for zeta in widths.tolist()], axis=1)
     off = float(np.max(np.abs(minimisers - np.array(KNOWN))))
     left = float(distance[:, -1].max())
     falls = bool(np.all(np.diff(distance, axis=1) <= 1e-9))

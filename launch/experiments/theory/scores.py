@@ -5,6 +5,8 @@
 Where mu = 1, their difference is that of mode and mean of p(x_0 | x), divided by lam.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,7 +42,7 @@ def lemma_1(key: Key, dims: int, points: int) -> Part:
                 found = _difference_of_scores(q, h, centre, noise, schedule.mu(t), schedule.lam(t), jnp.asarray(eps))
                 worst[rank - 1] = np.maximum(worst[rank - 1], found)
         full[name], singular[name] = float(worst[-1].max()), worst[:-1].max(axis=0)
-    improper = _rank_one_by_quadrature(key, points)
+    improper = float(_rank_one_by_quadrature(key, points))
     largest, smallest = max(full.values()), max(weak[-1] for weak in singular.values())
     order = min(slope(eps[6:], weak[6:]) for weak in singular.values())
 
@@ -96,7 +98,8 @@ def _relative(a: Array, b: Array) -> Float[Array, ""]:
     return jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b))
 
 
-def _rank_one_by_quadrature(key: Key, points: int) -> float:
+@partial(jax.jit, static_argnames="points")
+def _rank_one_by_quadrature(key: Key, points: int) -> Float[Array, ""]:
     # The score of exp(-U) * N(0, lam), which is finite everywhere although its integral over the plane is infinite.
     key_a, key_x = jax.random.split(key)
     a, lam = jax.random.normal(key_a, (2,)), 0.4
@@ -112,7 +115,7 @@ def _rank_one_by_quadrature(key: Key, points: int) -> float:
     def prox(v: Array, lam: Scalar) -> Array:
         return v - lam * a * (a @ v - 1.0) / (1 + lam * a @ a)
 
-    return float(_relative(jax.vmap(lambda x: moreau_score(prox, x, lam))(x), jax.vmap(jax.grad(log_noised))(x)))
+    return _relative(jax.vmap(lambda x: moreau_score(prox, x, lam))(x), jax.vmap(jax.grad(log_noised))(x))
 
 
 def proposition_2_1() -> Part:
