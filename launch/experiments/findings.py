@@ -1,14 +1,17 @@
 """What an experiment returns (tables, figures, and claims that hold or fail), and how it is written.
 
 An experiment is a function `run(config, key) -> Findings`, with `config` the whole ConfigDict of its file in
-`configs/toys/` and `key` a `jax.random.key`. It prints nothing and writes nothing: `launch.toys` does.
+`configs/toys/` and `key` a `jax.random.key`. It prints nothing and writes nothing: `launch.toys` does,
+by `show` and `write`.
 """
 
 import csv
 import io
 import math
 import operator
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +19,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from rich import box
 from rich import table as rich_table
+from rich.console import Console
 from rich.text import Text
+
+from launch.runs import METRICS, write_json, write_text
 
 # A word, a number, (value, spread), which is written value ± spread, or None, which is written -.
 Cell = str | bool | int | float | tuple[float, float] | None
@@ -127,3 +133,28 @@ def comma_separated(table: Table) -> str:
     writer.writerow([name for head in heads for name in head])
     writer.writerows(line(row) for row in table.rows)
     return text.getvalue()
+
+
+def write(folder: Path, findings: Findings, seconds: float) -> None:
+    """Write figures, tables and metrics.json into the folder of a run."""
+    for name, figure in findings.figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=160)
+    for table in findings.tables:
+        write_text(folder / f"{file_name(table.title)}.csv", comma_separated(table))
+    write_text(folder / "tables.md", "\n".join(map(markdown, findings.tables)))
+    claims, tables = ([each._asdict() for each in kind] for kind in (findings.claims, findings.tables))
+    write_json(folder / METRICS, dict(seconds=round(seconds, 2), claims=claims, tables=tables))
+
+
+def file_name(title: str) -> str:
+    """A file name made from the title of a table."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
+
+
+def show(console: Console, findings: Findings) -> None:
+    """Print the tables, then each claim with a tick or a cross."""
+    for table in findings.tables:
+        console.print(printable(table), "")
+    for claim in findings.claims:
+        mark = ("✓", "green") if claim.holds else ("✗", "bold red")
+        console.print(Text.assemble(mark, f" {claim.text}: {written(claim.value)} ({written(claim.bound)})"))
