@@ -12,7 +12,6 @@ config.json (resolved settings, versions, seed). A claim that fails is printed w
 """
 
 import importlib
-import re
 import sys
 import time
 from pathlib import Path
@@ -22,11 +21,10 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
-from rich.text import Text
 
 from launch.config import known, one_line_errors, parse_flags
-from launch.experiments.findings import Findings, comma_separated, markdown, printable, written
-from launch.runs import METRICS, open_run, run_record, write_json, write_text
+from launch.experiments.findings import Findings, show, write
+from launch.runs import open_run, run_record
 
 # By name, the module or folder of launch/experiments whose `run` it is; imported on demand.
 EXPERIMENTS = dict(
@@ -53,31 +51,6 @@ def chosen(config: ml_collections.ConfigDict) -> str:
         raise ValueError(f"the configuration has no `experiment`; known are {', '.join(EXPERIMENTS)}.")
     known(name, EXPERIMENTS, "experiment")
     return str(name)
-
-
-def write(folder: Path, findings: Findings, seconds: float) -> None:
-    """Write figures, tables and metrics.json into the folder of a run."""
-    for name, figure in findings.figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=160)
-    for table in findings.tables:
-        write_text(folder / f"{file_name(table.title)}.csv", comma_separated(table))
-    write_text(folder / "tables.md", "\n".join(map(markdown, findings.tables)))
-    claims, tables = ([each._asdict() for each in kind] for kind in (findings.claims, findings.tables))
-    write_json(folder / METRICS, dict(seconds=round(seconds, 2), claims=claims, tables=tables))
-
-
-def file_name(title: str) -> str:
-    """A file name made from the title of a table."""
-    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
-
-
-def show(console: Console, findings: Findings) -> None:
-    """Print the tables, then each claim with a tick or a cross."""
-    for table in findings.tables:
-        console.print(printable(table), "")
-    for claim in findings.claims:
-        mark = ("✓", "green") if claim.holds else ("✗", "bold red")
-        console.print(Text.assemble(mark, f" {claim.text}: {written(claim.value)} ({written(claim.bound)})"))
 
 
 def conduct(config: ml_collections.ConfigDict | None, folder: Path | None, seed: int, overwrite: bool) -> Findings:
@@ -112,10 +85,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_bool("overwrite", False, "Replace the run in --output.", flag_values=values)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Read the flags and run the experiment."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected {argv[1:]}: every argument is a --flag")
     logging.set_verbosity(logging.WARNING)
     values = flags.FLAGS
     folder = Path(values.output).expanduser() if values.output else None

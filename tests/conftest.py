@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config, items):
 def is_fast(rows: bool | set[str], item: pytest.Item) -> bool:
     """Whether a test is one of the named rows of its module."""
     name = getattr(getattr(item, "callspec", None), "id", "")
-    return rows is True or (rows is not False and any(row in name for row in rows))
+    return rows is True or (rows is not False and any(f"{name}-".startswith(f"{row}-") for row in rows))
 
 
 @pytest.fixture(autouse=True, scope="module")

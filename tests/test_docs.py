@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+FAST = True
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "pgm_jax").rglob("*.py"))
 

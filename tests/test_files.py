@@ -9,6 +9,8 @@ import pytest
 from pgm_jax.files import local_path, read_arrays, replacing, write_arrays
 from pgm_jax.training.images import read_npz
 
+FAST = True
+
 ARRAYS = dict(
     train=np.arange(60, dtype=np.uint8).reshape(10, 3, 2),
     train_label=np.arange(10),

@@ -13,6 +13,8 @@ from scipy import integrate
 from pgm_jax import schedules
 from pgm_jax.schedules import VE, geometric_levels, uniform_levels
 
+FAST = True
+
 TIMES, SMALL_TIMES = np.linspace(0, 1, 41), np.geomspace(1e-5, 0.5, 30)
 
 

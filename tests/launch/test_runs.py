@@ -8,6 +8,8 @@ import pytest
 from launch.results import read_rows, task_folder, write_metrics
 from launch.runs import differences, former_run, open_run, read_json, run_record, write_json
 
+FAST = True
+
 CONFIG = ml_collections.ConfigDict(dict(sampler=dict(calls=10), tasks=dict(blur=dict(sigma=0.05, box=(1, 2)))))
 WRITES = ["dps/blur", "blur", "*.csv", "sheet.png"]
 ROW = dict(task="blur", index=0, image="i 0", psnr_mean=20.0, seconds=2.0)

@@ -14,6 +14,8 @@ from pgm_jax import metrics, operators
 from pgm_jax.metrics import image
 from pgm_jax.noise import GaussianNoise, PoissonNoise
 
+FAST = True
+
 SHAPE = (16, 20, 3)
 OPERATOR = operators.random_mask(jax.random.key(0), SHAPE, hidden=0.4)
 

@@ -8,6 +8,8 @@ import pytest
 from pgm_jax.networks import MLP, Flattened, Preconditioned, ProxNet
 from pgm_jax.types import Prior
 
+FAST = True
+
 SHAPE = (1, 1, 3)
 NETWORK = Preconditioned(MLP(width=8, blocks=1, embedding=4), SHAPE, mean=0.2, std=0.4)
 POINTS = np.random.default_rng(0).standard_normal((4, *SHAPE), np.float32)

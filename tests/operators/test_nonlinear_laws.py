@@ -21,6 +21,8 @@ from operator_rows.row import (
 
 from pgm_jax.operators import Solver
 
+FAST = {"saturation"}
+
 SMALL = 1e-3  # what a derivative that vanishes is compared with
 
 

@@ -26,6 +26,18 @@ from pgm_jax import operators
 from pgm_jax.noise import GaussianNoise, measure
 from pgm_jax.operators import ClosedForm, LinearOperator, Solver
 
+FAST = {
+    "random_mask",
+    "circular_blur",
+    "average_downsampling",
+    "blur_downsampling",
+    "colourisation",
+    "hadamard_sensing",
+    "fourier_sampling",
+    "radon",
+    "from_function",
+}
+
 ACCURATE = Solver()
 
 

@@ -20,6 +20,8 @@ from pgm_jax.posteriors import (
 )
 from pgm_jax.types import Prior
 
+FAST = {"gaussian", "laplace"}
+
 LAMS = (0.02, 0.3, 5.0)
 COUNT = 4000
 

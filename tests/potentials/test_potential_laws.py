@@ -28,6 +28,8 @@ from pgm_jax.potentials import (
 )
 from pgm_jax.proximal import conjugate, moreau_envelope
 
+FAST = {"Gaussian", "GaussianLikelihood of a mask"}
+
 LAMS = (0.03, 0.4, 9.0)
 SEEN = np.array([[1, 0, 1], [0, 1, 1]])[..., None]
 MEANS = np.array([[-1.0, 0.0], [1.2, 0.4], [0.3, -1.5]])

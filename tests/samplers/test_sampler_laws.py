@@ -20,6 +20,8 @@ from pgm_jax.proximal import data_first, explicit, forward_backward, parallel, p
 from pgm_jax.samplers import Sampler, run
 from pgm_jax.schedules import VE, LinearVP, geometric_levels
 
+FAST = {"pgm, corrected", "diffusion, DDPM", "FISTA"}
+
 SHAPE = (3, 4, 1)
 KEY = jax.random.key(5)
 

@@ -9,6 +9,8 @@ from scipy import optimize
 
 from pgm_jax.training.losses import _proximal_matching, l1, l2, matching_objective
 
+FAST = True
+
 GRID = np.linspace(-8.0, 8.0, 16001)
 
 
