@@ -323,7 +323,8 @@ def test_law(name, law):
 def test_a_captured_mask_would_be_seen():
     row = ROWS["pgm, reverse SDE"]
     case = problem(row)._replace(operator=Mask(jnp.ones(SHAPE), SHAPE))
-    assert sizes(jax.jit(lambda key: sample(row.build, key, case)).trace(KEY)) >= 12
+    traced = jax.jit(lambda key, y: sample(row.build, key, case._replace(y=y))).trace(KEY, jnp.asarray(case.y))
+    assert sizes(traced) >= 12
 
 
 def test_every_sampler_has_a_row():
