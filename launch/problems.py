@@ -13,14 +13,21 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageOps
 
 from launch.tasks import Task
 from pgm_jax.evaluation import Problem, batches_of, check_images, simulate
 from pgm_jax.files import local_path, read_arrays
 from pgm_jax.operators import mask
 from pgm_jax.pretrained import example_images
-from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, pixels_of, to_float
+from pgm_jax.training.images import (
+    UnreadableImage,
+    cropped,
+    find_images,
+    none_readable,
+    open_image,
+    pixels_of,
+    to_float,
+)
 from pgm_jax.types import Key, Shape
 
 BUNDLED = "bundled"
@@ -175,8 +182,7 @@ def _read_files(path: Path, image_shape: Shape, first: int, count: int | None, r
 def _read_file(path: Path, image_shape: Shape, resize: bool) -> np.ndarray:
     height, width, channels = image_shape
     image = open_image(path, channels)
-    if resize:
-        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    image = cropped(image, image_shape) if resize else image
     if image.size != (width, height):
         raise ValueError(
             f"{path} has {image.height} x {image.width} pixels, but the prior expects {height} x {width}: "

@@ -42,7 +42,7 @@ FIGURE_CELL = 1.2
 DEMO = dict(count=SHEET_ROWS, samples=8, calls=100, batch=4, output="out/demo")
 
 flags.adopt_module_key_flags(job)
-_DEMO = flags.DEFINE_bool("demo", False, f"Restore {SHEET_ROWS} images into out/demo, anew each time; draw demo.png.")
+_DEMO = flags.DEFINE_bool("demo", False, f"Restore {SHEET_ROWS} images into out/demo, afresh each time; draw demo.png.")
 
 
 def block_of(task: Task, cases: list[Case]) -> Block:

@@ -39,8 +39,9 @@ class Task(NamedTuple):
     settings: dict[str, Any]  # resolved, as config.json holds them
     image_shape: Shape
     key: Key  # of what is random in its operators
-    shared: Operator | None  # by all images; None where each has its own
     noise: GaussianNoise
+    like: Operator  # that of all images, or, where each has its own, one of which only kinds, shapes and types count
+    shared: Operator | None  # by all images; None where each has its own
 
     def operators(self, indices: np.ndarray) -> tuple[Operator, int | None]:
         """The operator of a batch of images by their numbers `[B]`, and its axis: 0 where each image has its own.
@@ -51,13 +52,6 @@ class Task(NamedTuple):
             return self.shared, None
         keys = jax.vmap(jax.random.fold_in, (None, 0))(self.key, jnp.asarray(indices))
         return jax.vmap(lambda key: _build(self.settings, self.image_shape, key))(keys), 0
-
-    @property
-    def like(self) -> Operator:
-        """An operator of one image, of which nothing but kinds, shapes and types can be relied on."""
-        if self.shared is not None:
-            return self.shared
-        return jax.eval_shape(lambda key: _build(self.settings, self.image_shape, key), self.key)
 
     @property
     def hides_pixels(self) -> bool:
@@ -78,14 +72,13 @@ def build_task(name: str, settings: dict[str, Any], image_shape: Shape, key: Key
         ValueError: if its operator cannot be built; it says why.
     """
     key = jax.random.key(settings["seed"]) if "seed" in settings else key
-    task = Task(name, settings, tuple(image_shape), key, None, GaussianNoise(sigma_of(settings)))
+    shape, each = tuple(image_shape), _drawn(settings) == "each"
     try:
-        if _drawn(settings) == "each":
-            _ = task.like  # so that a wrong value is reported before the first image
-            return task
-        return task._replace(shared=_build(settings, task.image_shape, key))
+        # A trial for operators of each image's own, so that a wrong value is reported before the first image.
+        like = jax.eval_shape(lambda k: _build(settings, shape, k), key) if each else _build(settings, shape, key)
     except (ValueError, TypeError, OSError) as error:
-        raise ValueError(f"{place(name, settings)}: {error}{_meant_for(task)}") from error
+        raise ValueError(f"{place(name, settings)}: {error}{_meant_for(name, settings, shape, key)}") from error
+    return Task(name, settings, shape, key, GaussianNoise(sigma_of(settings)), like, None if each else like)
 
 
 def select_tasks(
@@ -177,15 +170,15 @@ def _build(settings: Mapping[str, Any], image_shape: Shape, key: Key) -> Operato
     return make_operator(settings["operator"], key if _drawn(settings) else None, image_shape, own)
 
 
-def _meant_for(task: Task) -> str:
-    if "/" not in task.name:
+def _meant_for(name: str, settings: Mapping[str, Any], image_shape: Shape, key: Key) -> str:
+    if "/" not in name:
         return ""
-    shape = tuple(read_benchmark(task.name.partition("/")[0])["image_shape"])
+    shape = tuple(read_benchmark(name.partition("/")[0])["image_shape"])
     try:
-        jax.eval_shape(lambda: _build(task.settings, shape, task.key))
+        jax.eval_shape(lambda: _build(settings, shape, key))
     except (ValueError, TypeError, OSError):
         return ""
-    return f" (The benchmark is for images of shape {shape}, the prior's are {task.image_shape}.)"
+    return f" (The benchmark is for images of shape {shape}, the prior's are {image_shape}.)"
 
 
 def _short(value: Any) -> str:

@@ -101,7 +101,7 @@ def evaluate(
     """
     key, images = as_key(key), check_images(images, operator.image_shape)
     batches = batches_of(np.arange(len(images)), min(_BATCH, max(len(images), 1)))
-    problems = (simulate(key, operator, images[rows], noise, rows, valid) for rows, valid in batches)
+    problems = (_simulated(key, operator, None, images[rows], noise, rows, valid) for rows, valid in batches)
     return (case for problem in problems for case in restore_problem(key, prior, problem, **options))
 
 
@@ -139,10 +139,14 @@ def simulate(
     Raises:
         ValueError, TypeError: as `check_images` and `measure` do.
     """
-    truth, numbers = check_images(images, operator.image_shape), jnp.asarray(indices)
-    key = jax.random.fold_in(as_key(key), 1)
-    y = measure(key, operator, jnp.asarray(truth), noise, operator_axis=operator_axis, indices=numbers)
-    return Problem(operator, operator_axis, y, noise, np.asarray(indices), np.asarray(valid), truth)
+    truth, numbers = check_images(images, operator.image_shape), np.asarray(indices)
+    return _simulated(as_key(key), operator, operator_axis, truth, noise, numbers, np.asarray(valid))
+
+
+def _simulated(key, operator, axis, truth: np.ndarray, noise, indices: np.ndarray, valid: np.ndarray) -> Problem:
+    key, numbers = jax.random.fold_in(key, 1), jnp.asarray(indices)
+    y = measure(key, operator, jnp.asarray(truth), noise, operator_axis=axis, indices=numbers)
+    return Problem(operator, axis, y, noise, indices, valid, truth)
 
 
 def restore_problem(key: Key, prior: Any, problem: Problem, **options: Any) -> list[Case]:

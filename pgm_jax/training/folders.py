@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
 from rich.progress import track
 
 from pgm_jax.files import local_path, replacing
-from pgm_jax.training.images import UnreadableImage, find_images, none_readable, open_image, pixels_of
+from pgm_jax.training.images import UnreadableImage, cropped, find_images, none_readable, open_image, pixels_of
 from pgm_jax.types import Shape
 
 
@@ -67,17 +66,16 @@ def folder_images(
 
 
 def _write(path: Path, listing: Path, folder: Path, files: list[Path], image_shape: Shape) -> None:
-    height, width, channels = image_shape
     reasons: list[UnreadableImage] = []
     with replacing(path) as part, part.open("wb") as out:
         _write_header(out, len(files), image_shape)
         for file in track(files, description=path.stem):
             try:
-                image = open_image(file, channels)
+                image = open_image(file, image_shape[2])
             except UnreadableImage as error:
                 reasons.append(error)
                 continue
-            out.write(pixels_of(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)).tobytes())
+            out.write(pixels_of(cropped(image, image_shape)).tobytes())
         if len(reasons) == len(files):
             raise none_readable(folder, reasons)
         if reasons:

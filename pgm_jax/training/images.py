@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image, ImageOps
 
 from pgm_jax.files import local_path, read_arrays
+from pgm_jax.types import Shape
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -92,6 +93,12 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
             return image.convert(mode)
     except Exception as error:  # a damaged file makes the decoders raise nearly anything
         raise UnreadableImage(path, str(error) or type(error).__name__) from error
+
+
+def cropped(image: Image.Image, image_shape: Shape) -> Image.Image:
+    """An `image` cropped about its centre to the aspect ratio of `image_shape`, (H, W, C), and resized (Lanczos)."""
+    height, width, _ = image_shape
+    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
 def pixels_of(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:

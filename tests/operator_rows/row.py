@@ -1,4 +1,4 @@
-"""What a row of the operators' law tables says, the runner of the laws, and the numbers that both are built of.
+"""What a row of the operators' law tables says, and the numbers that rows and laws are built of.
 
 Compiling takes nearly all of the time: arithmetic in the tests is numpy's, and a row has few programs, which several
 laws read.
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from pgm_jax.operators import Solver
 from pgm_jax.potentials import Gaussian, GaussianLikelihood
@@ -27,18 +26,6 @@ class Row(NamedTuple):
     image: Callable[[Any, np.ndarray], np.ndarray]  # (operator, x) -> A(x)
     well_conditioned: bool = True  # conjugate gradients reach A^+ y in float64
     straight_through: bool = False  # its derivative is a stand-in, not that of finite differences
-
-
-def law_test(rows, laws):
-    """The test that every row obeys every law, in float64 where a law says nothing else."""
-
-    @pytest.mark.parametrize("law", laws, ids=lambda law: law.__name__)
-    @pytest.mark.parametrize("name", rows)
-    def test_law(name, law):
-        with jax.enable_x64(True):
-            law(rows[name])
-
-    return test_law
 
 
 def channel_by_channel(plane):

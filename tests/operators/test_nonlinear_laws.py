@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from laws import law_test
 from operator_rows import NONLINEAR
 from operator_rows.row import (
     Program,
     assert_close,
     drawn_from_its_key_alone,
-    law_test,
     normal,
     splittings,
     stack_of_two,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+from laws import law_test
 from scipy import special, stats
 
 from pgm_jax import posteriors
@@ -339,11 +339,7 @@ LAWS = (
 )
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", ROWS)
-def test_law(name, law):
-    with jax.enable_x64(True):
-        law(ROWS[name], tabulated(name))
+test_law = law_test(ROWS, LAWS, lambda name: (ROWS[name], tabulated(name)))
 
 
 def test_every_posterior_has_a_row_and_a_prox():

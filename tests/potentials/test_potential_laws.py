@@ -8,8 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from brute_force import brute_force, differences
+from laws import law_test
 from scipy import optimize
 
 from pgm_jax import operators, potentials
@@ -355,11 +355,7 @@ LAWS = (
 )
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", ROWS)
-def test_law(name, law):
-    with jax.enable_x64(True):
-        law(ROWS[name], tabulated(name))
+test_law = law_test(ROWS, LAWS, lambda name: (ROWS[name], tabulated(name)))
 
 
 def test_every_potential_has_a_row():

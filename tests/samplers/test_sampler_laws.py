@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from laws import law_test
 from tracing import Counted
 
 from pgm_jax import samplers, types
@@ -314,10 +314,7 @@ LAWS = (
 )
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", ROWS)
-def test_law(name, law):
-    law(ROWS[name])
+test_law = law_test(ROWS, LAWS, double=False)
 
 
 def test_a_captured_mask_would_be_seen():
