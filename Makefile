@@ -36,7 +36,7 @@ train: $(VENV)/library.stamp  ## train a prior (CONFIG=configs/...)
 # A process for each folder of tests, since one cannot hold the compiled programs of all; as many at once as JOBS. What
 # each prints comes when it ends, where make is new enough to know how.
 test: lint types  ## ruff, pyright and pytest
-	GNUMAKEFLAGS=--output-sync=target $(MAKE) --no-print-directory --jobs=$(JOBS) $(FOLDERS) top-level-tests
+	GNUMAKEFLAGS=--output-sync=target $(MAKE) --no-print-directory --jobs=$(JOBS) top-level-tests $(FOLDERS)
 
 fast: $(VENV)/test.stamp  ## a row of every family of tests, in a minute and a half
 	$(BIN)/python -m pytest --fast $(shell grep -l '^FAST = ' tests/*.py tests/*/*.py)

@@ -90,7 +90,7 @@ def get_config() -> ml_collections.ConfigDict:
             ),
             compressed_sensing=dict(operator="compressed_sensing", ratio=4.0, sigma=0.05),
             # A line integral is a sum of pixels along 32 of them.
-            tomography=dict(operator="tomography", views=16, sigma=0.2),
+            tomography=dict(operator="radon", angles=16, sigma=0.2),
             fourier_sampling=dict(operator="cartesian_sampling", acceleration=3.0, sigma=0.05),
             phase_retrieval=dict(operator="phase_retrieval", oversampling=2.0, sigma=0.05),
             nonlinear_blur=dict(operator="synthetic_blur", widths=(0.5, 1.0), sigma=0.05),

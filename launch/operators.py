@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -26,16 +25,6 @@ from pgm_jax.types import Key, Operator, Shape
 
 ARRAYS = {"angles", "coils", "cols", "kernel", "mask", "rows", "seen", "weights"}  # settings that hold many numbers
 PARTS = ("image_shape", "observed", "forward", "vjp", "solve", "norm")  # of an operator
-
-
-def tomography(
-    image_shape: Shape, views: int = 30, detectors: int | None = None, first: float = 0.0, span: float = 180.0
-) -> Operator:
-    """Parallel projections at `views` angles from `first` on, in equal steps of span / views degrees; see `radon`."""
-    if views < 1:
-        raise ValueError(f"views is the number of angles, at least 1, and is {views}")
-    angles = first + np.linspace(0.0, span, views, endpoint=False)
-    return ops.radon(image_shape, jnp.asarray(angles, float), detectors)
 
 
 def cartesian_sampling(key: Key, image_shape: Shape, acceleration: float = 4.0, centre: float = 0.08) -> Operator:
@@ -65,27 +54,7 @@ def nonlinear_blur(key: Key, image_shape: Shape, weights: str) -> Operator:
 
 def denoising(image_shape: Shape) -> Operator:
     """The image itself, y = x."""
-    return ops.circular_blur(image_shape, np.ones((1, 1)))
-
-
-def short_blur(image_shape: Shape, taps: int, down: float = np.inf, across: float = np.inf) -> Operator:
-    """A blur by `taps` taps along columns and along rows, Gaussian of deviations `down` and `across` in pixels.
-
-    An infinite deviation gives equal taps. They sum to 1, and outside of the image there are zeros.
-    """
-    if taps < 1 or taps % 2 == 0:
-        raise ValueError(f"taps is the length of the blur in pixels, odd so that it has a middle, and is {taps}")
-    if not min(down, across) > 0:
-        raise ValueError(f"down and across are deviations in pixels, above 0, and are {down} and {across}")
-
-    def banded(size: int, deviation: float) -> np.ndarray:
-        weights = np.exp(-0.5 * ((np.arange(taps) - taps // 2) / deviation) ** 2)
-        middle = np.arange(size)[:, None] - np.arange(size) + taps // 2
-        inside = (middle >= 0) & (middle < taps)
-        return np.where(inside, (weights / weights.sum())[np.clip(middle, 0, taps - 1)], 0.0)
-
-    height, width, _ = image_shape
-    return ops.separable_map(image_shape, banded(height, down), banded(width, across))
+    return ops.average_downsampling(image_shape, 1)
 
 
 class Named(NamedTuple):
@@ -134,9 +103,7 @@ NAMED = dict(
     reflecting_blur=Named(ops.reflecting_blur, "kernel"),
     saturation=Named(ops.saturation, "", "gain"),
     separable_map=Named(ops.separable_map, "rows cols"),
-    short_blur=Named(short_blur, "taps", "down across"),
     synthetic_blur=Named(ops.synthetic_blur, "", "gamma widths fields", "once"),
-    tomography=Named(tomography, "", "views detectors first span"),
 )
 
 

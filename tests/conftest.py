@@ -1,7 +1,9 @@
 """What holds for every test: eight CPU devices, a compilation cache, and shapes that are checked at run time.
 
 The settings are environment variables, so that they are there before jax is imported and reach the processes that
-tests start. Compilation takes most of the time of a run; a second run reads it from the cache.
+tests start. Compilation takes most of the time of a run, so programs are compiled without optimisation, and a second
+run reads them from the cache. To test what users run: XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_max_isa=
+--xla_cpu_use_fusion_emitters=true" make test.
 """
 
 import os
@@ -13,7 +15,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX"
+os.environ["XLA_FLAGS"] = f"{QUICK} --xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}".strip()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

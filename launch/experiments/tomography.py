@@ -114,7 +114,7 @@ def sinogram_of_phantom(operator: Radon) -> Array:
 
 def scanned(key: Key, config: ConfigDict, truth: Array, views: int) -> Scan:
     """A slice seen from evenly spaced angles, with noise."""
-    operator = radon(truth.shape, 180.0 * np.arange(views) / views)
+    operator = radon(truth.shape, views)
     clean = operator.forward(truth) if config.data else sinogram_of_phantom(operator)
     noise = GaussianNoise(config.noise * float(jnp.max(clean)))
     return Scan(truth, operator, noise.sample(key, clean), noise)

@@ -16,6 +16,8 @@ A Gaussian kernel is an outer product, so that at a reflecting boundary its blur
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -169,37 +171,43 @@ def motion_blur(
         boundary: how the image is extended outside, "circular" (periodically) or "reflect" (mirrored at the middle of
             the edge pixel).
     """
-    _check_boundary(boundary)
+    _check_boundary(boundary, "circular", "reflect")
     build = circular_blur if boundary == "circular" else reflecting_blur
     return build(image_shape, motion_kernel(key, size, intensity))
 
 
 def gaussian_blur(
-    image_shape: Shape, width: Scalar, boundary: str = "circular", truncate: float = 4.0, radius: int | None = None
+    image_shape: Shape,
+    width: Scalar | Sequence[Scalar],
+    boundary: str = "circular",
+    truncate: float = 4.0,
+    radius: int | None = None,
 ) -> CircularBlur | Separable:
     """Blur with the kernel exp(-|q|^2 / (2 width^2)), cut off beyond `radius` and normalised to sum 1.
 
     Args:
         image_shape: (H, W, C).
-        width: standard deviation of the kernel in pixels.
-        boundary: "circular" or "reflect", as for `motion_blur`.
+        width: standard deviation of the kernel in pixels; two of them, (down, across), for one that is not round.
+        boundary: "circular" or "reflect", as for `motion_blur`, or "zero": the image is 0 outside.
         truncate: where to cut off, in units of `width`.
         radius: where to cut off in pixels, by default round(truncate width); state it where `width` is traced,
             since it fixes shapes.
     """
-    rows, cols, _ = image_shape = check_image_shape(image_shape)
-    _check_boundary(boundary)
-    width = check_number("width is the standard deviation of the blur in pixels", width, above=0)
+    image_shape = check_image_shape(image_shape)
+    _check_boundary(boundary, "circular", "reflect", "zero")
+    what = "width is the standard deviation of the blur in pixels"
+    widths = width if isinstance(width, Sequence) and len(width) == 2 else (width, width)
+    widths = [check_number(what, value, above=0) for value in widths]
     truncate = check_number("truncate is where the kernel ends, in units of the width", truncate, least=0)
-    reach = int(truncate * width + 0.5) if radius is None else radius
-    reach = check_whole("radius is where the kernel ends, in pixels", reach, 0)
-    _check_fits((2 * reach + 1, 2 * reach + 1), image_shape)
-    taps = gaussian_taps(width, 2 * reach + 1, reach)
+    reaches = [int(truncate * value + 0.5) if radius is None else radius for value in widths]
+    reaches = [check_whole("radius is where the kernel ends, in pixels", reach, 0) for reach in reaches]
+    _check_fits(tuple(2 * reach + 1 for reach in reaches), image_shape)
+    taps = [gaussian_taps(value, 2 * reach + 1, reach) for value, reach in zip(widths, reaches, strict=True)]
     if boundary == "circular":
-        return circular_blur(image_shape, jnp.outer(taps, taps))
-    return separable_map(
-        image_shape, *(filter_matrix(taps, size, before=reach, boundary="reflect") for size in (rows, cols))
-    )
+        return circular_blur(image_shape, jnp.outer(*taps))
+    outside: Any = boundary
+    matrices = [filter_matrix(*of_axis, outside) for of_axis in zip(taps, image_shape, reaches, strict=False)]
+    return separable_map(image_shape, *matrices)
 
 
 def hartley(x: jax.Array) -> jax.Array:
@@ -235,9 +243,9 @@ def _without_border(kernel: np.ndarray) -> np.ndarray:
     return kernel[tuple(slice(m - r, m + r + 1) for m, r in zip(middle, reach, strict=True))]
 
 
-def _check_boundary(boundary: str) -> None:
-    if boundary not in ("circular", "reflect"):
-        raise ValueError(f'the boundary of a blur is "circular" or "reflect", not {boundary!r}')
+def _check_boundary(boundary: str, *known: str) -> None:
+    if boundary not in known:
+        raise ValueError(f"the boundary of this blur is one of {', '.join(map(repr, known))}, not {boundary!r}")
 
 
 def _check_fits(kernel_shape: Shape, image_shape: Shape) -> None:

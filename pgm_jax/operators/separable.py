@@ -8,7 +8,7 @@ singular value decompositions R = U_R s V_R^T and C = U_C t V_C^T, and the gains
 
 import dataclasses
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -102,22 +102,25 @@ def separable_map(image_shape: Shape, rows: ArrayLike, cols: ArrayLike) -> Separ
 
 @functools.partial(jax.jit, static_argnames=("size", "before", "boundary", "stride"))
 def filter_matrix(
-    taps: Float[Array, " k"], size: int, before: int, boundary: Literal["reflect", "symmetric"], stride: int = 1
+    taps: Float[Array, " k"], size: int, before: int, boundary: Literal["reflect", "symmetric", "zero"], stride: int = 1
 ) -> Float[Array, "m n"]:
     """The matrix of a 1-D filter, y_i = sum_k taps_k x[stride i + k - before], for i < size // stride.
 
     Args:
         taps: (k,).
         size: pixels of x.
-        boundary: outside, x is mirrored without ("reflect") or with ("symmetric") its edge pixel.
+        boundary: outside, x is mirrored without ("reflect") or with ("symmetric") its edge pixel, or is 0 ("zero").
         before: pixels that the first output reaches outside.
         stride: pixels of x per output.
     """
     count, length = size // stride, taps.shape[0]
     after = max(0, stride * (count - 1) + length - before - size)
-    source = np.pad(np.arange(size), (before, after), mode=boundary)
+    # Of zeros: pixel `size`, which there is not, is dropped.
+    how: Any = dict(constant_values=size) if boundary == "zero" else dict(mode=boundary)
+    source = np.pad(np.arange(size), (before, after), **how)
     out = np.arange(count)[:, None]
-    return jnp.zeros((count, size), taps.dtype).at[out, source[stride * out + np.arange(length)]].add(taps)
+    matrix = jnp.zeros((count, size), taps.dtype)
+    return matrix.at[out, source[stride * out + np.arange(length)]].add(taps, mode="drop")
 
 
 def sandwich(left: Float[Array, "m h"], x: Float[Array, "h w c"], right: Float[Array, "n w"]) -> Float[Array, "m n c"]:

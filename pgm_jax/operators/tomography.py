@@ -152,23 +152,26 @@ class Radon(LinearOperator):
         return Rays(upright, 1 / along, across / along)
 
 
-def radon(image_shape: Shape, angles: ArrayLike, detectors: int | None = None) -> Radon:
+def radon(image_shape: Shape, angles: ArrayLike | int, detectors: int | None = None) -> Radon:
     """Line integrals in steps of a pixel, y[i, j] along t = c cos(angles[i]) - r sin(angles[i]), t = j - D // 2.
 
     The rotation's centre is the pixel (H // 2, W // 2); columns c and rows r count from there.
 
     Args:
         image_shape: (H, W, C).
-        angles: (n,), degrees.
+        angles: (n,), degrees; a whole number n takes 0, 180 / n, ..., 180 (n - 1) / n.
         detectors: D, by default ceil(sqrt(2) max(H, W)), which sees every pixel at every angle; min(H, W) sees
             those in the inscribed circle.
     """
     height, width, _ = image_shape = check_image_shape(image_shape)
+    if np.ndim(angles) == 0:
+        count = check_whole("angles is how many there are over 180 degrees, or a vector of them", angles, 1)
+        angles = 180.0 * np.arange(count) / count
     angles = jnp.asarray(check_array("angles", angles), float)
     if angles.ndim != 1 or not angles.size:
         raise ValueError(
-            f"angles has shape {angles.shape}; give at least one angle, in degrees, as a vector (n,): "
-            "jnp.linspace(0, 180, 60, endpoint=False)"
+            f"angles has shape {angles.shape}; give at least one angle, in degrees, as a vector (n,), or how many "
+            "there are over 180 degrees"
         )
     count = math.ceil(math.sqrt(2) * max(height, width)) if detectors is None else detectors
     hint = "None takes as many as see the whole image"

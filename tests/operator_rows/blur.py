@@ -31,8 +31,8 @@ ROWS = {
         convolved("mirror"),
     ),
     "gaussian_blur circular": Row(
-        lambda key: gaussian_blur((5, 7, 3), 0.6),
-        channel_by_channel(lambda _, plane: ndimage.gaussian_filter(plane, 0.6, mode="wrap")),
+        lambda key: gaussian_blur((5, 7, 3), (0.6, 0.8)),
+        channel_by_channel(lambda _, plane: ndimage.gaussian_filter(plane, (0.6, 0.8), mode="wrap")),
     ),
     "gaussian_blur reflect": Row(
         lambda key: gaussian_blur(SHAPE, 0.6, boundary="reflect"),

@@ -105,6 +105,13 @@ def test_the_two_reflecting_gaussians_agree():
     np.testing.assert_allclose(*two(x), atol=1e-5)
 
 
+@pytest.mark.parametrize(("boundary", "mode"), [("zero", "constant"), ("reflect", "mirror")])
+def test_a_blur_that_is_not_round_is_scipys(boundary, mode):
+    x, widths = normal(*SHAPE), (0.5, 1.1)
+    expected = np.stack([ndimage.gaussian_filter(x[..., c], widths, mode=mode) for c in range(2)], -1)
+    np.testing.assert_allclose(forward(gaussian_blur(SHAPE, widths, boundary), x), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(("build", "mode"), [(circular_blur, "wrap"), (reflecting_blur, "mirror")])
 @pytest.mark.parametrize("sides", [(15, 11), (1, 7), (3, 9)])
 def test_a_crooked_kernel_is_scipys(build, mode, sides):
