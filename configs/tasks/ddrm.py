@@ -6,10 +6,11 @@ Its noise is that of images in [0, 1], and doubled inside: 0.05 is 0.1 in [-1, 1
 
 gaussian_blur, uniform_blur, anisotropic_blur
                  there are short: 5 taps of deviation 10, 9 equal taps (a width so large that they are), 9 taps of
-                 deviations 20 and 1, with zeros outside of the image. The published operator is none of these: its loop leaves the last tap out, and
-                 of a colour image it orders singular values by channel and singular vectors by pixel (relative
-                 difference 0.75 from a blur). Here are the blurs that were meant, all taps, every channel, zeros
-                 outside. Numbers of either are not to be compared, nor with those of other benchmarks' kernels.
+                 deviations 20 and 1, with zeros outside of the image. The published operator is none of these: its
+                 loop leaves the last tap out, and of a colour image it orders singular values by channel and singular
+                 vectors by pixel (relative difference 0.75 from a blur). Here are the blurs that were meant, all
+                 taps, every channel, zeros outside. Numbers of either are not to be compared, nor with those of other
+                 benchmarks' kernels.
 super_resolution means of 4 x 4 pixels; bicubic_super_resolution has 16 taps, a = -1/2.
 inpainting       every other pixel is hidden, at random. Its masks of letters are not here.
 compressed_sensing_2, compressed_sensing_4

@@ -204,7 +204,7 @@ def gaussian_blur(
     _check_fits(tuple(2 * reach + 1 for reach in reaches), image_shape)
     taps = [gaussian_taps(value, 2 * reach + 1, reach) for value, reach in zip(widths, reaches, strict=True)]
     if boundary == "circular":
-        return circular_blur(image_shape, jnp.outer(*taps))
+        return circular_blur(image_shape, jnp.outer(taps[0], taps[1]))
     outside: Any = boundary
     matrices = [filter_matrix(*of_axis, outside) for of_axis in zip(taps, image_shape, reaches, strict=False)]
     return separable_map(image_shape, *matrices)
