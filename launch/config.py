@@ -1,8 +1,9 @@
-"""The flags --config and --data_dir of every command, and errors that end it in one line for the user to mend."""
+"""The flags --config and --data_dir of every command, and user errors as one line."""
 
 import contextlib
 import difflib
 import functools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,17 +13,25 @@ from absl import app, flags
 from ml_collections import config_flags
 
 DEFAULT = "configs/fashion_mnist.py"
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS sets lie; default TFDS_DATA_DIR or ~/tensorflow_datasets.")
+TRACEBACK = "PGM_JAX_TRACEBACK"  # environment variable
+DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of TFDS sets and of arrays of image folders; default TFDS_DATA_DIR or ~/tensorflow_datasets.",
+)
 
 
 @contextlib.contextmanager
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """End the process with the message of an error that the user can mend, without a traceback."""
+    """End the process with the message of an error that the user can mend; PGM_JAX_TRACEBACK=1 shows the traceback."""
     try:
         yield
     except kinds as error:
         cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
-        words = str(error).splitlines()[-1].strip() if isinstance(error, OSError) else str(error)
+        if os.environ.get(TRACEBACK):
+            raise
+        lines = str(error).splitlines() if isinstance(error, OSError) else [str(error)]
+        words = lines[-1].strip() if lines else type(error).__name__
         if isinstance(cause, KeyError):  # how ml_collections speaks of a field that is not there
             words = "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
         sys.exit(f"launch.{Path(sys.argv[0]).stem}: {words}")

@@ -3,14 +3,9 @@
   the bundled prior on the 64 bundled images:
     python -m launch.evaluate
   a prior that you trained, on 1000 test images of a data set (prepared by launch.prepare), an .npz or a folder:
-    python -m launch.evaluate --prior=runs/mine/prior.npz --dataset=fashion_mnist --split=test --count=1000
-  other tasks of the configuration, noisier, with half the network calls:
-    python -m launch.evaluate --tasks=box_inpainting,blur --config.tasks.blur.sigma=0.1 --calls=50 --output=out/half
-  tasks of published benchmarks (configs/tasks), or your own operator, make_operator(image_shape) in my_module.py:
-    python -m launch.evaluate --tasks=dps/gaussian_blur,ddrm/super_resolution
-    python -m launch.evaluate --operator=my_module:make_operator --sigma=0.05
-  continue a run that was stopped:
-    python -m launch.evaluate ... --resume
+    python -m launch.evaluate --prior=runs/mine/prior.npz --dataset=fashion_mnist --count=1000 --output=out/mine
+
+The flags are those of launch.restore, which has more examples.
 
 OUTPUT/ gets metrics.csv (one row for each image and task), metrics.json (the rows, their mean and deviation) and
 config.json, OUTPUT/TASK/ the arrays of an operator that all images share, operator.npz.

@@ -95,11 +95,6 @@ def figure_of(blocks: Sequence[Block], cell: float = CELL) -> Figure:
     return figure
 
 
-def save_figure(path: Path, blocks: Sequence[Block], cell: float = CELL, dpi: int = 160) -> None:
-    """Draw `figure_of` the blocks into a file."""
-    figure_of(blocks, cell).savefig(path, dpi=dpi)
-
-
 def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     """Write bytes, grey or RGB, as a PNG with a pixel for each."""
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
@@ -175,12 +170,6 @@ def _columns(block: Block, shown: int) -> list[tuple[str, float]]:
     return columns
 
 
-def _cells(case: Case, top: float, shown: int) -> list[Any]:
-    truth = [] if case.truth is None else [rgb(case.truth)]
-    samples = [rgb(sample) for sample in case.samples[:shown]]
-    return [*truth, seen(case.y, case.observed), *samples, rgb(case.mean), coloured(case.std, top)]
-
-
 def _aspect(block: Block) -> float:
     height, width = block.cases[0].mean.shape[:2]
     return height / width
@@ -195,7 +184,10 @@ def _draw(ax: Axes, block: Block, top: float, shown: int) -> None:
     columns, aspect, (width, height) = _columns(block, shown), _aspect(block), _extent(block, shown)
     for row, case in enumerate(block.cases):
         up = row * (aspect + GAP)
-        for (_, x), cell in zip(columns, _cells(case, top, shown), strict=True):
+        truth = [] if case.truth is None else [rgb(case.truth)]
+        samples = [rgb(sample) for sample in case.samples[:shown]]
+        cells = [*truth, seen(case.y, case.observed), *samples, rgb(case.mean), coloured(case.std, top)]
+        for (_, x), cell in zip(columns, cells, strict=True):
             ax.imshow(cell, extent=(x, x + 1, up + aspect, up), interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, width), ylim=(height, 0), yticks=[])
     starts: dict[str, list[float]] = {}

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import hashlib
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from launch.results import Row, arrays_of, read_rows, spoken, task_folder, write
 from launch.runs import open_run, run_record
 from launch.tasks import Task, build_task, select_tasks
 from pgm_jax.evaluation import Case, restore_problem
-from pgm_jax.files import write_arrays
+from pgm_jax.files import local_path, write_arrays
 from pgm_jax.networks import ProxNet
 from pgm_jax.pretrained import load_prior
 from pgm_jax.samplers import Rows, default_rows
@@ -34,21 +35,26 @@ flags.declare_key_flag("config")
 flags.declare_key_flag("data_dir")
 flags.DEFINE_list("tasks", "inpainting,super_resolution,blur", "Tasks of the configuration by name, or BENCHMARK/TASK.")
 flags.DEFINE_alias("task", "tasks")
-flags.DEFINE_string("operator", None, "In place of tasks: an operator by name, or your own, module:function.")
-flags.DEFINE_float("sigma", None, "Noise of the measurements in [-1, 1] units; by default as each task says.")
-flags.DEFINE_multi_string("setting", [], "NAME=VALUE for the tasks that have such a setting; repeatable.")
-flags.DEFINE_string("images", BUNDLED, "An image, a folder, an .npz with `images`, or `bundled`.")
+flags.DEFINE_string(
+    "operator", None, "An operator by name, or your own, module:function; alone, or beside --tasks. Needs --sigma."
+)
+flags.DEFINE_float(
+    "sigma", None, "Standard deviation of the noise, for images in [-1, 1]; by default that of each task."
+)
+flags.DEFINE_multi_string("setting", [], "NAME=VALUE, for every task that has this setting; repeatable.")
+flags.DEFINE_string("images", None, "An image, a folder, an .npz with `images`, or `bundled`, the default.")
 flags.DEFINE_string("dataset", None, "In place of images: a TFDS set, a folder, or an .npz with the split.")
-flags.DEFINE_string("split", "test", "Split of the data set.")
+flags.DEFINE_string("split", "test", "Split of --dataset.")
 flags.DEFINE_string("measurement", None, "In place of images: an .npy of measurements, or a result's arrays.npz.")
-flags.DEFINE_integer("first", 0, "Number of the first image.", lower_bound=0)
-flags.DEFINE_integer("count", None, "How many images; by default all.", lower_bound=1)
+flags.mark_flags_as_mutual_exclusive(["images", "dataset", "measurement"])
+flags.DEFINE_integer("first", 0, "Number of the first image or measurement.", lower_bound=0)
+flags.DEFINE_integer("count", None, "How many; by default all.", lower_bound=1)
 flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize them to the prior's size.")
 flags.DEFINE_string("prior", None, "A prior .npz, as training writes it; by default the bundled one.")
-flags.DEFINE_integer("samples", None, "Posterior samples of each image; by default config.sampler.samples.")
-flags.DEFINE_integer("calls", None, "Network calls of each sample; by default config.sampler.calls.")
+flags.DEFINE_integer("samples", None, "Posterior samples per image; by default config.sampler.samples.")
+flags.DEFINE_integer("calls", None, "Network calls per sample; by default config.sampler.calls.")
 flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", lower_bound=0)
-flags.DEFINE_integer("batch", 8, "Images of one compiled call; the result does not depend on it.", lower_bound=1)
+flags.DEFINE_integer("batch", 8, "Images per compiled call; the result does not depend on it.", lower_bound=1)
 flags.DEFINE_string("output", None, "Folder of the run; by default out/restoration or out/evaluation.")
 flags.DEFINE_bool("resume", False, "Continue the run in --output, which has the same settings.")
 flags.DEFINE_bool("overwrite", False, "Replace the run in --output.")
@@ -75,7 +81,7 @@ def read_job() -> Job:
     sampler = dict(_CONFIG.value.sampler)
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
     if sampler["samples"] < 1:
-        raise ValueError(f"--samples is {sampler['samples']}; a restoration needs at least 1.")
+        raise ValueError(f"samples is {sampler['samples']}; a restoration needs at least 1.")
     rows = default_rows(sampler["calls"], sampler.get("setting", "calibrated"))
     settings, key = read_tasks(), jax.random.key(given.seed)
     shape, operator_key = prior.network.image_shape, jax.random.fold_in(key, 0)
@@ -107,12 +113,14 @@ def read_inputs(tasks: dict[str, Task]) -> tuple[Images | Measurements, dict[str
     if given.measurement is not None:
         if others:
             raise ValueError(f"--measurement belongs to one task; --tasks names {', '.join(tasks)}.")
-        return read_measurements(given.measurement, task), dict(measurement=given.measurement)
+        inputs = read_measurements(given.measurement, task, **window)
+        return inputs, dict(measurement=given.measurement, sha256=hashlib.sha256(inputs.y).hexdigest()) | window
     if given.dataset is not None:
         inputs = read_dataset(given.dataset, given.split, task.image_shape, **window, data_dir=DATA_DIR.value)
         return inputs, dict(dataset=given.dataset, split=given.split) | window
-    inputs = read_images(given.images, task.image_shape, **window, resize=given.resize)
-    return inputs, dict(images=given.images, resize=given.resize) | window
+    spec = given.images or BUNDLED
+    inputs = read_images(spec, task.image_shape, **window, resize=given.resize)
+    return inputs, dict(images=spec, resize=given.resize) | window
 
 
 def open_job(kind: str, output: str, writes: tuple[str, ...], console: Console) -> tuple[Job, Path, list[Row]]:
@@ -121,32 +129,29 @@ def open_job(kind: str, output: str, writes: tuple[str, ...], console: Console) 
     `output` is the default folder; `writes` says what the command writes there beside folders of tasks and metrics.
     """
     logging.set_verbosity(logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a machine that is taken away stops it as Ctrl-C does
     given = flags.FLAGS
-    folder = Path(given.output or output).expanduser()
     with one_line_errors(ValueError, TypeError, OSError):
-        job = read_job()
+        folder, job = local_path(given.output or output), read_job()
         own = [str(task_folder(Path(), name)) for name in job.tasks]
         record = run_record(kind, job.config, given.seed)
         resumed = open_run(
             folder, record, [*own, "metrics.csv", *writes], resume=given.resume, overwrite=given.overwrite
         )
         rows = read_rows(folder) if resumed else []
+        for row in rows:
+            if row["index"] in job.inputs.indices and row["image"] != (name := job.inputs.name(row["index"])):
+                raise ValueError(f"Image {row['index']} was {row['image']} and is now {name}: give another --output.")
+        write_metrics(folder, rows)  # from here on the folder is in use
     for error in job.inputs.skipped:
         console.print(f"left out: {error}", markup=False)
     return job, folder, rows
 
 
-def restored(job: Job, rows: list[Row]) -> Iterator[tuple[Task, Case]]:
-    """Every image of every task, restored and judged, but for those that have a row."""
-    for task in job.tasks.values():
-        finished = {row["index"] for row in rows if row["task"] == task.name}
-        for problem in problems(job.inputs, task, job.key, job.batch, finished):
-            for case in restore_problem(job.key, job.prior, problem, samples=job.samples, rows=job.rows):
-                yield task, case
-
-
 def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[tuple[Task, Case]]:
-    """The same with a progress bar; a case gets its row once the loop over it asks for the next.
+    """Every image of every task, restored and judged, but for those that have a row, with a progress bar.
+
+    A case gets its row once the loop over it asks for the next.
 
     The arrays of an operator that all images of a task share go into its folder, as operator.npz.
     """
@@ -154,19 +159,21 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     try:
         with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-            done = {name: sum(row["task"] == name for row in rows) for name in job.tasks}
-            bars = {name: progress.add_task(spoken(name), total=total, completed=n) for name, n in done.items()}
-            for task, case in restored(job, rows):
+            for task in job.tasks.values():
+                finished = {row["index"] for row in rows if row["task"] == task.name}
+                bar = progress.add_task(spoken(task.name), total=total, completed=len(finished))
                 shared = task_folder(folder, task.name) / "operator.npz"
-                if case.operator is task.shared and not shared.exists():
-                    shared.parent.mkdir(parents=True, exist_ok=True)
-                    write_arrays(shared, arrays_of(case.operator))
-                yield task, case
-                rows.append(dict(task=task.name, index=case.index, image=job.inputs.name(case.index), **case.metrics))
-                progress.advance(bars[task.name])
-                if time.monotonic() - saved > SAVE_SECONDS:
-                    write_metrics(folder, rows)
-                    saved = time.monotonic()
+                for problem in problems(job.inputs, task, job.key, job.batch, finished):
+                    if problem.operator is task.shared and not shared.exists():
+                        write_arrays(shared, arrays_of(task.shared))
+                    for case in restore_problem(job.key, job.prior, problem, samples=job.samples, rows=job.rows):
+                        yield task, case
+                        image = job.inputs.name(case.index)
+                        rows.append(dict(task=task.name, index=case.index, image=image, **case.metrics))
+                        progress.advance(bar)
+                    if time.monotonic() - saved > SAVE_SECONDS:
+                        write_metrics(folder, rows)
+                        saved = time.monotonic()
     finally:
         write_metrics(folder, rows)
 

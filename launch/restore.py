@@ -1,18 +1,18 @@
 r"""Restores degraded images by drawing posterior samples; writes them with their mean, standard deviation and scores.
 
-  the demo: eight bundled images, three tasks, one sheet, out/demo/demo.png:
+  the demo: four bundled images, three tasks, one sheet, out/demo/demo.png:
     python -m launch.restore --demo
   your own images (a file, a folder, or an .npz with `images`), with the prior that you trained on such:
     python -m launch.restore --images=photos --resize --prior=runs/mine/prior.npz --tasks=inpainting --output=out/mine
   a harder task, more samples, more network calls:
-    python -m launch.restore --tasks=inpainting --config.tasks.inpainting.hidden=0.9 --samples=16 --calls=200
+    python -m launch.restore --tasks=inpainting --setting=hidden=0.9 --samples=16 --calls=200 --output=out/hard
   a real measurement, [H, W, C] or a stack of them in [-1, 1], hidden pixels NaN:
-    python -m launch.restore --measurement=y.npy --tasks=inpainting --config.tasks.inpainting.sigma=0.1
+    python -m launch.restore --measurement=y.npy --tasks=inpainting --sigma=0.1 --output=out/real
   tasks of published benchmarks (configs/tasks), with one of their settings changed:
-    python -m launch.restore --tasks=dps/gaussian_blur,pgm/inpainting --setting=hidden=0.9
+    python -m launch.restore --tasks=dps/gaussian_blur,pgm/inpainting --setting=hidden=0.9 --output=out/dps
   your own operator, made by make_operator(image_shape) of my_module.py; a random one, with --setting=drawn=each, by
   make_operator(key, image_shape):
-    python -m launch.restore --operator=my_module:make_operator --sigma=0.05
+    python -m launch.restore --operator=my_module:make_operator --sigma=0.05 --output=out/yours
   continue a run that was stopped:
     python -m launch.restore ... --resume
 
@@ -29,7 +29,7 @@ from rich.console import Console
 
 from launch import job
 from launch.config import parse_flags
-from launch.figures import Block, coloured, rgb, save_figure, save_png, seen
+from launch.figures import Block, coloured, figure_of, rgb, save_png, seen
 from launch.results import LABELS, Row, arrays_of, print_table, spoken, task_folder
 from launch.tasks import Task, describe_task
 from pgm_jax.evaluation import Case
@@ -38,11 +38,11 @@ from pgm_jax.training.images import to_uint8
 
 STD_TOP = 0.5  # of std.png, whose colours are comparable between images
 SHEET_ROWS = 8
-FIGURE_CELL = 1.2
-DEMO = dict(count=SHEET_ROWS, samples=8, calls=100, batch=4, output="out/demo")
+FIGURE_CELL, DPI = 1.2, 160
+DEMO = dict(count=4, batch=4, output="out/demo")
 
 flags.adopt_module_key_flags(job)
-_DEMO = flags.DEFINE_bool("demo", False, f"Restore {SHEET_ROWS} images into out/demo, afresh each time; draw demo.png.")
+_DEMO = flags.DEFINE_bool("demo", False, "Restore four images into out/demo, afresh each time; draw demo.png.")
 
 
 def block_of(task: Task, cases: list[Case]) -> Block:
@@ -59,7 +59,6 @@ def case_folder(folder: Path, task: str, index: int) -> Path:
 def write_case(folder: Path, task: Task, case: Case) -> None:
     """Write a case into its folder: numbers, pictures and a figure."""
     folder = case_folder(folder, task.name, case.index)
-    folder.mkdir(parents=True, exist_ok=True)
     truth = {} if case.truth is None else dict(truth=case.truth)
     own = {} if case.operator is task.shared else arrays_of(case.operator)
     numbers = truth | dict(measurement=case.y, observed=case.observed) | {f"operator_{k}": v for k, v in own.items()}
@@ -69,24 +68,15 @@ def write_case(folder: Path, task: Task, case: Case) -> None:
         save_png(folder / f"{name}.png", to_uint8(image) if image.shape[-1] in (1, 3) else rgb(image))
     save_png(folder / "measurement.png", seen(case.y, case.observed))
     save_png(folder / "std.png", coloured(case.std, STD_TOP))
-    save_figure(folder / "figure.png", [block_of(task, [case])], FIGURE_CELL)
+    figure_of([block_of(task, [case])], FIGURE_CELL).savefig(folder / "figure.png", dpi=DPI)
 
 
-def read_case(folder: Path, task: Task, row: Row) -> Case:
+def read_case(folder: Path, row: Row) -> Case:
     """A case that `write_case` wrote, for a figure."""
+    found = read_arrays(case_folder(folder, row["task"], row["index"]) / "arrays.npz", "the arrays of a restoration")
+    arrays = (found[name] for name in ("measurement", "observed", "samples", "mean", "std"))
     metrics = {name: value for name, value in row.items() if name not in LABELS}
-    a = read_arrays(case_folder(folder, task.name, row["index"]) / "arrays.npz", "the arrays of a restoration")
-    return Case(
-        row["index"],
-        a.get("truth"),
-        task.shared,
-        a["measurement"],
-        a["observed"],
-        a["samples"],
-        a["mean"],
-        a["std"],
-        metrics,
-    )
+    return Case(row["index"], found.get("truth"), None, *arrays, metrics)
 
 
 def write_sheet(path: Path, tasks: dict[str, Task], rows: list[Row]) -> None:
@@ -94,8 +84,8 @@ def write_sheet(path: Path, tasks: dict[str, Task], rows: list[Row]) -> None:
     blocks = []
     for name, task in tasks.items():
         first = sorted((row for row in rows if row["task"] == name), key=lambda row: row["index"])[:SHEET_ROWS]
-        blocks.append(block_of(task, [read_case(path.parent, task, row) for row in first]))
-    save_figure(path, blocks)
+        blocks.append(block_of(task, [read_case(path.parent, row) for row in first]))
+    figure_of(blocks).savefig(path, dpi=DPI)
 
 
 def main(_: list[str]) -> None:

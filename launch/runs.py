@@ -1,4 +1,4 @@
-"""Folders of runs: one opener for every command, and files that are there whole or not at all.
+"""Folders of runs: one opener for every command, and files that are written whole or not at all.
 
 config.json    resolved configuration, seed, command, versions, device: written before anything is computed
 metrics.json   what was found; a run without it has no result yet
@@ -55,7 +55,8 @@ def former_run(folder: Path, kind: str) -> dict[str, Any] | None:
         return None
     record = read_json(folder / RECORD)
     if record.get("kind") != kind:
-        raise ValueError(f"{folder} holds a run of launch.{record.get('kind')}; give another folder to launch.{kind}.")
+        other = f"a run of launch.{record['kind']}" if "kind" in record else "a run of another version"
+        raise ValueError(f"{folder} holds {other}; give another folder to launch.{kind}.")
     return record
 
 
@@ -87,8 +88,7 @@ def open_run(
             raise ValueError(
                 f"{folder} already holds a run: add {hint}--overwrite to replace it, or give another --output."
             )
-        _remove(folder, [*former.get("writes", []), METRICS, RECORD])
-    folder.mkdir(parents=True, exist_ok=True)
+        _remove(folder, [METRICS, *former.get("writes", [])])
     write_json(folder / RECORD, dict(record) | dict(writes=list(writes)))
     return False
 
@@ -98,7 +98,8 @@ def _remove(folder: Path, patterns: Sequence[str]) -> None:
     for pattern in patterns:
         if not Path(pattern).is_absolute() and ".." not in Path(pattern).parts and pattern.strip("./"):
             for path in folder.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if path.parent.resolve().is_relative_to(folder.resolve()):
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
@@ -120,13 +121,13 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file in one stroke: whenever the run is stopped, it is there whole or not at all."""
     with replacing(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds; a ValueError if it is damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged ({error}); give another folder.") from error
 

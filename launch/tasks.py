@@ -2,8 +2,8 @@
 
     inpainting=dict(operator="random_mask", hidden=0.7, sigma=0.05)
 
-`operator` is a name that `launch.operators` knows, `sigma` the standard deviation of the measurement's noise; all else
-goes to the operator's factory, but for these three:
+`operator` is a name that `launch.operators` knows, `sigma` the standard deviation of the measurement's noise. Everything
+else goes to the operator's factory, except:
 
     sigma_range    the range of the images that sigma refers to, "[-1, 1]" (by default) or "[0, 1]"
     drawn          when what is random is drawn, anew for "each" image (masks) or "once" for all (everything else)
@@ -55,8 +55,8 @@ class Task(NamedTuple):
 
     @property
     def hides_pixels(self) -> bool:
-        """Whether the operator is a mask of pixels, which a real measurement states by itself."""
-        return isinstance(self.like, Mask)
+        """Whether the operator is a named mask of pixels, which a real measurement states by itself."""
+        return isinstance(self.like, Mask) and ":" not in self.settings["operator"]
 
     @property
     def measurement(self) -> jax.ShapeDtypeStruct:
@@ -77,7 +77,7 @@ def build_task(name: str, settings: dict[str, Any], image_shape: Shape, key: Key
         # A trial for operators of each image's own, so that a wrong value is reported before the first image.
         like = jax.eval_shape(lambda k: _build(settings, shape, k), key) if each else _build(settings, shape, key)
     except (ValueError, TypeError, OSError) as error:
-        raise ValueError(f"{place(name, settings)}: {error}{_meant_for(name, settings, shape, key)}") from error
+        raise ValueError(f"{place(name, settings)}: {error}{_meant_for(name, shape)}") from error
     return Task(name, settings, shape, key, GaussianNoise(sigma_of(settings)), like, None if each else like)
 
 
@@ -170,15 +170,10 @@ def _build(settings: Mapping[str, Any], image_shape: Shape, key: Key) -> Operato
     return make_operator(settings["operator"], key if _drawn(settings) else None, image_shape, own)
 
 
-def _meant_for(name: str, settings: Mapping[str, Any], image_shape: Shape, key: Key) -> str:
-    if "/" not in name:
-        return ""
-    shape = tuple(read_benchmark(name.partition("/")[0])["image_shape"])
-    try:
-        jax.eval_shape(lambda: _build(settings, shape, key))
-    except (ValueError, TypeError, OSError):
-        return ""
-    return f" (The benchmark is for images of shape {shape}, the prior's are {image_shape}.)"
+def _meant_for(name: str, image_shape: Shape) -> str:
+    benchmark, slash, _ = name.partition("/")
+    shape = tuple(read_benchmark(benchmark)["image_shape"]) if slash else image_shape
+    return f" (The benchmark is for images of shape {shape}, the prior's are {image_shape}.)" * (shape != image_shape)
 
 
 def _short(value: Any) -> str:
