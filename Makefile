@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/fashion_mnist.py
-# The longest first, so that no core waits for it at the end.
-FOLDERS := tests/operators/ tests/launch/ $(filter-out tests/operators/ tests/launch/,$(sort $(dir $(wildcard tests/*/test_*.py))))
+# Each a process, the longest first, so that no core waits at the end; start-up takes some seconds of each.
+LARGE := launch operators samplers training
+TESTS := $(addprefix test-,top-level launch operators samplers others)
 NOTEBOOKS := $(patsubst colabs/%,.cache/notebooks/%,$(wildcard colabs/*.ipynb))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -22,7 +23,7 @@ $(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e 
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train test fast docs lint types constraints wheel clean top-level-tests $(FOLDERS)
+.PHONY: help demo train test fast docs lint types constraints wheel clean $(TESTS)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,19 +34,20 @@ demo: $(VENV)/library.stamp  ## restore images with the prior that the package s
 train: $(VENV)/library.stamp  ## train a prior (CONFIG=configs/...)
 	$(TRAIN)
 
-# A process for each folder of tests, since one cannot hold the compiled programs of all; as many at once as JOBS. What
-# each prints comes when it ends, where make is new enough to know how.
+# What each process prints comes when it ends, where make is new enough to know how.
 test: lint types  ## ruff, pyright and pytest
-	GNUMAKEFLAGS=--output-sync=target $(MAKE) --no-print-directory --jobs=$(JOBS) top-level-tests $(FOLDERS)
+	GNUMAKEFLAGS=--output-sync=target $(MAKE) --no-print-directory --jobs=$(JOBS) $(TESTS)
 
 fast: $(VENV)/test.stamp  ## a row of every family of tests, in a minute and a half
 	$(BIN)/python -m pytest --fast $(shell grep -l '^FAST = ' tests/*.py tests/*/*.py)
 
-$(FOLDERS):
-	$(BIN)/python -m pytest $@
-
-top-level-tests:
-	$(BIN)/python -m pytest $(wildcard tests/test_*.py)
+test-top-level: PATHS = $(wildcard tests/test_*.py)
+test-launch: PATHS = tests/launch
+test-operators: PATHS = tests/operators
+test-samplers: PATHS = tests/samplers tests/training
+test-others: PATHS = $(filter-out $(LARGE:%=tests/%/),$(dir $(wildcard tests/*/test_*.py)))
+$(TESTS):
+	$(BIN)/python -m pytest $(sort $(PATHS))
 
 docs: $(NOTEBOOKS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

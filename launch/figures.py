@@ -10,7 +10,7 @@ magnitude, a vector in rows, several measurements side by side.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Inexact, UInt8
@@ -170,25 +170,23 @@ def _columns(block: Block, shown: int) -> list[tuple[str, float]]:
     return columns
 
 
-def _aspect(block: Block) -> float:
-    height, width = block.cases[0].mean.shape[:2]
-    return height / width
-
-
 def _extent(block: Block, shown: int) -> tuple[float, float]:
     """Width and height of the images of a block, in widths of an image."""
-    return _columns(block, shown)[-1][1] + 1, len(block.cases) * (_aspect(block) + GAP) - GAP
+    height, width = block.cases[0].mean.shape[:2]
+    return _columns(block, shown)[-1][1] + 1, len(block.cases) * (height / width + GAP) - GAP
 
 
 def _draw(ax: Axes, block: Block, top: float, shown: int) -> None:
-    columns, aspect, (width, height) = _columns(block, shown), _aspect(block), _extent(block, shown)
+    columns, (width, height) = _columns(block, shown), _extent(block, shown)
+    step = (height + GAP) / len(block.cases)
     for row, case in enumerate(block.cases):
-        up = row * (aspect + GAP)
         truth = [] if case.truth is None else [rgb(case.truth)]
         samples = [rgb(sample) for sample in case.samples[:shown]]
         cells = [*truth, seen(case.y, case.observed), *samples, rgb(case.mean), coloured(case.std, top)]
         for (_, x), cell in zip(columns, cells, strict=True):
-            ax.imshow(cell, extent=(x, x + 1, up + aspect, up), interpolation="nearest", aspect="auto")
+            ax.imshow(
+                cell, extent=(x, x + 1, (row + 1) * step - GAP, row * step), interpolation="nearest", aspect="auto"
+            )
     ax.set(xlim=(0, width), ylim=(height, 0), yticks=[])
     starts: dict[str, list[float]] = {}
     for head, x in columns:

@@ -66,8 +66,7 @@ class Job(NamedTuple):
     prior: ProxNet
     tasks: dict[str, Task]
     inputs: Images | Measurements
-    calls: int
-    samples: int
+    sampler: dict[str, Any]  # its settings
     rows: Rows
     key: Key
     batch: int
@@ -77,7 +76,9 @@ class Job(NamedTuple):
 def read_job() -> Job:
     """The job that the flags describe; an OSError, ValueError or TypeError where it cannot be done."""
     given = flags.FLAGS
-    prior, description = _read_prior(given.prior)
+    prior = load_prior(given.prior or "fashion_mnist")
+    weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
+    description = dict(file=given.prior or "bundled", sha256=hashlib.sha256(weights).hexdigest())
     sampler = dict(_CONFIG.value.sampler)
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
     if sampler["samples"] < 1:
@@ -88,7 +89,7 @@ def read_job() -> Job:
     tasks = {name: build_task(name, task, shape, operator_key) for name, task in settings.items()}
     inputs, chosen = read_inputs(tasks)
     config = dict(prior=description, sampler=sampler, tasks=settings, inputs=chosen)
-    return Job(prior, tasks, inputs, sampler["calls"], sampler["samples"], rows, key, given.batch, config)
+    return Job(prior, tasks, inputs, sampler, rows, key, given.batch, config)
 
 
 def read_tasks() -> dict[str, dict[str, Any]]:
@@ -114,7 +115,9 @@ def read_inputs(tasks: dict[str, Task]) -> tuple[Images | Measurements, dict[str
         if others:
             raise ValueError(f"--measurement belongs to one task; --tasks names {', '.join(tasks)}.")
         inputs = read_measurements(given.measurement, task, **window)
-        return inputs, dict(measurement=given.measurement, sha256=hashlib.sha256(inputs.y).hexdigest()) | window
+        return inputs, dict(
+            measurement=given.measurement, sha256=hashlib.sha256(inputs.y.tobytes()).hexdigest()
+        ) | window
     if given.dataset is not None:
         inputs = read_dataset(given.dataset, given.split, task.image_shape, **window, data_dir=DATA_DIR.value)
         return inputs, dict(dataset=given.dataset, split=given.split) | window
@@ -155,7 +158,7 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
 
     The arrays of an operator that all images of a task share go into its folder, as operator.npz.
     """
-    saved, total = time.monotonic(), len(job.inputs.indices)
+    saved, total, samples = time.monotonic(), len(job.inputs.indices), job.sampler["samples"]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     try:
         with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
@@ -166,7 +169,7 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
                 for problem in problems(job.inputs, task, job.key, job.batch, finished):
                     if problem.operator is task.shared and not shared.exists():
                         write_arrays(shared, arrays_of(task.shared))
-                    for case in restore_problem(job.key, job.prior, problem, samples=job.samples, rows=job.rows):
+                    for case in restore_problem(job.key, job.prior, problem, samples=samples, rows=job.rows):
                         yield task, case
                         image = job.inputs.name(case.index)
                         rows.append(dict(task=task.name, index=case.index, image=image, **case.metrics))
@@ -200,9 +203,3 @@ def _read_setting(text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
-
-
-def _read_prior(path: str | None) -> tuple[ProxNet, dict[str, str]]:
-    prior = load_prior(path or "fashion_mnist")
-    weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
-    return prior, dict(file=path or "bundled", sha256=hashlib.sha256(weights).hexdigest())

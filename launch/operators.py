@@ -8,7 +8,6 @@ my_module:make_operator    yours: make_operator(image_shape, **settings); where 
 import importlib
 import inspect
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -150,8 +149,6 @@ def _value(name: str, value: Any) -> Any:
 
 def _imported(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:

@@ -19,15 +19,7 @@ from pgm_jax.evaluation import Problem, batches_of, check_images, simulate
 from pgm_jax.files import local_path, read_arrays
 from pgm_jax.operators import mask
 from pgm_jax.pretrained import example_images
-from pgm_jax.training.images import (
-    UnreadableImage,
-    cropped,
-    find_images,
-    none_readable,
-    open_image,
-    pixels_of,
-    to_float,
-)
+from pgm_jax.training.images import UnreadableImage, find_images, none_readable, read_pixels, to_float
 from pgm_jax.types import Key, Shape
 
 BUNDLED = "bundled"
@@ -70,7 +62,7 @@ def problems(
     inputs: Images | Measurements, task: Task, key: Key, size: int, finished: Collection[int] = ()
 ) -> Iterator[Problem]:
     """The problems of a task in batches of one size, without the numbers that are finished."""
-    for numbers, valid in batches_of(inputs.indices, min(size, len(inputs.indices))):
+    for numbers, valid in batches_of(inputs.indices, size):
         left = valid & ~np.isin(numbers, list(finished))
         if left.any():
             yield inputs.problem(task, key, numbers, left)
@@ -104,24 +96,26 @@ def read_dataset(
     from pgm_jax.training.data import open_source  # a second of import that images do not need
 
     source = open_source(name, split, image_shape, data_dir)
-
-    def read(numbers: np.ndarray) -> np.ndarray:
-        return to_float(np.stack([source[int(i)] for i in numbers]))
-
+    read = lambda numbers: to_float(np.stack([source[int(i)] for i in numbers]))  # noqa: E731
     return Images(_chosen(len(source), first, count, source.name), read, lambda i: f"{source.name} {i}")
 
 
-def read_measurements(path: str, task: Task) -> Measurements:
-    """The measurements of a task in a file, one or a stack of them.
+def read_measurements(path: str, task: Task, first: int = 0, count: int | None = None) -> Measurements:
+    """The measurements `first`, `first + 1`, ... of a task in a file, which has one or a stack of them.
 
     An .npy is NaN where nothing was observed; an .npz, such as the arrays.npz of a restoration, has `measurement` and,
     where not everything was observed, `observed`.
 
     Raises:
         FileNotFoundError: if there is no file.
-        TypeError, ValueError: if it holds no array of numbers of the task's kind and shape, or misses values that the
-            task observes.
+        TypeError, ValueError: if it holds no array of numbers of the task's kind and shape, misses values that the
+            task observes, or the task draws an operator for each image, which is not the one that measured.
     """
+    if task.shared is None and not task.hides_pixels:
+        raise ValueError(
+            f"{task.name} draws an operator for each image, which is not the one that measured {path}: state it, such "
+            "as --operator=circular_blur --setting=kernel=kernel.npy --sigma=..."
+        )
     arrays = read_arrays(path, "an .npy of one measurement or a stack of them, by numpy.save")
     y = arrays.get("measurement", arrays.get("array"))
     if y is None:
@@ -143,14 +137,14 @@ def read_measurements(path: str, task: Task) -> Measurements:
         )
     if task.hides_pixels and observed.all():
         raise ValueError(f"The measurement in {path} hides no pixel: set the hidden ones to NaN.")
-    needed = np.zeros(expected.shape) if task.shared is None or task.hides_pixels else task.shared.observed
+    needed = 0 if task.shared is None or task.hides_pixels else task.shared.observed
     if np.isinf(y).any() or (~observed & (np.asarray(needed) > 0)).any():
         raise ValueError(
             f"The measurement in {path} holds NaN or infinite values; only what was not measured, such as a mask's "
             "hidden pixels, is NaN."
         )
     y = np.where(observed, y, 0).astype(np.complex64 if kind is np.inexact else np.float32)
-    return Measurements(np.arange(len(y)), y, observed, lambda i: f"{path} {i}")
+    return Measurements(_chosen(len(y), first, count, path), y, observed, lambda i: f"{path} {i}")
 
 
 def _read_npz(path: str) -> np.ndarray:
@@ -172,27 +166,23 @@ def _read_files(path: Path, image_shape: Shape, first: int, count: int | None, r
             skipped.append(error)
     if not images:
         raise none_readable(path, skipped)
-
-    def read(numbers: np.ndarray) -> np.ndarray:
-        return np.stack([images[i] for i in numbers.tolist()])
-
+    read = lambda numbers: np.stack([images[i] for i in numbers.tolist()])  # noqa: E731
     return Images(np.asarray(list(images)), read, lambda i: str(paths[i]), skipped)
 
 
 def _read_file(path: Path, image_shape: Shape, resize: bool) -> np.ndarray:
     height, width, channels = image_shape
-    image = open_image(path, channels)
-    image = cropped(image, image_shape) if resize else image
-    if image.size != (width, height):
+    pixels = read_pixels(path, channels, (height, width) if resize else None)
+    if pixels.shape != (height, width, channels):
         raise ValueError(
-            f"{path} has {image.height} x {image.width} pixels, but the prior expects {height} x {width}: "
+            f"{path} has {' x '.join(map(str, pixels.shape[:2]))} pixels, but the prior expects {height} x {width}: "
             "add --resize to crop about the centre and resize, or give another prior."
         )
-    return to_float(pixels_of(image))
+    return to_float(pixels)
 
 
 def _chosen(available: int, first: int, count: int | None, spec: str) -> np.ndarray:
-    if not 0 <= first < max(available, 1) or (count is not None and count < 1):
+    if not 0 <= first < available or (count is not None and count < 1):
         raise ValueError(
             f"--first={first} and --count={count} choose no image: {spec} has {available}, "
             f"numbered from 0 to {available - 1}."

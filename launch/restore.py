@@ -74,9 +74,9 @@ def write_case(folder: Path, task: Task, case: Case) -> None:
 def read_case(folder: Path, row: Row) -> Case:
     """A case that `write_case` wrote, for a figure."""
     found = read_arrays(case_folder(folder, row["task"], row["index"]) / "arrays.npz", "the arrays of a restoration")
-    arrays = (found[name] for name in ("measurement", "observed", "samples", "mean", "std"))
+    arrays = {name: found[name] for name in ("observed", "samples", "mean", "std")} | dict(y=found["measurement"])
     metrics = {name: value for name, value in row.items() if name not in LABELS}
-    return Case(row["index"], found.get("truth"), None, *arrays, metrics)
+    return Case(row["index"], found.get("truth"), None, **arrays, metrics=metrics)
 
 
 def write_sheet(path: Path, tasks: dict[str, Task], rows: list[Row]) -> None:
@@ -100,7 +100,7 @@ def main(_: list[str]) -> None:
         for task, case in job.recorded(work, folder, rows, console):
             write_case(folder, task, case)
     write_sheet(folder / sheet, work.tasks, rows)
-    print_table(console, rows, work.tasks, work.calls, work.samples)
+    print_table(console, rows, work.tasks, work.sampler)
     console.print(f"Sheet: {folder / sheet}; images and numbers: {folder}", soft_wrap=True)
 
 

@@ -2,8 +2,8 @@
 
     inpainting=dict(operator="random_mask", hidden=0.7, sigma=0.05)
 
-`operator` is a name that `launch.operators` knows, `sigma` the standard deviation of the measurement's noise. Everything
-else goes to the operator's factory, except:
+`operator` is a name that `launch.operators` knows, `sigma` the standard deviation of the measurement's noise.
+Everything else goes to the operator's factory, except:
 
     sigma_range    the range of the images that sigma refers to, "[-1, 1]" (by default) or "[0, 1]"
     drawn          when what is random is drawn, anew for "each" image (masks) or "once" for all (everything else)
@@ -95,7 +95,10 @@ def select_tasks(
     selected, possible = {}, set(changes) & {"sigma"}
     for name in names:
         if "/" in name:
-            settings = _benchmark_task(name)
+            benchmark_name, _, task = name.partition("/")
+            benchmark = read_benchmark(benchmark_name)
+            known(task, benchmark["tasks"], f"task of the benchmark {benchmark_name}")
+            settings = dict(sigma_range=benchmark["sigma_range"], seed=benchmark["seed"]) | benchmark["tasks"][task]
         else:
             benchmarks = ", ".join(benchmark_names())
             known(name, tasks, "task", f"those of benchmarks are BENCHMARK/TASK, BENCHMARK one of {benchmarks}")
@@ -151,13 +154,6 @@ def read_benchmark(name: str) -> dict[str, Any]:
     """A benchmark: seed, sigma_range, image_shape and tasks; a ValueError if there is none of that name."""
     known(name, benchmark_names(), "benchmark")
     return runpy.run_path(str(BENCHMARKS / f"{name}.py"))["get_config"]().to_dict()
-
-
-def _benchmark_task(name: str) -> dict[str, Any]:
-    benchmark_name, _, task = name.partition("/")
-    benchmark = read_benchmark(benchmark_name)
-    known(task, benchmark["tasks"], f"task of the benchmark {benchmark_name}")
-    return dict(sigma_range=benchmark["sigma_range"], seed=benchmark["seed"]) | benchmark["tasks"][task]
 
 
 def _drawn(settings: Mapping[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
   one of configs/toys/, into out/toys/truncated_normal:
     python -m launch.toys --config=configs/toys/truncated_normal.py
   another size, seed and folder:
-    python -m launch.toys --config=configs/toys/gmm25.py --config.samples=1000 --seed=1 --output=out/gmm25
+    python -m launch.toys --config=configs/toys/mixture.py --config.samples=1000 --seed=1 --output=out/mixture
   the same again, replacing the previous run:
     python -m launch.toys --config=configs/toys/theory.py --overwrite
 
@@ -14,7 +14,6 @@ config.json (resolved settings, versions, seed). A claim that fails is printed w
 import importlib
 import sys
 import time
-from pathlib import Path
 
 import jax
 import ml_collections
@@ -23,48 +22,28 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from launch.config import known, one_line_errors, parse_flags
-from launch.experiments.findings import Findings, show, write
+from launch.experiments.findings import show, write
 from launch.runs import open_run, run_record
+from pgm_jax.files import local_path
 
-# By name, the module or folder of launch/experiments whose `run` it is; imported on demand.
-EXPERIMENTS = dict(
-    truncated_normal="launch.experiments.truncated_normal",
-    constrained_quadratic="launch.experiments.constrained_quadratic",
-    gaussian="launch.experiments.gaussian",
-    laplace="launch.experiments.laplace",
-    gmm25="launch.experiments.mixture",
-    theory="launch.experiments.theory",
-    nonlinear="launch.experiments.nonlinear",
-    tomography="launch.experiments.tomography",
-)
+# The modules and folders of launch/experiments with a `run`; imported on demand.
+EXPERIMENTS = "truncated_normal constrained_quadratic gaussian laplace mixture theory nonlinear tomography".split()
 WRITES = ("*.png", "*.csv", "tables.md")
 WIDTH = 130  # of the output where it is not a terminal
 
 
-def chosen(config: ml_collections.ConfigDict) -> str:
-    """The name of the experiment of a configuration.
-
-    Raises:
-        ValueError: if it names no known experiment.
-    """
-    if (name := config.get("experiment")) is None:
-        raise ValueError(f"the configuration has no `experiment`; known are {', '.join(EXPERIMENTS)}.")
-    known(name, EXPERIMENTS, "experiment")
-    return str(name)
-
-
-def conduct(config: ml_collections.ConfigDict | None, folder: Path | None, seed: int, overwrite: bool) -> Findings:
+def conduct(config: ml_collections.ConfigDict | None, output: str | None, seed: int, overwrite: bool) -> None:
     """Run the experiment of a configuration, print its findings and write them into a folder."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     with one_line_errors(ValueError, TypeError, OSError):
-        if config is None:
-            raise ValueError(f"give --config=configs/toys/NAME.py; known are {', '.join(EXPERIMENTS)}.")
-        name = chosen(config)
-        folder = folder or Path("out/toys") / name
+        config = config or ml_collections.ConfigDict()
+        name = config.get("experiment")
+        known(name, EXPERIMENTS, "experiment", "choose one by --config=configs/toys/NAME.py")
+        folder = local_path(output or f"out/toys/{name}")
         open_run(folder, run_record("toys", config, seed), WRITES, overwrite=overwrite)
     start = time.monotonic()
     with one_line_errors(ValueError):
-        findings = importlib.import_module(EXPERIMENTS[name]).run(config, jax.random.key(seed))
+        findings = importlib.import_module(f"launch.experiments.{name}").run(config, jax.random.key(seed))
     seconds = time.monotonic() - start
     show(console, findings)
     write(folder, findings, seconds)
@@ -72,7 +51,6 @@ def conduct(config: ml_collections.ConfigDict | None, folder: Path | None, seed:
     count = len(findings.claims)
     words = f"{count} claims hold" if not failed else f"{failed} of {count} claims fail"
     console.print(f"\n{words if count else 'Done'}; {seconds:.1f} s. Figures and numbers: {folder}", soft_wrap=True)
-    return findings
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -89,8 +67,7 @@ def main(_: list[str]) -> None:
     """Read the flags and run the experiment."""
     logging.set_verbosity(logging.WARNING)
     values = flags.FLAGS
-    folder = Path(values.output).expanduser() if values.output else None
-    conduct(values.config, folder, values.seed, values.overwrite)
+    conduct(values.config, values.output, values.seed, values.overwrite)
 
 
 if __name__ == "__main__":

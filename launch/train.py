@@ -106,7 +106,6 @@ def open_workdir(folder: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     if changed := list(differences(was, now)):
         print(f"The configuration of the run in {folder} has changed:", *changed, sep="\n  ", flush=True)
     if changed or not former:
-        folder.mkdir(parents=True, exist_ok=True)
         history = [*(former or {}).get("changed", []), *(f"{record['started']}: {change}" for change in changed)]
         write_json(folder / RECORD, record | dict(changed=history))
     return former

@@ -100,7 +100,7 @@ def evaluate(
         ValueError, TypeError: if the images are not as `check_images` requires, or as `restore` does.
     """
     key, images = as_key(key), check_images(images, operator.image_shape)
-    batches = batches_of(np.arange(len(images)), min(_BATCH, max(len(images), 1)))
+    batches = batches_of(np.arange(len(images)), _BATCH)
     problems = (_simulated(key, operator, None, images[rows], noise, rows, valid) for rows, valid in batches)
     return (case for problem in problems for case in restore_problem(key, prior, problem, **options))
 
@@ -110,8 +110,9 @@ def batches_of(indices: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.
 
     Args:
         indices: the numbers, `[N]`.
-        size: of every batch.
+        size: of every batch; N where that is less.
     """
+    size = max(min(size, len(indices)), 1)
     for start in range(0, len(indices), size):
         rows = np.arange(start, start + size)
         yield indices[np.minimum(rows, len(indices) - 1)], rows < len(indices)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -99,7 +100,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = local_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield part
         os.replace(part, path)

@@ -7,7 +7,6 @@ The hash covers the path of the folder, its files with their sizes and times, an
 never read. An array that is no longer wanted may be deleted.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -19,7 +18,7 @@ from jaxtyping import UInt8
 from rich.progress import track
 
 from pgm_jax.files import local_path, replacing
-from pgm_jax.training.images import UnreadableImage, cropped, find_images, none_readable, open_image, pixels_of
+from pgm_jax.training.images import UnreadableImage, find_images, none_readable, read_pixels
 from pgm_jax.types import Shape
 
 
@@ -28,7 +27,7 @@ def folder_images(
 ) -> UInt8[np.ndarray, "n h w c"]:
     """The images of a folder and its subfolders in sorted order, cropped about the centre and resized (Lanczos).
 
-    Of several processes that ask for the same array, one writes it and the others wait.
+    Processes that ask for the same array at once may each write it, whole; the last one stays.
 
     Args:
         folder: searched for files with an image's suffix; those that cannot be read are left out with a warning.
@@ -50,17 +49,9 @@ def folder_images(
     path = place / f"{stem}_{'x'.join(map(str, image_shape))}_{digest}.npy"
     unreadable = path.with_suffix(".unreadable.txt")
     if not path.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock")
-        with lock.open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)  # released at the end of a process, however it ends
-            try:
-                if not path.exists():
-                    _write(path, unreadable, folder, files, image_shape)
-            finally:
-                lock.unlink(missing_ok=True)
+        _write(path, unreadable, folder, files, image_shape)
     if unreadable.exists():
-        count = len(unreadable.read_text().splitlines())
+        count = len(unreadable.read_bytes().splitlines())
         warnings.warn(f"{count} files of {folder} cannot be read and are left out; see {unreadable}.", stacklevel=3)
     return np.asarray(np.load(path, mmap_mode="r"))
 
@@ -71,16 +62,15 @@ def _write(path: Path, listing: Path, folder: Path, files: list[Path], image_sha
         _write_header(out, len(files), image_shape)
         for file in track(files, description=path.stem):
             try:
-                image = open_image(file, image_shape[2])
+                out.write(read_pixels(file, image_shape[2], (image_shape[0], image_shape[1])).tobytes())
             except UnreadableImage as error:
                 reasons.append(error)
-                continue
-            out.write(pixels_of(cropped(image, image_shape)).tobytes())
         if len(reasons) == len(files):
             raise none_readable(folder, reasons)
         if reasons:
             with replacing(listing) as text:
-                text.write_text("".join(f"{error.path}\t{' '.join(error.reason.split())}\n" for error in reasons))
+                lines = (f"{error.path}\t{' '.join(error.reason.split())}\n" for error in reasons)
+                text.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
         # numpy leaves room in a header for a larger first number, so the true one takes as much.
         out.seek(0)
         _write_header(out, len(files) - len(reasons), image_shape)

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image, ImageOps
 
 from pgm_jax.files import local_path, read_arrays
-from pgm_jax.types import Shape
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -65,10 +64,17 @@ def find_images(folder: str | Path) -> list[Path]:
     return paths
 
 
-def open_image(path: str | Path, channels: int) -> Image.Image:
-    """One file, decoded, upright by its EXIF orientation, in mode L (channels=1) or RGB (channels=3).
+def read_pixels(
+    path: str | Path, channels: int, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w {channels}"]:
+    """The bytes of one file, upright by its EXIF orientation.
 
     16-bit images are scaled to 8 bits; an alpha channel is dropped.
+
+    Args:
+        path: of the file.
+        channels: 1 (grey) or 3 (RGB).
+        size: (H, W) in pixels, to which the image is cropped about its centre and resized (Lanczos); None: its own.
 
     Raises:
         ValueError: if `channels` is neither 1 nor 3.
@@ -90,21 +96,12 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
                 image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
             if image.mode == "F":
                 raise ValueError("floating-point pixels, whose range is not known")
-            return image.convert(mode)
+            image = image.convert(mode)
     except Exception as error:  # a damaged file makes the decoders raise nearly anything
         raise UnreadableImage(path, str(error) or type(error).__name__) from error
-
-
-def cropped(image: Image.Image, image_shape: Shape) -> Image.Image:
-    """An `image` cropped about its centre to the aspect ratio of `image_shape`, (H, W, C), and resized (Lanczos)."""
-    height, width, _ = image_shape
-    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-
-
-def pixels_of(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
-    """The bytes of an image in mode L or RGB, with the channel axis kept."""
-    pixels = np.asarray(image, np.uint8)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if size is not None:
+        image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.LANCZOS)
+    return np.asarray(image, np.uint8).reshape(image.height, image.width, channels)
 
 
 def read_npz(path: str | Path, split: str) -> tuple[UInt8[np.ndarray, "n h w c"], np.ndarray | None]:

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from launch.figures import HIDDEN, Block, coloured, figure_of, rgb, save_figure, save_png, seen
+from launch.figures import HIDDEN, Block, coloured, figure_of, rgb, save_png, seen
 from pgm_jax.evaluation import Case
 
 
@@ -107,7 +107,7 @@ def test_colours_are_kept():
 
 
 def test_files_are_written(tmp_path):
-    save_figure(tmp_path / "figure.png", [Block("x", "y", [a_case((8, 6, 3))])], dpi=40)
+    figure_of([Block("x", "y", [a_case((8, 6, 3))])]).savefig(tmp_path / "figure.png", dpi=40)
     assert Image.open(tmp_path / "figure.png").size > (100, 50)
     for channels in (1, 3):
         pixels = np.arange(4 * 5 * channels, dtype=np.uint8).reshape(4, 5, channels)

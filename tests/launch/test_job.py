@@ -16,13 +16,14 @@ SETTINGS = dict(
     super_resolution=dict(operator="average_downsampling", factor=4, sigma=0.05),
 )
 SHAPE = (32, 32, 1)
+SAMPLER = dict(samples=2, calls=2)
 KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
 def job(toy_prior):
     tasks = {name: build_task(name, settings, SHAPE, KEY) for name, settings in SETTINGS.items()}
-    return Job(toy_prior, tasks, read_images("bundled", SHAPE, count=3), 2, 2, default_rows(2), KEY, 2, {})
+    return Job(toy_prior, tasks, read_images("bundled", SHAPE, count=3), SAMPLER, default_rows(2), KEY, 2, {})
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +86,11 @@ def test_the_table_fits_a_terminal_and_states_its_recipe(job, capsys, tmp_path):
     rows = [dict(task="super_resolution", index=i, image=f"i {i}") | p | metrics for i, p in enumerate(psnr)]
     write_metrics(tmp_path, rows)
     assert (tmp_path / "metrics.csv").read_text().splitlines()[1].startswith("super_resolution,0,i 0,19.0,20.0")
-    print_table(Console(width=80), rows, job.tasks, 100, 8)
+    print_table(Console(width=80), rows, job.tasks, dict(calls=100, samples=8))
     text = capsys.readouterr().out
     for words in ("super resolution", "n = 3, σ = 0.05", "21.00 ± 1.00", "0.600 ± 0.000", "mean of 8", "PSNR (dB)"):
         assert words in text
     assert "…" not in text
     measured = [{k: v for k, v in line.items() if "psnr" not in k and "ssim" not in k} for line in rows]
-    print_table(Console(width=80), measured, job.tasks, 100, 8)
+    print_table(Console(width=80), measured, job.tasks, dict(calls=100, samples=8))
     assert "PSNR / SSIM" not in capsys.readouterr().out

@@ -36,7 +36,7 @@ KEY = jax.random.key(3)
 
 def settings(**changed):
     sizes = dict(seeds=2, dimensions=(8,), at_most=(2,), sigmas=(0.1,), measurements=(1, 2), samples=40)
-    return toy_settings("gmm25", **sizes | dict(directions=20, double_seeds=1) | changed)
+    return toy_settings("mixture", **sizes | dict(directions=20, double_seeds=1) | changed)
 
 
 @functools.cache
@@ -114,7 +114,7 @@ def test_mixture_at_toy_size(exact):
     assert holds[f"{EXACT}: columns below all quoted with ∇"]
     assert holds["PGM corrected, data first over exact prox"]
     assert f"{SPLIT}: 0 of 2 below all quoted without ∇, 0 of 2 below all quoted with ∇" in standing.caption
-    assert set(found.figures) == {"gmm25", "gmm25_samples"}
+    assert set(found.figures) == {"mixture", "mixture_samples"}
 
 
 def test_an_interrupted_run_returns_its_results_so_far(exact, monkeypatch):

@@ -143,6 +143,20 @@ def test_measurements_of_other_operators_are_whole(tmp_path):
     assert [p.y.shape for p in whole] == [(2, 4, 4, 1)] * 2 and all(p.operator is AVERAGE.shared for p in whole)
 
 
+def test_a_window_of_measurements(tmp_path):
+    np.save(tmp_path / "y.npy", np.arange(3 * 16, dtype=float).reshape(3, 4, 4, 1))
+    inputs = read_measurements(str(tmp_path / "y.npy"), AVERAGE, first=1, count=1)
+    (problem,) = problems(inputs, AVERAGE, KEY, 2)
+    assert problem.indices.tolist() == [1] and problem.y[0, 0, 0, 0] == 16
+
+
+def test_an_operator_that_is_drawn_for_each_image_did_not_measure(tmp_path):
+    np.save(tmp_path / "y.npy", np.zeros(SHAPE))
+    blurs = build_task("a", dict(operator="motion_blur", size=5, drawn="each", sigma=0.1), SHAPE, KEY)
+    with pytest.raises(ValueError, match="a draws an operator for each image.*--operator="):
+        read_measurements(str(tmp_path / "y.npy"), blurs)
+
+
 def test_complex_measurements(tmp_path):
     for y in (np.full(SHAPE, 1 + 2j), np.ones(SHAPE)):
         np.save(tmp_path / "y.npy", y)

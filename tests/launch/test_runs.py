@@ -68,7 +68,8 @@ def test_a_record_that_was_changed_does_not_lead_out_of_the_folder(folder):
     outside = folder.parent / "outside.csv"
     outside.touch()
     record = read_json(folder / "config.json")
-    write_json(folder / "config.json", record | dict(writes=["../outside.csv", str(outside), ".", "./", ""]))
+    (folder / "link").symlink_to(folder.parent)
+    write_json(folder / "config.json", record | dict(writes=["../outside.csv", str(outside), ".", "./", "", "link/*"]))
     opened(folder, overwrite=True)
     assert outside.exists() and (folder / "config.json").exists()
 

@@ -24,7 +24,7 @@ TARGETS = {
     "tilted": Distribution(weight=2.0, centre=0.7, left=0.5, right=1.5),
     "away from the kink": Distribution(weight=1.0, low=0.5, high=2.0, right=0.3),
 }
-SIZES = dict(dims=2, points=4, betas=(1.0,), levels=9, constants=7, samples=1000, counts=(160,), correctors=10)
+SIZES = dict(dims=2, points=4, betas=(1.0,), levels=9, constants=7, samples=1000, counts=(80,), correctors=5)
 SIZES |= dict(widths=(0.3,), learning=dict(steps=600, width=16, blocks=1, examples=5000, warm_share=0.5))
 
 

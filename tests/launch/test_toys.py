@@ -30,8 +30,8 @@ def toy(monkeypatch):
         claims = [bounded("W1 is small", float(np.float32(0.5)), "≤", 1), bounded("W1 is tiny", 0.5, "≤", 0.1)]
         return Findings([TABLE], dict(panels=Figure()), claims)
 
-    monkeypatch.setitem(sys.modules, "toy_experiment", types.SimpleNamespace(run=run))
-    monkeypatch.setitem(toys.EXPERIMENTS, "toy", "toy_experiment")
+    monkeypatch.setitem(sys.modules, "launch.experiments.toy", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(toys, "EXPERIMENTS", [*toys.EXPERIMENTS, "toy"])
 
 
 def test_it_prints_and_writes_its_findings(toy, tmp_path, capsys):
@@ -62,8 +62,8 @@ def test_a_run_is_replaced_only_if_asked_and_nothing_else_is(toy, tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (None, "--config=configs/toys/NAME.py.*truncated_normal, "),
-        (ConfigDict(dict(samples=3)), "`experiment`.*truncated_normal"),
+        (None, "truncated_normal, .*--config=configs/toys/NAME.py"),
+        (ConfigDict(dict(samples=3)), "experiment None.*truncated_normal"),
         (ConfigDict(dict(experiment="gausian")), "'gausian'.*'gaussian'"),
         (ConfigDict(dict(experiment="toy", samples=0)), "config.samples is 0"),
     ],
@@ -77,8 +77,8 @@ def test_a_mistake_is_one_line(toy, tmp_path, config, words):
 def test_every_experiment_has_a_configuration_and_a_module():
     configs = sorted((ROOT / "configs" / "toys").glob("*.py"))
     assert {runpy.run_path(str(path))["get_config"]().experiment for path in configs} == set(toys.EXPERIMENTS)
-    for module in toys.EXPERIMENTS.values():
-        assert callable(importlib.import_module(module).run)
+    for name in toys.EXPERIMENTS:
+        assert callable(importlib.import_module(f"launch.experiments.{name}").run)
 
 
 def test_the_command_reads_its_flags(monkeypatch):

@@ -8,6 +8,7 @@ import io
 import json
 import pathlib
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -214,11 +215,18 @@ def test_killed_damaged_stopped_and_resumed_is_bitwise_the_same(door, images, tm
     assert (alone / "sheets" / "0000024.png").exists()
 
 
+@pytest.fixture(scope="module")
+def four_steps(tmp_path_factory):
+    return tmp_path_factory.mktemp("finished")
+
+
 @pytest.fixture
-def finished(door, images, tmp_path, capsys):
-    door(tmp_path, images, **{"train.steps": 4})
+def finished(door, images, four_steps, tmp_path, capsys):
+    """A copy of a finished run."""
+    if not (four_steps / "prior.npz").exists():
+        door(four_steps, images, **{"train.steps": 4})
     capsys.readouterr()
-    return tmp_path
+    return shutil.copytree(four_steps, tmp_path / "run")
 
 
 def test_a_finished_run_does_nothing_and_says_so(door, images, finished, capsys):

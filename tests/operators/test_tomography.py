@@ -154,9 +154,13 @@ def test_the_phantom_is_that_of_scikit_image():
     assert np.corrcoef(x.ravel(), phantom(100).ravel())[0, 1] > 0.99
 
 
+def test_a_number_of_angles_spreads_them_over_half_a_turn():
+    np.testing.assert_array_equal(radon((8, 12, 3), 6).angles, [0, 30, 60, 90, 120, 150])
+
+
 SHAPE = (8, 12, 3)
 REFUSED = {
-    "one angle that is no vector": (lambda: radon(SHAPE, 30.0), r"shape \(\).*a vector \(n,\)"),
+    "a negative number of angles": (lambda: radon(SHAPE, -1), "at least 1, and is -1"),
     "a table of angles": (lambda: radon(SHAPE, np.ones((2, 3))), r"shape \(2, 3\)"),
     "no angle": (lambda: radon(SHAPE, np.ones(0)), r"shape \(0,\); give at least one angle"),
     "no detector": (lambda: radon(SHAPE, ANGLES, 0), "at least 1, and is 0"),

@@ -24,7 +24,7 @@ def test_floats_and_bytes_are_inverse():
 
 
 def read(path, channels=3):
-    return images.to_float(images.pixels_of(images.open_image(path, channels)))
+    return images.to_float(images.read_pixels(path, channels))
 
 
 def test_images_are_found_and_read(photos):

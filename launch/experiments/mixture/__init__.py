@@ -39,5 +39,5 @@ def run(config: Any, key: Key) -> Findings:
         place = Place(first, min(config.sigmas), config.measurements[len(config.measurements) // 2])
         table, claim = precision(names, place, *in_both_precisions(key, config, place))
         tables, claims = [*tables, table], [*claims, claim]
-    figures = dict(gmm25=distances_figure(names, found.distances), gmm25_samples=samples_figure(found.shown))
+    figures = dict(mixture=distances_figure(names, found.distances), mixture_samples=samples_figure(found.shown))
     return Findings(tables, figures, claims)

@@ -1,10 +1,10 @@
 """A mixture of 25 Gaussians, measured linearly, in 8 and 80 dimensions: PGM beside exact samples and guided diffusions.
 
-python -m launch.toys --config=configs/toys/gmm25.py
+python -m launch.toys --config=configs/toys/mixture.py
 
 Two problems for each column instead of 20 and 8:
 
-python -m launch.toys --config=configs/toys/gmm25.py --config.seeds=2 --output=out/toys/gmm25_quick
+python -m launch.toys --config=configs/toys/mixture.py --config.seeds=2 --output=out/toys/mixture_quick
 """
 
 import ml_collections
@@ -13,7 +13,7 @@ import ml_collections
 def get_config() -> ml_collections.ConfigDict:
     """The configuration: the columns of the tables, and how many problems and samples."""
     config = ml_collections.ConfigDict()
-    config.experiment = "gmm25"
+    config.experiment = "mixture"
     # Problems of each column: `seeds`, and an upper limit for each dimension.
     config.seeds, config.dimensions, config.at_most = 20, (8, 80), (20, 8)
     # Noise in the units of y, numbers of measurements.
