@@ -4,7 +4,7 @@
     python -m launch.prepare --dataset=fashion_mnist
   Fashion-MNIST from its four idx files, or from an .npz with train and test:
     python -m launch.prepare --dataset=fashion_mnist --source=/data/fashion
-  any other set that TFDS knows (some need `pip install tensorflow` for this step, none for training):
+  any other set that TFDS knows (for some, this step needs `pip install tensorflow`; training does not):
     python -m launch.prepare --dataset=cifar10
 
 Afterwards the set is known by its name. A set that is there is left as it is; a run that is interrupted leaves nothing

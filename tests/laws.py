@@ -5,7 +5,7 @@ import pytest
 
 
 def law_test(rows, laws, given=None, double=True):
-    """The test that every row obeys every law, in float64 if `double`, where a law says nothing else.
+    """The test that every row obeys every law, in float64 if `double`, unless the law sets its own precision.
 
     A law takes what is `given` for the name of a row, by default the row alone.
     """
