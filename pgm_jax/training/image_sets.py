@@ -104,7 +104,9 @@ def open_set(name: str, split: str, data_dir: Path | None = None) -> Sequence[di
     arguments = [repr(name)] + [f"data_dir={str(data_dir)!r}"] * (data_dir is not None)
     command = f"pgm_jax.training.image_sets.prepare_set({', '.join(arguments)})"
     if not _is_prepared(builder):
-        raise FileNotFoundError(f"The TFDS set {name!r} is not in {builder.data_dir} yet; prepare it by `{command}`, or by launch.prepare.")
+        raise FileNotFoundError(
+            f"The TFDS set {name!r} is not in {builder.data_dir} yet; prepare it by launch.prepare, or by `{command}`."
+        )
     if "image" not in builder.info.features:
         raise ValueError(f"The TFDS set {name!r} has no feature 'image'; it has {', '.join(builder.info.features)}.")
     if split.partition("[")[0] not in builder.info.splits:
