@@ -162,9 +162,10 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     try:
         with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
+            bars = {name: progress.add_task(spoken(name), total=total) for name in job.tasks}
             for task in job.tasks.values():
                 finished = {row["index"] for row in rows if row["task"] == task.name}
-                bar = progress.add_task(spoken(task.name), total=total, completed=len(finished))
+                progress.update(bars[task.name], completed=len(finished))
                 shared = task_folder(folder, task.name) / "operator.npz"
                 for problem in problems(job.inputs, task, job.key, job.batch, finished):
                     if problem.operator is task.shared and not shared.exists():
@@ -173,7 +174,7 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
                         yield task, case
                         image = job.inputs.name(case.index)
                         rows.append(dict(task=task.name, index=case.index, image=image, **case.metrics))
-                        progress.advance(bar)
+                        progress.advance(bars[task.name])
                     if time.monotonic() - saved > SAVE_SECONDS:
                         write_metrics(folder, rows)
                         saved = time.monotonic()
