@@ -11,8 +11,6 @@ from pgm_jax.potentials import Gaussian
 from pgm_jax.tracing import as_partial, compiled
 from pgm_jax.types import as_key, pytree
 
-FAST = True
-
 
 def classes(register, count=100):
     """Classes with the same fields, each of which adds its number."""

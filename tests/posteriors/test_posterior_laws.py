@@ -20,7 +20,7 @@ from pgm_jax.posteriors import (
 )
 from pgm_jax.types import Prior
 
-FAST = {"gaussian", "laplace"}
+FAST = {"gaussian"}
 
 LAMS = (0.02, 0.3, 5.0)
 COUNT = 4000
