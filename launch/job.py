@@ -145,7 +145,6 @@ def open_job(kind: str, output: str, writes: tuple[str, ...], console: Console) 
         for row in rows:
             if row["index"] in job.inputs.indices and row["image"] != (name := job.inputs.name(row["index"])):
                 raise ValueError(f"Image {row['index']} was {row['image']} and is now {name}: give another --output.")
-        write_metrics(folder, rows)  # from here on the folder is in use
     for error in job.inputs.skipped:
         console.print(f"left out: {error}", markup=False)
     return job, folder, rows
@@ -179,7 +178,8 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
                         write_metrics(folder, rows)
                         saved = time.monotonic()
     finally:
-        write_metrics(folder, rows)
+        if rows:  # a run that failed at its first batch does not block the folder
+            write_metrics(folder, rows)
 
 
 @contextlib.contextmanager
