@@ -114,7 +114,7 @@ def read_measurements(path: str, task: Task, first: int = 0, count: int | None =
     if task.shared is None and not task.hides_pixels:
         raise ValueError(
             f"{task.name} draws an operator for each image, which is not the one that measured {path}: specify "
-            "the one that did, such as --operator=circular_blur --setting=kernel=kernel.npy, or --tasks=inpainting for a mask"
+            "the one that did, such as --operator=circular_blur --setting=kernel=kernel.npy, or --tasks=inpainting"
         )
     arrays = read_arrays(path, "an .npy of one measurement or a stack of them, by numpy.save")
     y = arrays.get("measurement", arrays.get("array"))
