@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/fashion_mnist.py
-# Each a process, the longest first, so that no core waits at the end; start-up takes some seconds of each.
-LARGE := launch operators posteriors potentials samplers training
+# Each a process, the longest first, so that no core waits at the end; start-up takes some seconds of each. The folders
+# that a process names are NAMED; `others` has all the rest.
+NAMED := launch operators posteriors potentials samplers training
 TESTS := $(addprefix test-,top-level launch operators samplers posteriors others)
 NOTEBOOKS := $(patsubst colabs/%,.cache/notebooks/%,$(wildcard colabs/*.ipynb))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -46,7 +47,7 @@ test-launch: PATHS = tests/launch
 test-operators: PATHS = tests/operators
 test-samplers: PATHS = tests/samplers tests/training
 test-posteriors: PATHS = tests/posteriors tests/potentials
-test-others: PATHS = $(filter-out $(LARGE:%=tests/%/),$(dir $(wildcard tests/*/test_*.py)))
+test-others: PATHS = $(filter-out $(NAMED:%=tests/%/),$(dir $(wildcard tests/*/test_*.py)))
 $(TESTS):
 	$(BIN)/python -m pytest $(sort $(PATHS))
 

@@ -29,7 +29,7 @@ def main(_: list[str]) -> None:
     with job.stoppable(work, folder, rows, console):
         for _case in job.recorded(work, folder, rows, console):
             pass
-    print_table(console, rows, work.tasks, work.sampler)
+    print_table(console, rows, work.tasks, work.config["sampler"])
     console.print(f"Numbers: {folder}", soft_wrap=True)
 
 

@@ -184,9 +184,8 @@ def _draw(ax: Axes, block: Block, top: float, shown: int) -> None:
         samples = [rgb(sample) for sample in case.samples[:shown]]
         cells = [*truth, seen(case.y, case.observed), *samples, rgb(case.mean), coloured(case.std, top)]
         for (_, x), cell in zip(columns, cells, strict=True):
-            ax.imshow(
-                cell, extent=(x, x + 1, (row + 1) * step - GAP, row * step), interpolation="nearest", aspect="auto"
-            )
+            place = (x, x + 1, (row + 1) * step - GAP, row * step)
+            ax.imshow(cell, extent=place, interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, width), ylim=(height, 0), yticks=[])
     starts: dict[str, list[float]] = {}
     for head, x in columns:

@@ -35,13 +35,9 @@ flags.declare_key_flag("config")
 flags.declare_key_flag("data_dir")
 flags.DEFINE_list("tasks", "inpainting,super_resolution,blur", "Tasks of the configuration by name, or BENCHMARK/TASK.")
 flags.DEFINE_alias("task", "tasks")
-flags.DEFINE_string(
-    "operator", None, "An operator by name, or your own, module:function; alone, or beside --tasks. Needs --sigma."
-)
-flags.DEFINE_float(
-    "sigma", None, "Standard deviation of the noise, for images in [-1, 1]; by default that of each task."
-)
-flags.DEFINE_multi_string("setting", [], "NAME=VALUE, for every task that has this setting; repeatable.")
+flags.DEFINE_string("operator", None, "By name or module:function; alone, or beside --tasks. Needs --sigma.")
+flags.DEFINE_float("sigma", None, "Noise standard deviation, for images in [-1, 1]; by default that of each task.")
+flags.DEFINE_multi_string("setting", [], "NAME=VALUE, for every task that has this setting.")
 flags.DEFINE_string("images", None, "An image, a folder, an .npz with `images`, or `bundled`, the default.")
 flags.DEFINE_string("dataset", None, "In place of images: a TFDS set, a folder, or an .npz with the split.")
 flags.DEFINE_string("split", "test", "Split of --dataset.")
@@ -66,7 +62,6 @@ class Job(NamedTuple):
     prior: ProxNet
     tasks: dict[str, Task]
     inputs: Images | Measurements
-    sampler: dict[str, Any]  # its settings
     rows: Rows
     key: Key
     batch: int
@@ -89,7 +84,7 @@ def read_job() -> Job:
     tasks = {name: build_task(name, task, shape, operator_key) for name, task in settings.items()}
     inputs, chosen = read_inputs(tasks)
     config = dict(prior=description, sampler=sampler, tasks=settings, inputs=chosen)
-    return Job(prior, tasks, inputs, sampler, rows, key, given.batch, config)
+    return Job(prior, tasks, inputs, rows, key, given.batch, config)
 
 
 def read_tasks() -> dict[str, dict[str, Any]]:
@@ -115,9 +110,8 @@ def read_inputs(tasks: dict[str, Task]) -> tuple[Images | Measurements, dict[str
         if others:
             raise ValueError(f"--measurement belongs to one task; --tasks names {', '.join(tasks)}.")
         inputs = read_measurements(given.measurement, task, **window)
-        return inputs, dict(
-            measurement=given.measurement, sha256=hashlib.sha256(inputs.y.tobytes()).hexdigest()
-        ) | window
+        digest = hashlib.sha256(inputs.y.tobytes()).hexdigest()
+        return inputs, dict(measurement=given.measurement, sha256=digest) | window
     if given.dataset is not None:
         inputs = read_dataset(given.dataset, given.split, task.image_shape, **window, data_dir=DATA_DIR.value)
         return inputs, dict(dataset=given.dataset, split=given.split) | window
@@ -142,9 +136,10 @@ def open_job(kind: str, output: str, writes: tuple[str, ...], console: Console) 
             folder, record, [*own, "metrics.csv", *writes], resume=given.resume, overwrite=given.overwrite
         )
         rows = read_rows(folder) if resumed else []
-        for row in rows:
-            if row["index"] in job.inputs.indices and row["image"] != (name := job.inputs.name(row["index"])):
-                raise ValueError(f"Image {row['index']} was {row['image']} and is now {name}: give another --output.")
+        here = set(job.inputs.indices.tolist())
+        for index, was in {row["index"]: row["image"] for row in rows if row["index"] in here}.items():
+            if was != (now := job.inputs.name(index)):
+                raise ValueError(f"Image {index} was {was} and is now {now}: give another --output.")
     for error in job.inputs.skipped:
         console.print(f"left out: {error}", markup=False)
     return job, folder, rows
@@ -153,11 +148,10 @@ def open_job(kind: str, output: str, writes: tuple[str, ...], console: Console) 
 def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[tuple[Task, Case]]:
     """Every image of every task, restored and judged, but for those that have a row, with a progress bar.
 
-    A case gets its row once the loop over it asks for the next.
-
-    The arrays of an operator that all images of a task share go into its folder, as operator.npz.
+    A case gets its row once the loop over it asks for the next. The arrays of an operator that all images of a task
+    share go into its folder, as operator.npz.
     """
-    saved, total, samples = time.monotonic(), len(job.inputs.indices), job.sampler["samples"]
+    saved, total, samples = time.monotonic(), len(job.inputs.indices), job.config["sampler"]["samples"]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     try:
         with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:

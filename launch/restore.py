@@ -51,9 +51,14 @@ def block_of(task: Task, cases: list[Case]) -> Block:
     return Block(spoken(task.name).capitalize() if plain else spoken(task.name), describe_task(task.settings), cases)
 
 
+def case_folder(folder: Path, task: str, index: int) -> Path:
+    """Where a case is written."""
+    return task_folder(folder, task) / f"{index:04d}"
+
+
 def write_case(folder: Path, task: Task, case: Case) -> None:
     """Write a case into its folder: numbers, pictures and a figure."""
-    folder = task_folder(folder, task.name) / f"{case.index:04d}"
+    folder = case_folder(folder, task.name, case.index)
     truth = {} if case.truth is None else dict(truth=case.truth)
     own = {} if case.operator is task.shared else arrays_of(case.operator)
     numbers = truth | dict(measurement=case.y, observed=case.observed) | {f"operator_{k}": v for k, v in own.items()}
@@ -68,8 +73,8 @@ def write_case(folder: Path, task: Task, case: Case) -> None:
 
 def read_case(folder: Path, row: Row) -> Case:
     """A case that `write_case` wrote, for a figure."""
-    folder = task_folder(folder, row["task"]) / f"{row['index']:04d}"
-    found = read_arrays(folder / "arrays.npz", "the arrays of a restoration")
+    path = case_folder(folder, row["task"], row["index"]) / "arrays.npz"
+    found = read_arrays(path, "the arrays of a restoration")
     arrays = {name: found[name] for name in ("observed", "samples", "mean", "std")} | dict(y=found["measurement"])
     metrics = {name: value for name, value in row.items() if name not in LABELS}
     return Case(row["index"], found.get("truth"), None, **arrays, metrics=metrics)
@@ -96,7 +101,7 @@ def main(_: list[str]) -> None:
         for task, case in job.recorded(work, folder, rows, console):
             write_case(folder, task, case)
     write_sheet(folder / sheet, work.tasks, rows)
-    print_table(console, rows, work.tasks, work.sampler)
+    print_table(console, rows, work.tasks, work.config["sampler"])
     console.print(f"Sheet: {folder / sheet}; images and numbers: {folder}", soft_wrap=True)
 
 

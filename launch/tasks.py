@@ -168,8 +168,9 @@ def _build(settings: Mapping[str, Any], image_shape: Shape, key: Key) -> Operato
 
 def _meant_for(name: str, image_shape: Shape) -> str:
     benchmark, slash, _ = name.partition("/")
-    shape = tuple(read_benchmark(benchmark)["image_shape"]) if slash else image_shape
-    return f" (The benchmark is for images of shape {shape}, the prior's are {image_shape}.)" * (shape != image_shape)
+    if not slash or (shape := tuple(read_benchmark(benchmark)["image_shape"])) == image_shape:
+        return ""
+    return f" (The benchmark is for images of shape {shape}, the prior's are {image_shape}.)"
 
 
 def _short(value: Any) -> str:

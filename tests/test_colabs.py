@@ -29,7 +29,8 @@ def test_notebook_runs(script, monkeypatch, tmp_path):
 
     def show():
         for number in plt.get_fignums():
-            plt.figure(number).savefig(pictures.append(number) or tmp_path / f"{len(pictures)}.png")
+            pictures.append(tmp_path / f"{len(pictures)}.png")
+            plt.figure(number).savefig(pictures[-1])
         plt.close("all")
 
     monkeypatch.setenv("PGM_TOY", "1")

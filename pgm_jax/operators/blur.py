@@ -206,7 +206,7 @@ def gaussian_blur(
     if boundary == "circular":
         return circular_blur(image_shape, jnp.outer(taps[0], taps[1]))
     outside: Any = boundary
-    matrices = [filter_matrix(*of_axis, outside) for of_axis in zip(taps, image_shape, reaches, strict=False)]
+    matrices = [filter_matrix(*of_axis, outside) for of_axis in zip(taps, image_shape[:2], reaches, strict=True)]
     return separable_map(image_shape, *matrices)
 
 

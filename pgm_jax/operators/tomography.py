@@ -166,8 +166,8 @@ def radon(image_shape: Shape, angles: ArrayLike | int, detectors: int | None = N
     """
     height, width, _ = image_shape = check_image_shape(image_shape)
     if np.ndim(angles) == 0:
-        count = check_whole("angles is how many there are over 180 degrees, or a vector of them", angles, 1)
-        angles = 180.0 * np.arange(count) / count
+        number = check_whole("angles is a vector of degrees, or how many there are over 180", angles, 1)
+        angles = 180.0 * np.arange(number) / number
     angles = jnp.asarray(check_array("angles", angles), float)
     if angles.ndim != 1 or not angles.size:
         raise ValueError(

@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 @pytest.fixture(scope="module")
 def job(toy_prior):
     tasks = {name: build_task(name, settings, SHAPE, KEY) for name, settings in SETTINGS.items()}
-    return Job(toy_prior, tasks, read_images("bundled", SHAPE, count=3), SAMPLER, default_rows(2), KEY, 2, {})
+    return Job(toy_prior, tasks, read_images("bundled", SHAPE, count=3), default_rows(2), KEY, 2, dict(sampler=SAMPLER))
 
 
 @pytest.fixture(scope="module")

@@ -152,6 +152,26 @@ def test_a_mistake_ends_it_in_one_line_and_leaves_nothing(arguments, words, door
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_is_resumed_on_the_same_images_only(door, tmp_path, monkeypatch):
+    pixels = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32)
+    Image.fromarray(pixels).save(tmp_path / "b.png")
+    arguments = [f"--images={tmp_path}", "--tasks=super_resolution", "--samples=1", "--calls=2"]
+    door(restore, f"--output={tmp_path / 'out'}", *arguments)
+    (tmp_path / "out").rename(tmp_path.parent / "out_of_b")
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    again = [f"--output={tmp_path.parent / 'out_of_b'}", *arguments, "--resume"]
+    with pytest.raises(SystemExit, match=r"Image 0 was .*b\.png and is now .*a\.png: give another --output"):
+        door(restore, *again)
+    monkeypatch.setenv("PGM_JAX_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="Image 0 was"):
+        door(restore, *again)
+
+
+def test_one_kind_of_input_is_given(door):
+    with pytest.raises(flags.IllegalFlagValueError, match="At most one of .images, dataset, measurement"):
+        door(restore, "--images=bundled", "--measurement=y.npy")
+
+
 def test_help_shows_how():
     said = restore.__doc__ + flags.FLAGS.module_help(restore)
     for words in ("--measurement=y.npy", "--resume", "--setting=hidden=0.9", "--[no]demo", "--samples"):

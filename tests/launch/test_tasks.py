@@ -8,6 +8,7 @@ from launch.operators import NAMED
 from launch.results import arrays_of
 from launch.tasks import benchmark_names, build_task, describe_task, read_benchmark, select_tasks, sigma_of
 from pgm_jax import operators
+from pgm_jax.operators.masks import Mask
 
 SHAPE = (16, 16, 1)
 TASKS = dict(
@@ -87,6 +88,16 @@ def test_every_factory_is_an_operator_by_name(name, files):
     task = built("a", dict(operator=name, sigma=0.1) | settings)
     assert task.measurement.shape == shape
     assert (task.shared is None) == name.endswith("_mask") and task.hides_pixels == name.endswith("mask")
+
+
+def test_a_mask_with_weights_is_not_taken_from_a_measurement(files, monkeypatch):
+    monkeypatch.syspath_prepend(files)
+    (files / "weighted.py").write_text(
+        "import numpy as np\nfrom pgm_jax.operators import mask\n\n"
+        "def make_operator(image_shape):\n    return 2.0 * mask(image_shape, np.ones((16, 16)))\n"
+    )
+    task = built("a", dict(operator="weighted:make_operator", sigma=0.1))
+    assert isinstance(task.like, Mask) and not task.hides_pixels
 
 
 @pytest.mark.parametrize(("drawn", "axis"), [("each", 0), ("once", None)])

@@ -156,6 +156,8 @@ def test_the_phantom_is_that_of_scikit_image():
 
 def test_a_number_of_angles_spreads_them_over_half_a_turn():
     np.testing.assert_array_equal(radon((8, 12, 3), 6).angles, [0, 30, 60, 90, 120, 150])
+    with pytest.raises(TypeError, match="a vector of degrees.*whole number at least 1, and is 30.0"):
+        radon((8, 12, 3), 30.0)
 
 
 SHAPE = (8, 12, 3)
