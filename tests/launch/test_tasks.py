@@ -94,7 +94,8 @@ def test_a_mask_with_weights_is_not_taken_from_a_measurement(files, monkeypatch)
     monkeypatch.syspath_prepend(files)
     (files / "weighted.py").write_text(
         "import numpy as np\nfrom pgm_jax.operators import mask\n\n"
-        "def make_operator(image_shape):\n    return 2.0 * np.ones(image_shape) * mask(image_shape, np.ones((16, 16)))\n"
+        "def make_operator(image_shape):\n"
+        "    return 2.0 * np.ones(image_shape) * mask(image_shape, np.ones((16, 16)))\n"
     )
     task = built("a", dict(operator="weighted:make_operator", sigma=0.1))
     assert isinstance(task.like, Mask) and not task.hides_pixels
