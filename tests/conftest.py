@@ -6,6 +6,7 @@ run reads them from the cache. To test what users run: XLA_FLAGS="--xla_backend_
 --xla_cpu_use_fusion_emitters=true" make test.
 """
 
+import gc
 import os
 import pathlib
 import subprocess
@@ -21,12 +22,16 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # a program does not say from which lines it came
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("pgm_jax", "shape_checks.checked")
+# Tracing makes many small objects that live: looking through all of them after every 700 takes a tenth of a run.
+gc.freeze()
+gc.set_threshold(100_000, 50, 50)
 
 
 MAPPED = 20_000  # regions of memory; Linux lets a process map some 65,000, and every compiled program takes a few
