@@ -25,7 +25,7 @@ $(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e 
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train test fast docs lint types constraints wheel clean $(TESTS)
+.PHONY: help demo train test fast soak docs lint types constraints wheel clean $(TESTS)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ test-posteriors: PATHS = tests/posteriors tests/potentials
 test-others: PATHS = $(filter-out $(NAMED:%=tests/%/),$(dir $(wildcard tests/*/test_*.py)))
 $(TESTS):
 	$(BIN)/python -m pytest $(sort $(PATHS))
+
+soak: $(VENV)/test.stamp  ## kill, damage, starve and double runs many times over, in a quarter of an hour
+	$(BIN)/python tests/soak.py
 
 docs: $(NOTEBOOKS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

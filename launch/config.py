@@ -1,11 +1,13 @@
-"""The flags --config and --data_dir of every command, and user errors as one line."""
+"""What every command shares: its flags --config, --data_dir and --traceback, its signals, and errors as one line."""
 
 import contextlib
 import difflib
 import functools
-import os
+import io
+import signal
 import sys
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from absl import app, flags
 from ml_collections import config_flags
 
 DEFAULT = "configs/fashion_mnist.py"
-TRACEBACK = "PGM_JAX_TRACEBACK"  # environment variable
+OWN = ("__main__", "launch", "pgm_jax", "ml_collections")  # whose errors are written for users
+LONGEST = 1_000  # characters of a line of an error
+flags.DEFINE_bool("traceback", False, "Show where an error arose.")
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
@@ -21,20 +25,47 @@ DATA_DIR = flags.DEFINE_string(
 )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: a machine that is taken away stops a command as Ctrl-C does."""
+
+
 @contextlib.contextmanager
-def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """End the process with the message of an error that the user can mend; PGM_JAX_TRACEBACK=1 shows the traceback."""
+def one_line_errors() -> Iterator[None]:
+    """End the process with the words of an error and status 1, at Ctrl-C with 130, at SIGTERM with 143.
+
+    An error that this project did not raise itself is told with its type and place. --traceback shows all of it.
+    """
     try:
         yield
-    except kinds as error:
-        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
-        if os.environ.get(TRACEBACK):
+    except (Exception, KeyboardInterrupt) as error:
+        if "--traceback" in sys.argv:
             raise
-        lines = str(error).splitlines() if isinstance(error, OSError) else [str(error)]
-        words = lines[-1].strip() if lines else type(error).__name__
-        if isinstance(cause, KeyError):  # how ml_collections speaks of a field that is not there
-            words = "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
-        sys.exit(f"launch.{Path(sys.argv[0]).stem}: {words}")
+        command = f"launch.{Path(sys.argv[0]).stem}"
+        if isinstance(error, KeyboardInterrupt):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)  # one more signal ends it at once, without a traceback
+            print(f"{command}: interrupted", file=sys.stderr)
+            sys.exit(143 if isinstance(error, Terminated) else 130)
+        sys.exit(f"{command}: {words_of(error)}")
+
+
+def words_of(error: Exception) -> str:
+    """What an error says, in few lines."""
+    words = "\n".join(line[:LONGEST] for line in str(error).strip().splitlines()[:3]) or type(error).__name__
+    cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
+    if isinstance(cause, KeyError) and "configuration" not in words:  # how ml_collections tells of a missing field
+        return "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    own = frame.f_globals.get("__name__", "").partition(".")[0] in OWN
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, OSError) and "config" in words:
+        return f"there is no configuration {str(error).splitlines()[-1].strip()}"
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    if own and isinstance(error, ValueError | TypeError | OSError | ImportError | RuntimeError):
+        return words
+    return f"{type(error).__name__}: {words} ({Path(frame.f_code.co_filename).name}, line {line}; see --traceback)"
 
 
 def known(name: Any, names: Iterable[str], what: str, more: str = "") -> None:
@@ -54,14 +85,32 @@ def known(name: Any, names: Iterable[str], what: str, more: str = "") -> None:
 def define_config() -> flags.FlagHolder:
     """Define --config, and read the default file with the settings of the command line; `parse_flags` reads another."""
     purpose = "Data, network, training, sampler and tasks; change a setting by --config.train.steps=9."
-    with one_line_errors(AttributeError, OSError):
+    with one_line_errors():
         return config_flags.DEFINE_config_file("config", DEFAULT, purpose)
 
 
+@one_line_errors()
 def parse_flags(argv: list[str]) -> list[str]:
     """Read the flags; every argument must be one."""
-    with one_line_errors(AttributeError, OSError, ValueError):
-        rest = app.parse_flags_with_usage(argv)
-        if len(rest) > 1:
-            raise ValueError(f"unexpected {rest[1:]}: every argument is a --flag")
+    rest = app.parse_flags_with_usage(argv)
+    if len(rest) > 1:
+        raise ValueError(f"unexpected {rest[1:]}: every argument is a --flag")
     return rest
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Run a command, whose `main` ends errors in one line."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that cannot print σ must not end the work
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["traceback"])
+    if "--traceback" not in sys.argv:
+        # Threads that orbax leaves behind tell once more, in a hundred lines, of an error that `main` tells in one.
+        sys.excepthook = sys.unraisablehook = lambda *_: None
+    app.run(main, flags_parser=parse_flags)

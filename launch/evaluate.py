@@ -12,26 +12,26 @@ config.json, OUTPUT/TASK/ the arrays of an operator that all images share, opera
 The scores do not depend on --batch.
 """
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
 from launch import job
-from launch.config import parse_flags
+from launch.config import one_line_errors, run
 from launch.results import print_table
 
 flags.adopt_module_key_flags(job)
 
 
+@one_line_errors()
 def main(_: list[str]) -> None:
     """Read the flags, evaluate, and print the table."""
     console = Console(highlight=False)
-    work, folder, rows = job.open_job("evaluate", "out/evaluation", (), console)
-    with job.stoppable(work, folder, rows, console):
+    with job.opened("evaluate", "out/evaluation", (), console) as (work, folder, rows):
         for _case in job.recorded(work, folder, rows, console):
             pass
     print_table(console, rows, work.tasks, work.config["sampler"])
-    console.print(f"Numbers: {folder}", soft_wrap=True)
+    console.print(f"Numbers: {folder}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    run(main)

@@ -3,8 +3,6 @@
 import ast
 import contextlib
 import hashlib
-import signal
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +14,13 @@ from absl import flags, logging
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from launch.config import DATA_DIR, define_config, one_line_errors
+from launch.config import DATA_DIR, define_config
 from launch.problems import BUNDLED, Images, Measurements, problems, read_dataset, read_images, read_measurements
 from launch.results import Row, arrays_of, read_rows, spoken, task_folder, write_metrics
-from launch.runs import open_run, run_record
+from launch.runs import METRICS, RECORD, open_run, remove, run_record, usable
 from launch.tasks import Task, build_task, select_tasks
 from pgm_jax.evaluation import Case, restore_problem
-from pgm_jax.files import local_path, write_arrays
+from pgm_jax.files import local_path, only_writer, write_arrays
 from pgm_jax.networks import ProxNet
 from pgm_jax.pretrained import load_prior
 from pgm_jax.samplers import Rows, default_rows
@@ -120,29 +118,41 @@ def read_inputs(tasks: dict[str, Task]) -> tuple[Images | Measurements, dict[str
     return inputs, dict(images=spec, resize=given.resize) | window
 
 
-def open_job(kind: str, output: str, writes: tuple[str, ...], console: Console) -> tuple[Job, Path, list[Row]]:
-    """The job, the folder of its run and the rows that are finished; an error of the user's ends it in one line.
+@contextlib.contextmanager
+def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) -> Iterator[tuple[Job, Path, list[Row]]]:
+    """The job, the folder of its run, which is held for the time of the block, and the rows that are finished.
 
-    `output` is the default folder; `writes` says what the command writes there beside folders of tasks and metrics.
+    `output` is the default folder; `writes` says what the command writes there beside folders of tasks and metrics. A
+    run that ends before its first row leaves nothing behind.
     """
     logging.set_verbosity(logging.WARNING)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a machine that is taken away stops it as Ctrl-C does
     given = flags.FLAGS
-    with one_line_errors(ValueError, TypeError, OSError):
-        folder, job = local_path(given.output or output), read_job()
-        own = [str(task_folder(Path(), name)) for name in job.tasks]
-        record = run_record(kind, job.config, given.seed)
-        resumed = open_run(
-            folder, record, [*own, "metrics.csv", *writes], resume=given.resume, overwrite=given.overwrite
-        )
+    folder, how = local_path(given.output or output), dict(resume=given.resume, overwrite=given.overwrite)
+    usable(folder, kind, **how)  # before the seconds that the job takes to build
+    job = read_job()
+    own = [*(str(task_folder(Path(), name)) for name in job.tasks), METRICS, "metrics.csv", *writes]
+    with only_writer(folder):
+        resumed = open_run(folder, run_record(kind, job.config, given.seed), own, **how)
         rows = read_rows(folder) if resumed else []
         here = set(job.inputs.indices.tolist())
         for index, was in {row["index"]: row["image"] for row in rows if row["index"] in here}.items():
             if was != (now := job.inputs.name(index)):
                 raise ValueError(f"Image {index} was {was} and is now {now}: give another --output.")
-    for error in job.inputs.skipped:
-        console.print(f"left out: {error}", markup=False)
-    return job, folder, rows
+        for error in job.inputs.skipped:
+            console.print(f"left out: {error}", markup=False)
+        try:
+            yield job, folder, rows
+        except KeyboardInterrupt:
+            console.print(
+                f"Interrupted. {len(rows)} of {len(job.inputs.indices) * len(job.tasks)} restorations are finished "
+                f"and written in {folder}; re-run the command with --resume to continue.",
+                soft_wrap=True,
+                markup=False,
+            )
+            raise
+        finally:
+            if not rows and not resumed:
+                remove(folder, [RECORD, *own])
 
 
 def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[tuple[Task, Case]]:
@@ -174,20 +184,6 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
     finally:
         if rows:  # a run that failed at its first batch does not block the folder
             write_metrics(folder, rows)
-
-
-@contextlib.contextmanager
-def stoppable(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[None]:
-    """Say how to resume where Ctrl-C ends the pass."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.print(
-            f"Interrupted. {len(rows)} of {len(job.inputs.indices) * len(job.tasks)} restorations are finished "
-            f"and written in {folder}; re-run the command with --resume to continue.",
-            soft_wrap=True,
-        )
-        sys.exit(130)
 
 
 def _read_setting(text: str) -> tuple[str, Any]:

@@ -11,12 +11,9 @@ Afterwards the set is known by its name. A set that is there is left as it is; a
 behind. A folder of images needs no preparation: launch.train takes it by --config.data.source=./photos.
 """
 
-import signal
-import sys
+from absl import flags, logging
 
-from absl import app, flags, logging
-
-from launch.config import DATA_DIR, one_line_errors, parse_flags
+from launch.config import DATA_DIR, one_line_errors, run
 
 DATASET = flags.DEFINE_string("dataset", None, "fashion_mnist, or another name that TFDS knows.", required=True)
 SOURCE = flags.DEFINE_string(
@@ -25,20 +22,16 @@ SOURCE = flags.DEFINE_string(
 flags.declare_key_flag("data_dir")
 
 
+@one_line_errors()
 def main(_: list[str]) -> None:
     """Read the flags and prepare the set."""
     logging.set_verbosity(logging.WARNING)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an exception, so that the half-written set is removed
-    with one_line_errors(ValueError, OSError, ImportError):
-        try:
-            from pgm_jax.training.image_sets import prepare_set  # imports TFDS: a second that --help need not wait for
+    from pgm_jax.training.image_sets import prepare_set  # imports TFDS: a second that --help need not wait for
 
-            prepared = prepare_set(DATASET.value, DATA_DIR.value, SOURCE.value)
-        except KeyboardInterrupt:
-            sys.exit("launch.prepare: interrupted; nothing was written")
+    prepared = prepare_set(DATASET.value, DATA_DIR.value, SOURCE.value)
     sizes = ", ".join(f"{split} {count:,}" for split, count in prepared.sizes.items())
     print(f"{'Wrote' if prepared.written else 'Already there, nothing done:'} {prepared.path} ({sizes})")
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    run(main)

@@ -24,11 +24,11 @@ metrics.csv and config.json.
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
 from launch import job
-from launch.config import parse_flags
+from launch.config import one_line_errors, run
 from launch.figures import Block, coloured, figure_of, rgb, save_png, seen
 from launch.results import LABELS, Row, arrays_of, print_table, spoken, task_folder
 from launch.tasks import Task, describe_task
@@ -42,6 +42,9 @@ FIGURE_CELL, DPI = 1.2, 160
 DEMO = dict(count=4, batch=4, output="out/demo")
 
 flags.adopt_module_key_flags(job)
+_FIGURES = flags.DEFINE_enum(
+    "figures", "all", ["all", "sheet", "none"], "figure.png of every image, 0.15 s each, and the sheet; or less."
+)
 _DEMO = flags.DEFINE_bool("demo", False, "Restore four images into out/demo, afresh each time; draw demo.png.")
 
 
@@ -57,7 +60,7 @@ def case_folder(folder: Path, task: str, index: int) -> Path:
 
 
 def write_case(folder: Path, task: Task, case: Case) -> None:
-    """Write a case into its folder: numbers, pictures and a figure."""
+    """Write a case into its folder: numbers, pictures and, where all are wanted, a figure."""
     folder = case_folder(folder, task.name, case.index)
     truth = {} if case.truth is None else dict(truth=case.truth)
     own = {} if case.operator is task.shared else arrays_of(case.operator)
@@ -68,7 +71,8 @@ def write_case(folder: Path, task: Task, case: Case) -> None:
         save_png(folder / f"{name}.png", to_uint8(image) if image.shape[-1] in (1, 3) else rgb(image))
     save_png(folder / "measurement.png", seen(case.y, case.observed))
     save_png(folder / "std.png", coloured(case.std, STD_TOP))
-    figure_of([block_of(task, [case])], FIGURE_CELL).savefig(folder / "figure.png", dpi=DPI)
+    if _FIGURES.value == "all":
+        figure_of([block_of(task, [case])], FIGURE_CELL).savefig(folder / "figure.png", dpi=DPI)
 
 
 def read_case(folder: Path, row: Row) -> Case:
@@ -89,6 +93,7 @@ def write_sheet(path: Path, tasks: dict[str, Task], rows: list[Row]) -> None:
     figure_of(blocks).savefig(path, dpi=DPI)
 
 
+@one_line_errors()
 def main(_: list[str]) -> None:
     """Read the flags, restore, write the sheet and print the table."""
     if _DEMO.value:
@@ -96,14 +101,15 @@ def main(_: list[str]) -> None:
         for name, value in (DEMO | dict(overwrite=own)).items():
             flags.FLAGS.set_default(name, value)
     console, sheet = Console(highlight=False), "demo.png" if _DEMO.value else "sheet.png"
-    work, folder, rows = job.open_job("restore", "out/restoration", (sheet,), console)
-    with job.stoppable(work, folder, rows, console):
+    with job.opened("restore", "out/restoration", (sheet,), console) as (work, folder, rows):
         for task, case in job.recorded(work, folder, rows, console):
             write_case(folder, task, case)
-    write_sheet(folder / sheet, work.tasks, rows)
+        if _FIGURES.value != "none":
+            write_sheet(folder / sheet, work.tasks, rows)
     print_table(console, rows, work.tasks, work.config["sampler"])
-    console.print(f"Sheet: {folder / sheet}; images and numbers: {folder}", soft_wrap=True)
+    place = "" if _FIGURES.value == "none" else f"Sheet: {folder / sheet}; "
+    console.print(f"{place}images and numbers: {folder}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    run(main)

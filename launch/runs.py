@@ -50,14 +50,33 @@ def former_run(folder: Path, kind: str) -> dict[str, Any] | None:
     if folder.is_file():
         raise ValueError(f"{folder} is a file; give the folder of a run.")
     if not (folder / RECORD).is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
             raise ValueError(f"{folder} holds files but no run; give an empty or a new folder.")
         return None
     record = read_json(folder / RECORD)
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise ValueError(f"{folder / RECORD} is damaged: it is no record of a run; give another folder.")
     if record.get("kind") != kind:
         other = f"a run of launch.{record['kind']}" if "kind" in record else "a run of another version"
         raise ValueError(f"{folder} holds {other}; give another folder to launch.{kind}.")
     return record
+
+
+def usable(folder: Path, kind: str, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any] | None:
+    """The record of the run in a folder that a run of a `kind` may use.
+
+    Raises:
+        ValueError: as `former_run`; if the folder is in use and neither flag is given, or both are.
+    """
+    if resume and overwrite:
+        raise ValueError("--resume continues a run and --overwrite replaces it; give one of them.")
+    former = former_run(folder, kind)
+    if former is not None and (folder / METRICS).is_file() and not (resume or overwrite):
+        hint = "--resume to continue it, " if "rows" in read_json(folder / METRICS) else ""
+        raise ValueError(
+            f"{folder} already holds a run: add {hint}--overwrite to replace it, or give another --output."
+        )
+    return former
 
 
 def open_run(
@@ -69,31 +88,25 @@ def open_run(
     without metrics.json is replaced in any case; `resume` needs the same configuration and seed.
 
     Raises:
-        ValueError: if the folder is in use and neither flag is given, both are, or the run in it is another one.
+        ValueError: as `usable`; if the run in the folder is another one.
     """
-    if resume and overwrite:
-        raise ValueError("--resume continues a run and --overwrite replaces it; give one of them.")
-    former = former_run(folder, record["kind"])
+    former = usable(folder, record["kind"], resume=resume, overwrite=overwrite)
     if former is not None and resume:
         was, now = ({name: run.get(name) for name in ("config", "seed")} for run in (former, record))
         if changed := list(differences(was, now)):
             raise ValueError(
-                f"The run in {folder} has another configuration:\n  " + "\n  ".join(changed) + "\n"
+                f"The run in {folder} has another configuration: {'; '.join(changed)}. "
                 "Give the same settings, --overwrite to replace it, or another --output."
             )
         return True
     if former is not None:
-        if (folder / METRICS).is_file() and not overwrite:
-            hint = "--resume to continue it, " if "rows" in read_json(folder / METRICS) else ""
-            raise ValueError(
-                f"{folder} already holds a run: add {hint}--overwrite to replace it, or give another --output."
-            )
-        _remove(folder, [METRICS, *former.get("writes", [])])
+        remove(folder, [METRICS, *former.get("writes", [])])
     write_json(folder / RECORD, dict(record) | dict(writes=list(writes)))
     return False
 
 
-def _remove(folder: Path, patterns: Sequence[str]) -> None:
+def remove(folder: Path, patterns: Sequence[str]) -> None:
+    """Remove what a run wrote into a folder, by names or patterns."""
     # The patterns come from a file that anybody may have changed: they must not lead out of the folder.
     for pattern in patterns:
         if not Path(pattern).is_absolute() and ".." not in Path(pattern).parts and pattern.strip("./"):

@@ -17,14 +17,14 @@ import time
 
 import jax
 import ml_collections
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from launch.config import known, one_line_errors, parse_flags
+from launch.config import known, one_line_errors, run
 from launch.experiments.findings import show, write
-from launch.runs import open_run, run_record
-from pgm_jax.files import local_path
+from launch.runs import RECORD, open_run, remove, run_record
+from pgm_jax.files import local_path, only_writer
 
 # The modules and folders of launch/experiments with a `run`; imported on demand.
 EXPERIMENTS = "truncated_normal constrained_quadratic gaussian laplace mixture theory nonlinear tomography".split()
@@ -35,27 +35,32 @@ WIDTH = 130  # of the output where it is not a terminal
 def conduct(config: ml_collections.ConfigDict | None, output: str | None, seed: int, overwrite: bool) -> None:
     """Run the experiment of a configuration, print its findings and write them into a folder."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    with one_line_errors(ValueError, TypeError, OSError):
-        config = config or ml_collections.ConfigDict()
-        name = config.get("experiment")
-        known(name, EXPERIMENTS, "experiment", "choose one by --config=configs/toys/NAME.py")
-        folder = local_path(output or f"out/toys/{name}")
+    config = config or ml_collections.ConfigDict()
+    name = config.get("experiment")
+    known(name, EXPERIMENTS, "experiment", "choose one by --config=configs/toys/NAME.py")
+    folder = local_path(output or f"out/toys/{name}")
+    with only_writer(folder):
         open_run(folder, run_record("toys", config, seed), WRITES, overwrite=overwrite)
-    start = time.monotonic()
-    with one_line_errors(ValueError):
-        findings = importlib.import_module(f"launch.experiments.{name}").run(config, jax.random.key(seed))
-    seconds = time.monotonic() - start
-    show(console, findings)
-    write(folder, findings, seconds)
+        start = time.monotonic()
+        try:
+            findings = importlib.import_module(f"launch.experiments.{name}").run(config, jax.random.key(seed))
+        except BaseException:
+            remove(folder, [RECORD])  # nothing was found
+            raise
+        seconds = time.monotonic() - start
+        show(console, findings)
+        write(folder, findings, seconds)
     failed = sum(not claim.holds for claim in findings.claims)
     count = len(findings.claims)
     words = f"{count} claims hold" if not failed else f"{failed} of {count} claims fail"
-    console.print(f"\n{words if count else 'Done'}; {seconds:.1f} s. Figures and numbers: {folder}", soft_wrap=True)
+    console.print(
+        f"\n{words if count else 'Done'}; {seconds:.1f} s. Figures and numbers: {folder}", soft_wrap=True, markup=False
+    )
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define the flags; not at import, so that this file can be imported beside commands with flags of these names."""
-    with one_line_errors(AttributeError, OSError):
+    with one_line_errors():
         purpose = "The experiment; change a setting by --config.samples=1000."
         config_flags.DEFINE_config_file("config", None, purpose, flag_values=values)
     flags.DEFINE_string("output", None, "Folder of the run; by default out/toys/EXPERIMENT.", flag_values=values)
@@ -63,6 +68,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_bool("overwrite", False, "Replace the run in --output.", flag_values=values)
 
 
+@one_line_errors()
 def main(_: list[str]) -> None:
     """Read the flags and run the experiment."""
     logging.set_verbosity(logging.WARNING)
@@ -72,4 +78,4 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=parse_flags)
+    run(main)

@@ -9,9 +9,14 @@
 
 WORKDIR/ gets checkpoints/, config.json, metrics.jsonl and tensorboard/, sheets/ of restored images, and at the end
 prior.npz, which launch.restore and launch.evaluate take by --prior. Re-run the command to resume a run that was
-stopped, by Ctrl-C, SIGTERM or a crash; with more --config.train.steps it extends a finished one.
+stopped, by Ctrl-C (exit status 130, weights so far in unfinished_prior.npz), SIGTERM (143) or a crash; with more
+--config.train.steps it extends a finished one.
 """
 
+import contextlib
+import logging
+import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,26 +25,32 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from absl import app, flags, logging
+from absl import flags
+from absl import logging as absl_logging
 
-from launch.config import DATA_DIR, define_config, known, one_line_errors, parse_flags
-from launch.runs import RECORD, differences, former_run, run_record, write_json
-from pgm_jax.files import local_path
+from launch.config import DATA_DIR, define_config, known, one_line_errors, run
+from launch.runs import RECORD, differences, former_run, remove, run_record, write_json
+from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.pretrained import network_of, save_prior
 from pgm_jax.schedules import VE
 from pgm_jax.training.checkpoint import CheckpointError
 from pgm_jax.training.data import batches, open_source
+from pgm_jax.training.hosts import join_processes, together
 from pgm_jax.training.images import to_float
-from pgm_jax.training.loop import Cadence, NotFiniteError, train
+from pgm_jax.training.loop import Cadence, Interrupted, train
 from pgm_jax.training.losses import l1, l2, matching_objective
 from pgm_jax.training.sharding import fully_sharded, replicated, whole
+from pgm_jax.training.step import TrainState
 
+PRIOR, UNFINISHED = "prior.npz", "unfinished_prior.npz"
+WRITES = ("checkpoints", "metrics.jsonl", "tensorboard", "sheets", PRIOR, UNFINISHED)
 WARM_UPS = {"l1": l1, "l2": l2}
 SHARDINGS = {"replicated": replicated, "fsdp": fully_sharded}
 LIMITS: list[tuple[str, Callable[[float], bool], str]] = [
     ("steps batch_size log_every save_every", lambda value: value >= 1, "at least 1"),
-    ("warmup_steps sheet_every", lambda value: value >= 0, "at least 0"),
+    ("steps", lambda value: value < 2**31, "below 2^31"),
+    ("warmup_steps sheet_every weight_decay", lambda value: 0 <= value < np.inf, "at least 0"),
     ("learning_rate clip_norm sigma_min sigma_max zeta_start zeta_end", lambda value: 0 < value < np.inf, "positive"),
     ("warm_share decay_share", lambda value: 0 <= value <= 1, "from 0 to 1"),
     ("adam_b2 ema_decay", lambda value: 0 <= value < 1, "from 0 to below 1"),
@@ -50,16 +61,28 @@ _CONFIG = define_config()
 flags.declare_key_flag("config")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/train", "Folder of the run; a run that is in it is resumed.")
 flags.declare_key_flag("data_dir")
-_MULTI_HOST = flags.DEFINE_bool("multi_host", False, "Join the processes of a pod before anything else.")
+_RESTART = flags.DEFINE_bool("restart", False, "Remove the run that is in --workdir and start from the beginning.")
+_MULTI_HOST = flags.DEFINE_bool(
+    "multi_host",
+    False,
+    "Join the processes of a pod before anything else. Outside a cluster that JAX knows, JAX_COORDINATOR_ADDRESS "
+    "(host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID say of whom.",
+)
 
 
-def check(train_config: Any) -> None:
+def check(train_config: Any, image_shape: tuple[int, ...]) -> None:
     """Raise a ValueError for a number that the training cannot have."""
     c = train_config
     for names, allowed, words in LIMITS:
         for name in names.split():
-            if not allowed(value := getattr(c, name)):
-                raise ValueError(f"config.train.{name} is {value}; it must be {words}.")
+            if not isinstance(value := getattr(c, name), int | float) or not allowed(value):
+                raise ValueError(f"config.train.{name} is {value!r}; it must be {words}.")
+    size, memory = 4 * c.batch_size * math.prod(image_shape), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise ValueError(
+            f"config.train.batch_size is {c.batch_size}; its images of {tuple(image_shape)} take {size / 2**30:.3g} "
+            f"GiB, and this machine has {memory / 2**30:.3g} GiB."
+        )
     if c.sigma_min >= c.sigma_max:
         raise ValueError(f"config.train.sigma_min is {c.sigma_min}; it must be below sigma_max, {c.sigma_max}.")
     if c.batch_size % jax.device_count():
@@ -93,13 +116,16 @@ def optimizer_of(train_config: Any) -> optax.GradientTransformation:
     )
 
 
-def open_workdir(folder: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+def open_workdir(folder: Path, record: dict[str, Any], restart: bool) -> dict[str, Any] | None:
     """Write config.json, and say how it differs from that of the run in the folder, whose record it returns.
 
     Raises:
         ValueError: as `former_run` does.
     """
     former = former_run(folder, "train")
+    if restart and former:
+        remove(folder, [*WRITES, RECORD])
+        former = None
     was, now = (
         {name: run["config"].get(name) for name in ("data", "network", "train")} for run in (former or record, record)
     )
@@ -111,53 +137,66 @@ def open_workdir(folder: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     return former
 
 
+@one_line_errors()
 def main(_: list[str]) -> None:
     """Read the configuration, train, and write the averaged weights as a prior."""
-    logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each save
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    for name in ("absl", "asyncio"):  # where orbax tells of each step of each save, and of errors that it raises too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if _MULTI_HOST.value:
-        jax.distributed.initialize()
+        join_processes()
     config: Any = _CONFIG.value
-    with one_line_errors(ValueError, TypeError, OSError, AttributeError):
-        folder = local_path(_WORKDIR.value)
-        c = config.train
-        check(c)
-        network = checked_network(config)
-        known(c.warm_up, WARM_UPS, "config.train.warm_up")
-        known(c.sharding, SHARDINGS, "config.train.sharding")
-        objective = matching_objective(
-            WARM_UPS[c.warm_up], int(c.steps * c.warm_share), c.steps, c.zeta_start, c.zeta_end
-        )
-        source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
-        shard = (jax.process_index(), jax.process_count())
-        dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
-        optimizer = optimizer_of(c)
-        former = open_workdir(folder, run_record("train", config, c.seed)) if jax.process_index() == 0 else None
-    try:
-        state = train(
-            jax.random.key(c.seed),
-            network,
-            optimizer,
-            VE(c.sigma_min, c.sigma_max),
-            objective,
-            dataset,
-            folder=folder,
-            steps=c.steps,
-            ema_decay=c.ema_decay,
-            cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
-            preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
-            state_sharding=SHARDINGS[c.sharding],
-        )
-    except NotFiniteError as error:
-        sys.exit(f"launch.train: {error}")
-    except CheckpointError as error:
-        if former:
-            write_json(folder / RECORD, former)  # the run in the folder is still what it was
-        sys.exit(f"launch.train: {error}")
+    folder, first = local_path(_WORKDIR.value), jax.process_index() == 0
+    with contextlib.ExitStack() as stack:
+        with together():
+            c = config.train
+            check(c, config.data.image_shape)
+            network = checked_network(config)
+            known(c.warm_up, WARM_UPS, "config.train.warm_up")
+            known(c.sharding, SHARDINGS, "config.train.sharding")
+            warm_steps = int(c.steps * c.warm_share)
+            objective = matching_objective(WARM_UPS[c.warm_up], warm_steps, c.steps, c.zeta_start, c.zeta_end)
+            source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
+            shard = (jax.process_index(), jax.process_count())
+            dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
+            former = None
+            if first:
+                stack.enter_context(only_writer(folder))
+                former = open_workdir(folder, run_record("train", config, c.seed), restart=_RESTART.value)
+        try:
+            state = train(
+                jax.random.key(c.seed),
+                network,
+                optimizer_of(c),
+                VE(c.sigma_min, c.sigma_max),
+                objective,
+                dataset,
+                folder=folder,
+                steps=c.steps,
+                ema_decay=c.ema_decay,
+                cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
+                preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
+                state_sharding=SHARDINGS[c.sharding],
+            )
+        except CheckpointError:
+            if former:
+                write_json(folder / RECORD, former)  # the run in the folder is still what it was
+            raise
+        except Interrupted as stop:
+            save_weights(folder / UNFINISHED, network, stop.state, c.steps)
+            sys.exit(128 + stop.number)
+        save_weights(folder / PRIOR, network, state, c.steps)
+        if first:
+            (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def save_weights(path: Path, network: Preconditioned, state: TrainState, steps: int) -> None:
+    """Write the averaged weights of a state as a prior, and say so; all processes of a pod call it."""
     ema = whole(state.ema)
     if jax.process_index() == 0:
-        save_prior(folder / "prior.npz", ProxNet(ema, network))
-        print(f"{int(state.step)} of {c.steps} steps; the averaged weights are in {folder / 'prior.npz'}", flush=True)
+        save_prior(path, ProxNet(ema, network))
+        print(f"{int(state.step)} of {steps} steps; the averaged weights are in {path}", flush=True)
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    run(main)

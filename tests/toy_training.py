@@ -1,5 +1,6 @@
 """A training of seconds, and the processes that tests start, stop and kill: `python tests/toy_training.py ...`.
 
+slow FOLDER STEPS            an affine network, twenty milliseconds a step
 train FOLDER HOLD            the toy run, which waits before batch HOLD for a file `release` in FOLDER
 launch FOLDER HOLD FLAG...   the same for launch.train with its flags
 copy FROM TO ...             checkpoints are read on the devices of this process and written again
@@ -27,7 +28,7 @@ from pgm_jax.networks import Preconditioned, UNet  # noqa: E402
 from pgm_jax.schedules import VE  # noqa: E402
 from pgm_jax.training import checkpoint  # noqa: E402
 from pgm_jax.training.data import batches, open_source  # noqa: E402
-from pgm_jax.training.loop import Cadence, _identity, train  # noqa: E402
+from pgm_jax.training.loop import Cadence, Interrupted, _identity, train  # noqa: E402
 from pgm_jax.training.losses import l2, matching_objective  # noqa: E402
 from pgm_jax.training.sharding import device_mesh, fully_sharded, replicated, whole  # noqa: E402
 from pgm_jax.training.step import TrainState, init_state  # noqa: E402
@@ -139,15 +140,19 @@ def read_until(child: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"no {text!r} in\n{''.join(lines)}")
 
 
-def _launch(folder: pathlib.Path, hold: int, flags: list[str]) -> None:
-    from absl import app
+def _slowly(batch: np.ndarray) -> np.ndarray:
+    time.sleep(0.02)
+    return batch
 
+
+def _launch(folder: pathlib.Path, hold: int, flags: list[str]) -> None:
     sys.argv = ["launch.train", *flags]
+    from launch import config
     from launch import train as door
 
     plain = door.batches
     door.batches = lambda *args, **named: held(plain(*args, **named), hold, folder / "release")
-    app.run(door.main, flags_parser=door.parse_flags)
+    config.run(door.main)
 
 
 def _copy(folders: list[str]) -> None:
@@ -155,7 +160,7 @@ def _copy(folders: list[str]) -> None:
         with checkpoint.open_checkpoints(source) as old, checkpoint.open_checkpoints(copy) as new:
             found = checkpoint.load(old, target_on(device_mesh()), DESCRIPTION)
             assert found is not None
-            checkpoint.save(new, *found, DESCRIPTION, 0.0)
+            checkpoint.save(new, found.step, found.state, DESCRIPTION, 0.0)
     print("devices", jax.device_count())
 
 
@@ -164,7 +169,10 @@ def _process(rank: int, port: str, folder: pathlib.Path, hold: int) -> None:
     dataset = held(toy_batches(folder / f"images_{rank}", (rank, 2)), hold, folder / "release")
     preview, cadence = np.zeros((2, *SHAPE), np.float32), Cadence(log=1, save=4, sheet=2)
     what: dict[str, Any] = dict(network=SMALLEST, preview=preview, cadence=cadence)
-    state = run(folder, dataset, mesh=None, state_sharding=everything_sharded, **what)
+    try:
+        state = run(folder, dataset, mesh=None, state_sharding=everything_sharded, **what)
+    except Interrupted as stop:
+        state = stop.state
     np.savez(folder / f"ema_{rank}.npz", *jax.tree.leaves(whole(state.ema)))
 
 
@@ -173,6 +181,10 @@ if __name__ == "__main__":
         case ["train", folder, hold]:
             path = pathlib.Path(folder)
             run(path, held(toy_batches(path), int(hold), path / "release"))
+        case ["slow", folder, steps]:
+            path = pathlib.Path(folder)
+            what = dict(network=SMALLEST, steps=int(steps), cadence=Cadence(log=5, save=4, sheet=0))
+            run(path, toy_batches(path).map(_slowly), **what)
         case ["launch", folder, hold, *flags]:
             _launch(pathlib.Path(folder), int(hold), flags)
         case ["copy", *folders]:

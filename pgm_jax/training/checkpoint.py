@@ -1,117 +1,256 @@
 """Checkpoints: one place that knows orbax, behind `open_checkpoints`, `save` and `load`.
 
 Kept are the newest steps, so that a run can go on, and the best one. A checkpoint is read into the shardings of its
-target, whatever the number of devices that wrote it; one that does not read is passed over for the one before and set
-aside, so that its step can be written again.
+target, whatever the number of devices that wrote it; one that is damaged, be it in a bit, is passed over for the one
+before and set aside, so that its step can be written again.
+
+    <step>/state       arrays
+    <step>/record      what they belong to, the loss, what a resumed run needs beside them, a digest of each array
+    <step>/metrics     the loss, where orbax looks for it
 """
 
+import contextlib
+import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
-from pgm_jax.files import local_path
+from pgm_jax.files import local_path, only_writer, replacing
+from pgm_jax.training.sharding import whole
 
 _log = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
-    """A folder's checkpoints belong to something else, or none of them can be read."""
+    """A folder's checkpoints belong to something else, none of them can be read, or one cannot be written."""
 
 
-def open_checkpoints(folder: str | Path, newest: int = 2) -> ocp.CheckpointManager:
-    """Open, or make, a folder of checkpoints; use it as a context manager, which waits for saves under way.
+@contextlib.contextmanager
+def open_checkpoints(folder: str | Path, newest: int = 2) -> Iterator[ocp.CheckpointManager]:
+    """Open, or make, a folder of checkpoints for this process alone; the end of the block waits for saves under way.
 
     Args:
         folder, newest: where the checkpoints are, and how many of the newest to keep, besides the best.
+
+    Raises:
+        CheckpointError: if `folder` is a file.
+        ValueError: if another process has it open.
     """
     folder = local_path(folder).resolve()
-    # Orbax reads the losses of all steps as it opens: a damaged one would close the door to the others.
-    losses = {int(path.parts[-3]): path for path in folder.glob("*/metrics/metrics") if path.parts[-3].isdigit()}
-    _set_aside(folder, {step: "its loss is damaged" for step, path in losses.items() if not _is_json(path)})
-    policies, loss_of = ocp.checkpoint_managers, lambda metrics: metrics["loss"]
-    best = policies.BestN(get_metric_fn=loss_of, reverse=True, n=1, keep_checkpoints_without_metrics=False)
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(newest), best]),
-        best_fn=loss_of,  # without it the losses are not written, and a resumed run would not know the best
-        best_mode="min",
-        cleanup_tmp_directories=True,
-    )
-    return ocp.CheckpointManager(folder, options=options)
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file, and a folder of checkpoints was expected: move it away.")
+    with only_writer(folder) if jax.process_index() == 0 else contextlib.nullcontext():
+        # Orbax reads the losses of all steps as it opens: a damaged one would close the door to the others.
+        _set_aside(folder, _mend_losses(folder) if jax.process_index() == 0 else {})
+        policies, loss_of = ocp.checkpoint_managers, lambda metrics: metrics["loss"]
+        best = policies.BestN(get_metric_fn=loss_of, reverse=True, n=1, keep_checkpoints_without_metrics=False)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(newest), best]),
+            best_fn=loss_of,  # without it the losses are not written, and a resumed run would not know the best
+            best_mode="min",
+            cleanup_tmp_directories=True,
+        )
+        checkpoints = ocp.CheckpointManager(folder, options=options)
+        try:
+            yield checkpoints
+        finally:
+            with _writing(folder):
+                checkpoints.close()
 
 
 def save(
-    checkpoints: ocp.CheckpointManager, step: int, state: PyTree, description: dict[str, Any], loss: float
+    checkpoints: ocp.CheckpointManager,
+    step: int,
+    state: PyTree,
+    description: dict[str, Any],
+    loss: float,
+    carried: Any = None,
 ) -> None:
     """Write a checkpoint in the background; the state may be donated as soon as this returns.
 
+    With several processes it is a collective: all of them call it.
+
     Args:
-        checkpoints: what `open_checkpoints` returned.
+        checkpoints: what `open_checkpoints` yields.
         step: number of steps taken; a step that is there already is left as it is.
         state: arrays, sharded in any way.
         description: what the state belongs to, as JSON: compared by `load`.
         loss: decides which checkpoint is the best.
+        carried: what else a resumed run needs, as JSON.
+
+    Raises:
+        CheckpointError: if this checkpoint, or the one before it, cannot be written.
     """
     if step in checkpoints.all_steps():
         return
-    parts = ocp.args.Composite(state=ocp.args.StandardSave(state), description=ocp.args.JsonSave(description))
-    checkpoints.save(step, args=parts, metrics=dict(loss=float(loss)))
+    record = dict(description=description, loss=float(loss), carried=carried, digests=_digests_of(state))
+    record = json.loads(json.dumps(record))
+    parts = ocp.args.Composite(
+        state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record | dict(sha256=_sha256(record)))
+    )
+    with _writing(Path(checkpoints.directory)):  # it also tells of the save before it
+        checkpoints.save(step, args=parts, metrics=dict(loss=float(loss)))
 
 
-def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: dict[str, Any]) -> tuple[int, PyTree] | None:
-    """Read the newest checkpoint that can be read; those that cannot are named in a warning and set aside.
+def wait(checkpoints: ocp.CheckpointManager) -> None:
+    """Wait until the saves under way are written.
 
     Args:
-        checkpoints: what `open_checkpoints` returned.
+        checkpoints: what `open_checkpoints` yields.
+
+    Raises:
+        CheckpointError: if one of them cannot be.
+    """
+    with _writing(Path(checkpoints.directory)):
+        checkpoints.wait_until_finished()
+
+
+class Found(NamedTuple):
+    """A checkpoint that was read.
+
+    Attributes:
+        step: number of steps taken.
+        state: arrays, in the shardings of the target.
+        carried: what `save` was given to carry.
+    """
+
+    step: int
+    state: PyTree
+    carried: Any
+
+
+def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: dict[str, Any]) -> Found | None:
+    """Read the newest checkpoint that is sound; those that are damaged are named in a warning and set aside.
+
+    Sound is a checkpoint of which every array has the digest that it had when it was saved.
+
+    Args:
+        checkpoints: what `open_checkpoints` yields.
         target: `jax.ShapeDtypeStruct` leaves with the shardings that the state shall have.
         description: what the state shall belong to.
 
     Returns:
-        (step, state), or None where there is no checkpoint.
+        The checkpoint, or None where there is none.
 
     Raises:
         CheckpointError: if the checkpoint belongs to something else (the fields that differ are named), or if there
-            are checkpoints and none can be read.
+            are checkpoints and none is sound.
     """
-    unreadable: dict[int, str] = {}
+    damaged: dict[int, str] = {}
     for step in sorted(checkpoints.all_steps(), reverse=True):
-        # The description first: a state of another network fails to read with the words of a damaged one.
-        found = _restored(checkpoints, step, unreadable, description=ocp.args.JsonRestore())
-        if found:
-            _check_same(found["description"], description, Path(checkpoints.directory) / str(step))
-            found = _restored(checkpoints, step, unreadable, state=ocp.args.StandardRestore(target))
-        if not found:
+        try:
+            # The record first: a state of another network fails to read with the words of a damaged one.
+            record = _record_of(checkpoints.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore())))
+            _check_same(record["description"], description, Path(checkpoints.directory) / str(step))
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+            state = checkpoints.restore(step, args=args)["state"]
+            _check_digests(_digests_of(state), record["digests"])
+        except CheckpointError:
+            raise
+        except Exception as error:  # a truncated file shows as any of half a dozen types
+            damaged[step] = str(error).split("\n")[0][:200] or type(error).__name__
             continue
-        if unreadable:
+        if damaged:
             # Only now, with a good one in hand: where none reads, the fault may lie elsewhere.
-            _set_aside(Path(checkpoints.directory), unreadable)
+            _set_aside(Path(checkpoints.directory), damaged)
             checkpoints.reload()
-            _log.warning("The newest checkpoint of %s that can be read is %d.", checkpoints.directory, step)
-        return step, found["state"]
-    if unreadable:
-        reasons = "; ".join(f"{step}: {reason}" for step, reason in unreadable.items())
+            _log.warning("The newest sound checkpoint of %s is %d.", checkpoints.directory, step)
+        return Found(step, state, record["carried"])
+    if damaged:
+        reasons = "; ".join(f"{step}: {reason}" for step, reason in damaged.items())
         raise CheckpointError(
             f"None of the checkpoints in {checkpoints.directory} can be read ({reasons}). "
-            "Move the folder away to start afresh."
+            "Move the folder away (launch.train: --restart) to start from the beginning."
         )
     return None
 
 
-def _restored(
-    checkpoints: ocp.CheckpointManager, step: int, unreadable: dict[int, str], **parts: ocp.args.CheckpointArgs
-) -> Any:
-    """Parts of a checkpoint; None, and the reason in `unreadable`, where they cannot be read."""
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
-        return checkpoints.restore(step, args=ocp.args.Composite(**parts))
-    except Exception as error:  # a truncated file shows as any of half a dozen types
-        unreadable[step] = str(error).split("\n")[0][:200] or type(error).__name__
-        return None
+        yield
+    except (ValueError, OSError) as error:
+        full = "No space left" in str(error)
+        reason = "No space left on device" if full else str(error).split("\n")[0][:300]
+        raise CheckpointError(
+            f"A checkpoint cannot be written in {folder}: {reason}. Those before it are kept; start again to go on."
+        ) from error
+
+
+def _mend_losses(folder: Path) -> dict[int, str]:
+    """Write damaged losses again from their records; the steps where both are damaged, with the reason."""
+    damaged = {}
+    for step in (path for path in folder.glob("*") if path.name.isdigit()):
+        metrics = step / "metrics" / "metrics"
+        try:
+            loss = _record_of(dict(record=json.loads((step / "record" / "metadata").read_bytes())))["loss"]
+        except (ValueError, OSError, TypeError, KeyError):
+            loss = None
+        try:
+            found = json.loads(metrics.read_bytes())
+        except (ValueError, OSError):
+            found = None
+        if loss is None:
+            damaged |= {int(step.name): "its record and its loss are damaged"} if found is None else {}
+        elif found != dict(loss=loss):
+            with replacing(metrics) as part:
+                part.write_text(json.dumps(dict(loss=loss)), encoding="utf-8")
+            _log.warning("The loss of checkpoint %s was damaged and is written again from its record.", step)
+    return damaged
+
+
+def _record_of(found: Any) -> dict[str, Any]:
+    record = dict(found["record"])
+    if record.pop("sha256") != _sha256(record):
+        raise ValueError("its record is damaged")
+    return record
+
+
+def _sha256(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _digests_of(state: PyTree) -> dict[str, list[int]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(whole(_digests(state)))
+    return {jax.tree_util.keystr(path): np.asarray(leaf).tolist() for path, leaf in leaves}
+
+
+def _check_digests(found: dict[str, list[int]], saved: dict[str, list[int]]) -> None:
+    wrong = sorted(name for name in found.keys() | saved.keys() if found.get(name) != saved.get(name))
+    if wrong:
+        raise ValueError(f"{len(wrong)} of its arrays are not what was saved: {', '.join(wrong[:3])}")
+
+
+@jax.jit
+def _digests(state: PyTree) -> PyTree:
+    """Two sums over the words of each array, weighted by odd numbers of their places, modulo 2^32.
+
+    The order of a sum of integers does not matter, so the sharding does not. A flipped bit b changes a sum by an odd
+    multiple of 2^b, which is never 0; other damage goes unseen once in 2^64.
+    """
+
+    def digest(leaf: jax.Array) -> jax.Array:
+        words = leaf.astype(jnp.uint8) if leaf.dtype == bool else leaf
+        bits = {1: jnp.uint8, 2: jnp.uint16}.get(words.dtype.itemsize, jnp.uint32)
+        words = jax.lax.bitcast_convert_type(words, bits).astype(jnp.uint32)
+        place = jnp.zeros(words.shape, jnp.uint32)
+        for axis, size in enumerate(words.shape):  # no ravel, which would gather a sharded array
+            place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
+        mixed = (place ^ (place >> 15)) * jnp.uint32(0x2C1B3C6D)
+        mixed = (mixed ^ (mixed >> 12)) * jnp.uint32(0x297A2D39)
+        return jnp.stack([(words * (2 * weight + 1)).sum() for weight in (place, mixed ^ (mixed >> 15))])
+
+    return jax.tree.map(digest, state)
 
 
 def _set_aside(folder: Path, unreadable: dict[int, str]) -> None:
@@ -124,14 +263,6 @@ def _set_aside(folder: Path, unreadable: dict[int, str]) -> None:
             _log.warning("Checkpoint %d cannot be read (%s) and is now %s.", step, reason, aside)
     # Unconditional: a process that comes late finds nothing left to set aside.
     multihost_utils.sync_global_devices("damaged checkpoints are set aside")
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_bytes())
-    except (ValueError, OSError):
-        return False
-    return True
 
 
 def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:

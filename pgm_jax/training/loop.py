@@ -1,16 +1,18 @@
 """The training loop, from top to bottom: resume, step, check, write, stop.
 
 What happens to a run that stops:
-    1. killed at any moment, it resumes from the newest readable checkpoint and ends at the same bits;
-    2. on SIGTERM or Ctrl-C it finishes its step, saves and leaves; the next one ends it at once;
+    1. killed at any moment, it resumes from the newest sound checkpoint and ends at the same bits;
+    2. on SIGTERM or Ctrl-C it finishes its step, saves and raises `Interrupted`; the next one ends it at once;
     3. on a loss, gradient or parameter that is not finite it stops, names the step and saves nothing from it on;
-    4. finished, it does nothing when started again; with more steps it continues.
+    4. finished, it does nothing when started again; with more steps it continues;
+    5. where the scalars of steps are there and no checkpoint is, it refuses to start from the beginning.
 """
 
 import contextlib
 import dataclasses
 import datetime
 import json
+import math
 import os
 import signal
 import time
@@ -31,11 +33,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from pgm_jax.files import local_path
 from pgm_jax.networks import Preconditioned
 from pgm_jax.training import checkpoint
+from pgm_jax.training.checkpoint import CheckpointError
 from pgm_jax.training.losses import Objective
 from pgm_jax.training.sharding import device_mesh, replicated, whole
 from pgm_jax.training.step import TrainState, init_state, make_step
 from pgm_jax.training.writers import ScalarWriter
 from pgm_jax.types import Images, Key, Schedule, as_key
+
+NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +64,14 @@ class Cadence:
 
 class NotFiniteError(RuntimeError):
     """The loss of a step, its gradient or the parameters after it were NaN or infinite."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a training before its last step; `state` is saved, `number` is that of the signal."""
+
+    def __init__(self, state: TrainState, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name} at step {int(state.step)}")
+        self.state, self.number = state, number
 
 
 def train(
@@ -94,13 +107,16 @@ def train(
         mesh: devices to use; all of them if None.
 
     Returns:
-        The state after the last step, or that at which SIGTERM or Ctrl-C arrived.
+        The state after the last step.
 
     Raises:
+        Interrupted: after SIGTERM or Ctrl-C, once the step is finished and saved; it holds the state.
         NotFiniteError: if the loss of a step, which is named, its gradient or the parameters after it are not finite.
         TypeError: if `key` is no key.
-        ValueError: if there are no steps, the decay is not in [0, 1), or the devices do not divide a batch.
-        CheckpointError: if the folder's checkpoint belongs to another network or optimizer, or if no checkpoint reads.
+        ValueError: if there are no steps, the decay is not in [0, 1), the devices do not divide a batch, or another
+            process trains in the folder.
+        CheckpointError: if the folder's checkpoint belongs to another network or optimizer, no checkpoint is sound, or
+            there is none and there are the scalars of a run.
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; a run has at least 1.")
@@ -119,8 +135,14 @@ def train(
         stopped = stack.enter_context(_stop_signal())
         checkpoints = stack.enter_context(checkpoint.open_checkpoints(folder / "checkpoints"))
         found = checkpoint.load(checkpoints, target, description)
-        # Made under jit with its shardings, so that no device ever holds more than its part.
-        start, state = found if found else (0, jax.jit(init, out_shardings=shardings)(key_init))
+        if found is None:
+            _refuse_history(folder)
+            # Made under jit with its shardings, so that no device ever holds more than its part.
+            found = checkpoint.Found(0, jax.jit(init, out_shardings=shardings)(key_init), None)
+            # From here on, scalars without a checkpoint mean that something was lost.
+            checkpoint.save(checkpoints, 0, found.state, description, math.inf)
+            checkpoint.wait(checkpoints)
+        start, state, carried = found
         if start >= steps:
             _say(f"The run in {folder} has taken {start} steps of {steps}: nothing is left to do.")
             return state
@@ -130,37 +152,53 @@ def train(
         batches, sharding = iter(dataset[start:].to_iter_dataset(ahead)), NamedSharding(mesh, PartitionSpec("data"))
         writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
         show = stack.enter_context(_progress(steps, start))
-        pending: list[dict[str, jax.Array]] = []
+        pending: list[dict[str, Any]] = carried or []  # scalars of the steps since those that were written last
         clock, clock_step = time.perf_counter(), start
 
         for step in range(start + 1, steps + 1):
             batch = jax.make_array_from_process_local_data(sharding, next(batches))
             state, scalars = step_fn(state, batch, key_run)
             pending.append(scalars)
-            log = step == steps or step % cadence.log == 0
-            stop = _agreed(stopped(), log)
-            save = stop or step == steps or step % cadence.save == 0
-            if log or save:
+            stop = _agreed(stopped(), step == steps or step % cadence.log == 0)
+            # Not where it stops: the scalars of a run that is stopped and resumed are those of one left alone.
+            log = step == steps or step % cadence.log == 0 or step % cadence.save == 0
+            if log or stop:
                 means = _mean_scalars(pending, step)
+            if log:
                 rate = (step - clock_step) * count / (time.perf_counter() - clock)
                 if writer:
                     writer.write(step, dict(means, images_per_second=rate))
                 show(step, means["loss"], rate, (steps - step) * count / rate)
-            if save:
-                checkpoint.save(checkpoints, step, state, description, means["loss"])
-            if log or save or step == start + 1:  # the first step compiles, which is no part of the rate
-                pending = [] if log or save else pending
+                pending = []
+            if stop or step == steps or step % cadence.save == 0:
+                if writer:
+                    writer.flush()
+                carried = [{name: float(value) for name, value in scalars.items()} for scalars in pending]
+                checkpoint.save(checkpoints, step, state, description, means["loss"], carried)
+            if log or step == start + 1:  # the first step compiles, which is no part of the rate
                 clock, clock_step = time.perf_counter(), step
-            if stop:
-                break
             if preview is not None and cadence.sheet and (step == steps or step % cadence.sheet == 0):
                 ema = whole(state.ema)
                 if writer:
                     writer.sheet(step, _preview(network, ema, preview, schedule))
+            if stop:
+                break
     if step < steps:
-        by = stopped() or "another process"
+        by = NAMES[number] if (number := stopped()) else "another process"
         _say(f"Stopped by {by} at step {step} of {steps}, which is saved; start again to go on.")
+        raise Interrupted(state, number or signal.SIGTERM)
     return state
+
+
+def _refuse_history(folder: Path) -> None:
+    """Raise a CheckpointError where a run has left scalars or damaged checkpoints, and no sound checkpoint is there."""
+    scalars, damaged = folder / "metrics.jsonl", [*(folder / "checkpoints").glob("*.damaged")]
+    if damaged or (scalars.is_file() and scalars.stat().st_size):
+        why = f"The checkpoints of the run in {folder} are damaged" if damaged else f"{folder} has no checkpoint"
+        raise CheckpointError(
+            f"{why}, and {scalars.name} tells of steps that were taken. Put the checkpoints back, give another folder, "
+            "or remove what is there (launch.train: --restart) to start from the beginning."
+        )
 
 
 def _identity(network: Preconditioned, opt_state: PyTree) -> dict[str, Any]:
@@ -198,7 +236,7 @@ def _preview(
 _apply = jax.jit(lambda network, params, u, lam: network.apply(params, u, lam), static_argnums=0)
 
 
-def _mean_scalars(pending: list[dict[str, jax.Array]], step: int) -> dict[str, float]:
+def _mean_scalars(pending: list[dict[str, Any]], step: int) -> dict[str, float]:
     values = {name: np.array([float(scalars[name]) for scalars in pending]) for name in pending[0]}
     loss, grad_norm, param_norm = (values[name] for name in ("loss", "grad_norm", "param_norm"))
     bad = np.flatnonzero(~np.isfinite(loss + grad_norm + param_norm))
@@ -214,17 +252,17 @@ def _mean_scalars(pending: list[dict[str, jax.Array]], step: int) -> dict[str, f
 
 
 @contextlib.contextmanager
-def _stop_signal() -> Iterator[Callable[[], str | None]]:
-    """Turn the first SIGTERM or Ctrl-C into a word while training, so that a step is never cut in two."""
-    received: list[str] = []
+def _stop_signal() -> Iterator[Callable[[], int | None]]:
+    """Turn the first SIGTERM or Ctrl-C into its number while training, so that a step is never cut in two."""
+    received: list[int] = []
     before: dict[int, Any] = {}
 
     def receive(number: int, frame: object) -> None:
-        received.append("SIGTERM" if number == signal.SIGTERM else "Ctrl-C")
+        received.append(number)
         for each in before:
             signal.signal(each, signal.SIG_DFL)  # the operating system ends the process at the next one
         # Not print, which may be at work where the signal arrives.
-        os.write(2, f"{received[-1]}: finishing the step and saving; once more to stop at once.\n".encode())
+        os.write(2, f"{NAMES[number]}: finishing the step and saving; once more to stop at once.\n".encode())
 
     try:
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -238,7 +276,7 @@ def _stop_signal() -> Iterator[Callable[[], str | None]]:
             signal.signal(each, handler)
 
 
-def _agreed(stopped: str | None, log: bool) -> bool:
+def _agreed(stopped: int | None, log: bool) -> bool:
     # Several processes hear of it at different steps, and have to leave at the same one.
     if jax.process_count() == 1:
         return stopped is not None

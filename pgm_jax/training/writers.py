@@ -54,6 +54,10 @@ class ScalarWriter:
             Image.fromarray(picture).save(part, "png")
         self._board.add_image("sheets", picture, step, dataformats="HWC")
 
+    def flush(self) -> None:
+        """Write what TensorBoard still holds back; `metrics.jsonl` is written at once."""
+        self._board.flush()
+
     def close(self) -> None:
         """Flush and close the files."""
         self._board.close()

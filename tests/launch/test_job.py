@@ -1,11 +1,13 @@
 """A pass over tasks and images, in this process: interrupted and resumed, simulated and measured."""
 
+import contextlib
+
 import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
-from launch.job import Job, recorded, stoppable
+from launch.job import Job, recorded
 from launch.problems import read_images, read_measurements
 from launch.results import arrays_of, print_table, read_rows, write_metrics
 from launch.tasks import build_task
@@ -52,14 +54,12 @@ def test_every_image_of_every_task_has_a_case_and_a_row(job, whole):
         np.testing.assert_array_equal(arrays_of(case.operator)["mask"] > 0, case.observed)
 
 
-def test_an_interrupted_pass_is_resumed_and_ends_as_if_it_had_not_been(job, whole, tmp_path, capsys):
+def test_an_interrupted_pass_is_resumed_and_ends_as_if_it_had_not_been(job, whole, tmp_path):
     rows, console = [], Console(width=200)
-    with pytest.raises(SystemExit) as stop, stoppable(job, tmp_path, rows, console):
+    with contextlib.suppress(KeyboardInterrupt):
         for count, _ in enumerate(recorded(job, tmp_path, rows, console)):
             if count == 4:
                 raise KeyboardInterrupt
-    assert stop.value.code == 130
-    assert "4 of 6 restorations are finished" in (out := capsys.readouterr().out) and "--resume" in out
     finished = read_rows(tmp_path)
     assert finished == rows and numbers(finished) == numbers(whole[1][:4])
     again = list(recorded(job, tmp_path, rows, console))

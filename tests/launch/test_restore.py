@@ -13,6 +13,8 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from launch import evaluate, restore
+from launch.config import Terminated
+from pgm_jax.files import only_writer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TASKS = ("inpainting", "super_resolution")
@@ -81,7 +83,7 @@ def test_it_resumes_its_run_only(run, door):
     before = (folder / "metrics.json").read_bytes()
     door(restore, *arguments, "--resume")
     assert json.loads((folder / "metrics.json").read_text()) == json.loads(before)
-    with pytest.raises(SystemExit, match="config.sampler.calls was 2, is 3\n  seed was 0, is 1"):
+    with pytest.raises(SystemExit, match="config.sampler.calls was 2, is 3; seed was 0, is 1"):
         door(restore, *arguments, "--resume", "--calls=3", "--seed=1")
     with pytest.raises(SystemExit, match="holds a run of launch.restore; give another folder"):
         door(evaluate, f"--output={folder}")
@@ -162,9 +164,46 @@ def test_a_run_is_resumed_on_the_same_images_only(door, tmp_path, monkeypatch):
     again = [f"--output={tmp_path.parent / 'out_of_b'}", *arguments, "--resume"]
     with pytest.raises(SystemExit, match=r"Image 0 was .*b\.png and is now .*a\.png: give another --output"):
         door(restore, *again)
-    monkeypatch.setenv("PGM_JAX_TRACEBACK", "1")
+    monkeypatch.setattr("sys.argv", ["launch.restore", "--traceback"])
     with pytest.raises(ValueError, match="Image 0 was"):
         door(restore, *again)
+
+
+@pytest.mark.parametrize(
+    ("error", "finished", "status"), [(KeyboardInterrupt, 1, 130), (Terminated, 1, 143), (KeyboardInterrupt, 0, 130)]
+)
+def test_an_interruption_has_its_status_and_says_how_to_go_on(
+    error, finished, status, door, tmp_path, monkeypatch, capsys
+):
+    """A run without a finished image leaves nothing behind."""
+    write_case = restore.write_case
+    left = [write_case] * finished
+
+    def interrupted(*case):
+        if not left:
+            raise error
+        left.pop()(*case)
+
+    monkeypatch.setattr(restore, "write_case", interrupted)
+    arguments = ["--tasks=super_resolution", "--samples=1", "--calls=2", "--count=2", "--batch=1"]
+    with pytest.raises(SystemExit) as stop:
+        door(restore, f"--output={tmp_path / 'out'}", *arguments)
+    assert stop.value.code == status
+    assert f"{finished} of 2 restorations are finished" in (out := capsys.readouterr().out) and "--resume" in out
+    assert (tmp_path / "out").exists() == bool(finished)
+
+
+@pytest.mark.parametrize(("figures", "drawn"), [("sheet", {"sheet.png"}), ("none", set())])
+def test_figures_are_drawn_on_demand(figures, drawn, door, tmp_path):
+    arguments = ["--tasks=super_resolution", "--samples=1", "--calls=2", "--count=1", f"--figures={figures}"]
+    door(restore, f"--output={tmp_path / '[red]'}", *arguments)
+    assert {path.name for path in tmp_path.rglob("*.png")} & {"sheet.png", "figure.png"} == drawn
+
+
+def test_a_folder_has_one_writer(door, tmp_path):
+    with only_writer(tmp_path / "out"), pytest.raises(SystemExit, match="out is in use by process"):
+        door(restore, f"--output={tmp_path / 'out'}", "--tasks=super_resolution", "--calls=2", "--count=1")
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_kind_of_input_is_given(door):

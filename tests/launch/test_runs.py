@@ -49,7 +49,7 @@ def test_a_run_is_resumed_and_another_one_is_not(folder):
     assert opened(folder, resume=True) is True and read_rows(folder) == [ROW]
     other = CONFIG.copy_and_resolve_references()
     other.sampler.calls = 20
-    with pytest.raises(ValueError, match="config.sampler.calls was 10, is 20\n  seed was 0, is 1"):
+    with pytest.raises(ValueError, match="config.sampler.calls was 10, is 20; seed was 0, is 1"):
         opened(folder, seed=1, config=other, resume=True)
 
 

@@ -52,7 +52,7 @@ def test_a_run_is_replaced_only_if_asked_and_nothing_else_is(toy, tmp_path):
     toys.conduct(CONFIG, tmp_path, 0, False)
     (tmp_path / "panels.png").write_text("old")
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SystemExit, match="already holds a run.*--overwrite.*--output"):
+    with pytest.raises(ValueError, match="already holds a run.*--overwrite.*--output"):
         toys.conduct(CONFIG, tmp_path, 0, False)
     toys.conduct(CONFIG, tmp_path, 1, True)
     assert (tmp_path / "panels.png").read_bytes() != b"old" and (tmp_path / "notes.txt").read_text() == "mine"
@@ -68,10 +68,10 @@ def test_a_run_is_replaced_only_if_asked_and_nothing_else_is(toy, tmp_path):
         (ConfigDict(dict(experiment="toy", samples=0)), "config.samples is 0"),
     ],
 )
-def test_a_mistake_is_one_line(toy, tmp_path, config, words):
-    with pytest.raises(SystemExit, match=words) as stopped:
+def test_a_mistake_is_said_in_words(toy, tmp_path, config, words):
+    with pytest.raises(ValueError, match=words) as stopped:
         toys.conduct(config, tmp_path / "run", 0, False)
-    assert "\n" not in str(stopped.value)
+    assert "\n" not in str(stopped.value) and not (tmp_path / "run").exists()
 
 
 def test_every_experiment_has_a_configuration_and_a_module():

@@ -81,7 +81,7 @@ def collect(images: str, workdir: str) -> dict[str, tuple[object, str]]:
         if "--config=" in asked:
             sys.argv.append(sys.argv.pop(2))
         for name in list(flags.FLAGS):
-            if name.split(".")[0] in ("config", "workdir", "multi_host"):
+            if name.split(".")[0] in ("config", "workdir", "multi_host", "restart"):
                 delattr(flags.FLAGS, name)
         flags.FLAGS.unparse_flags()
         config.define_config.cache_clear()
@@ -105,6 +105,8 @@ if __name__ == "__main__":
     sys.exit()
 
 from toy_training import images_file, read_until, same_bits, start  # noqa: E402
+
+from pgm_jax.files import only_writer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +150,11 @@ def door(monkeypatch):
 
     verbosity = logging.get_verbosity()
 
-    def run(folder, images, **changes):
+    def run(folder, images, restart=False, **changes):
         config = runpy.run_path(str(ROOT / "configs" / "fashion_mnist.py"))["get_config"]()
         config.update_from_flattened_dict(SETTINGS | {"data.source": str(images)} | changes)
         monkeypatch.setattr(train, "_CONFIG", types.SimpleNamespace(value=config.lock()))
-        with flagsaver.as_parsed(workdir=str(folder)):
+        with flagsaver.as_parsed(workdir=str(folder), restart=str(restart).lower()):
             flags.FLAGS.mark_as_parsed()
             train.main([])
 
@@ -191,7 +193,7 @@ def test_killed_damaged_stopped_and_resumed_is_bitwise_the_same(door, images, tm
         child.communicate()
     damaged = newest(broken)
     assert child.returncode == -signal.SIGKILL and damaged in (8, 12)
-    (broken / "checkpoints" / str(damaged) / "description" / "metadata").write_bytes(b"")
+    (broken / "checkpoints" / str(damaged) / "record" / "metadata").write_bytes(b"")
     with start("launch", broken, 17, *flags) as child:
         text = read_until(child, "step 17/24")
         child.send_signal(signal.SIGINT)
@@ -201,15 +203,17 @@ def test_killed_damaged_stopped_and_resumed_is_bitwise_the_same(door, images, tm
         text += child.communicate()[0]
     assert "Ctrl-C: finishing the step" in text
     stopped = newest(broken)
-    assert child.returncode == 0 and f"Stopped by Ctrl-C at step {stopped} of 24, which is saved" in text
+    assert child.returncode == 130 and f"Stopped by Ctrl-C at step {stopped} of 24, which is saved" in text
     assert 17 <= stopped < 24 and f"{stopped} of 24 steps; the averaged weights are in" in text
     assert f"Checkpoint {damaged} cannot be read" in text and f"Going on from step {damaged - 4} of 24" in text
-    assert "orbax" not in text and "Traceback" not in text and (broken / "prior.npz").exists()
+    assert "orbax" not in text and "Traceback" not in text
+    assert (broken / "unfinished_prior.npz").exists() and not (broken / "prior.npz").exists()
 
     door(broken, images)
     said = capsys.readouterr().out
     assert f"Going on from step {stopped} of 24" in said and "has changed" not in said
     door(alone, images)
+    assert not (broken / "unfinished_prior.npz").exists()
     assert newest(broken) == newest(alone) == 24 and same_bits(state_of(broken), state_of(alone))
     assert (broken / "prior.npz").read_bytes() == (alone / "prior.npz").read_bytes()
     assert (alone / "sheets" / "0000024.png").exists()
@@ -269,8 +273,25 @@ def test_a_folder_of_something_else_is_refused(door, images, tmp_path):
         door(tmp_path, images)
 
 
+def test_restart_removes_the_run_that_is_there(door, images, finished, capsys):
+    (finished / "notes.txt").write_text("mine")
+    shutil.rmtree(finished / "checkpoints")
+    with pytest.raises(SystemExit, match=r"has no checkpoint, and metrics.jsonl tells of steps .*--restart"):
+        door(finished, images, **{"train.steps": 4})
+    assert (finished / "prior.npz").exists()
+    door(finished, images, restart=True, **{"train.steps": 2})
+    assert newest(finished) == 2 and (finished / "notes.txt").read_text() == "mine"
+    assert len((finished / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_folder_in_use_is_refused(door, images, tmp_path):
+    with only_writer(tmp_path / "run"), pytest.raises(SystemExit, match="run is in use by process"):
+        door(tmp_path / "run", images)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_loss_that_is_not_finite_ends_it_in_words(door, images, tmp_path):
-    with pytest.raises(SystemExit, match="launch.train: Step 2 is not finite"):
+    with pytest.raises(SystemExit, match="Step 2 is not finite"):
         door(tmp_path, images, **{"train.learning_rate": 1e30, "train.warmup_steps": 1})
     assert not (tmp_path / "prior.npz").exists()
 

@@ -30,7 +30,7 @@ def target_of(tree):
 def write(folder, losses):
     with checkpoint.open_checkpoints(folder) as checkpoints:
         for step, loss in losses.items():
-            checkpoint.save(checkpoints, step, state_of(step), WHAT, loss)
+            checkpoint.save(checkpoints, step, state_of(step), WHAT, loss, f"of {step}")
 
 
 def read(folder, description=WHAT):
@@ -55,8 +55,8 @@ def copy(three, tmp_path):
 
 
 def test_the_newest_is_read(three):
-    step, state = read(three)
-    assert step == 3 and same_bits(state, state_of(3))
+    step, state, carried = read(three)
+    assert carried == "of 3" and step == 3 and same_bits(state, state_of(3))
 
 
 def test_an_empty_folder_holds_none(tmp_path):
@@ -73,7 +73,7 @@ def test_the_newest_and_the_best_are_kept_over_a_restart(tmp_path):
 def test_a_step_that_is_there_is_left_as_it_is(copy):
     with checkpoint.open_checkpoints(copy) as checkpoints:
         checkpoint.save(checkpoints, 3, state_of(99), WHAT, 0.0)
-    assert same_bits(read(copy)[1], state_of(3))
+    assert same_bits(read(copy).state, state_of(3))
 
 
 def test_a_state_may_be_donated_once_save_returns(tmp_path):
@@ -86,7 +86,7 @@ def test_a_state_may_be_donated_once_save_returns(tmp_path):
         for _ in range(20):
             state = add(state)
     for step in range(8, 0, -1):
-        assert same_bits(read(tmp_path)[1], state_of(step))
+        assert same_bits(read(tmp_path).state, state_of(step))
         shutil.rmtree(tmp_path / str(step))
 
 
@@ -97,6 +97,13 @@ def damages(folder):
         if path.is_file():
             yield f"empty {path.name}", lambda p=path: p.write_bytes(b"")
             yield f"half of {path.name}", lambda p=path: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2])
+            yield f"a bit of {path.name}", lambda p=path: p.write_bytes(flipped(p.read_bytes()))
+
+
+def flipped(data):
+    """The same bytes but for a bit in the middle."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
 
 
 def test_whatever_is_damaged_the_one_before_is_read(three, tmp_path, caplog):
@@ -108,24 +115,62 @@ def test_whatever_is_damaged_the_one_before_is_read(three, tmp_path, caplog):
         [damage for _, damage in damages(folder / "3")][i]()
         caplog.clear()
         with checkpoint.open_checkpoints(folder) as checkpoints:
-            step, state = checkpoint.load(checkpoints, target_of(STATE), WHAT)
+            step, state, _ = checkpoint.load(checkpoints, target_of(STATE), WHAT)
             assert step in (2, 3) and same_bits(state, state_of(step)), name
             if step == 2:
                 passed_over.append(name)
                 assert "Checkpoint 3 cannot be read" in caplog.text and (folder / "3.damaged").is_dir(), name
                 checkpoint.save(checkpoints, 3, state_of(3), WHAT, 3.0)
-        step, state = read(folder)
+        step, state, _ = read(folder)
         assert step == 3 and same_bits(state, state_of(3)), name
-    assert {"no state", "no d", "empty metadata", "half of metadata", "empty metrics", "no manifest.ocdbt"} <= set(
-        passed_over
-    )
+    needed = "no state,no d,empty metadata,half of metadata,a bit of metadata,no manifest.ocdbt".split(",")
+    assert set(needed) <= set(passed_over)
+
+
+def test_no_flipped_bit_of_an_array_is_read(copy):
+    """In every array file of the newest checkpoint, at many places."""
+    random, seen = np.random.default_rng(0), []
+    files = [path for path in (copy / "3" / "state").rglob("*") if path.parent.name == "d" and path.is_file()]
+    for path in files:
+        sound = path.read_bytes()
+        for place in random.integers(0, len(sound), 12):
+            path.write_bytes(sound[:place] + bytes([sound[place] ^ 1 << random.integers(8)]) + sound[place + 1 :])
+            with checkpoint.open_checkpoints(copy) as checkpoints:
+                step, state, _ = checkpoint.load(checkpoints, target_of(STATE), WHAT)
+            assert same_bits(state, state_of(step))
+            seen.append(step)
+            if step == 2:
+                (copy / "3.damaged").rename(copy / "3")
+        path.write_bytes(sound)
+    assert seen.count(2) > 10  # orbax reads only some of the files
+
+
+def test_a_damaged_loss_is_written_again_from_its_record(copy, caplog):
+    loss = copy / "3" / "metrics" / "metrics"
+    sound = loss.read_bytes()
+    for damage in (b"", flipped(sound), b'{"loss": 0.1}'):
+        loss.write_bytes(damage)
+        assert read(copy).step == 3 and loss.read_bytes() == sound
+    assert "is written again from its record" in caplog.text
+
+
+def test_a_folder_is_open_once(copy):
+    with checkpoint.open_checkpoints(copy), pytest.raises(ValueError, match=r"copy is in use by process \d+ on "):
+        read(copy)
+    assert read(copy).step == 3
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(checkpoint.CheckpointError, match="is a file, and a folder of checkpoints was expected"):
+        read(tmp_path / "file")
 
 
 def test_two_damaged_ones_are_passed_over(copy, caplog):
     for step in (2, 3):
         shutil.rmtree(copy / str(step) / "state")
-    step, state = read(copy)
-    assert step == 1 and same_bits(state, state_of(1)) and "that can be read is 1" in caplog.text
+    step, state, _ = read(copy)
+    assert step == 1 and same_bits(state, state_of(1)) and "sound checkpoint" in caplog.text and "is 1." in caplog.text
 
 
 def test_none_that_reads_is_an_error_and_nothing_is_moved(copy):
@@ -149,7 +194,7 @@ def test_another_network_is_refused_by_the_fields_that_differ(three):
 
 
 def test_a_description_may_say_the_same_in_other_types(three):
-    assert read(three, dict(network=dict(std=0.5, channels=[8.0, 16]), optimizer="adam"))[0] == 3
+    assert read(three, dict(network=dict(std=0.5, channels=[8.0, 16]), optimizer="adam")).step == 3
 
 
 def test_a_checkpoint_goes_from_eight_devices_to_one_and_back(tmp_path):
@@ -169,6 +214,6 @@ def test_a_checkpoint_goes_from_eight_devices_to_one_and_back(tmp_path):
         for shardings in (replicated, everything_sharded):
             with checkpoint.open_checkpoints(folder) as checkpoints:
                 target = target_on(mesh, shardings)
-                step, found = checkpoint.load(checkpoints, target, DESCRIPTION)
+                step, found, _ = checkpoint.load(checkpoints, target, DESCRIPTION)
             assert step == 5 and same_bits(found, state)
             assert jax.tree.map(lambda leaf: leaf.sharding, found) == jax.tree.map(lambda leaf: leaf.sharding, target)

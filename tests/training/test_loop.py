@@ -31,11 +31,12 @@ from pgm_jax.networks import Preconditioned
 from pgm_jax.schedules import VE
 from pgm_jax.training import checkpoint, loop
 from pgm_jax.training.checkpoint import CheckpointError
-from pgm_jax.training.loop import Cadence, NotFiniteError, _preview
+from pgm_jax.training.loop import Cadence, Interrupted, NotFiniteError, _preview
 from pgm_jax.training.sharding import device_mesh
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
+EVERY_FIVE = Cadence(log=5, save=8, sheet=0)
 run = functools.partial(toy_training.run, network=SMALLEST)
 
 
@@ -69,6 +70,12 @@ def logged(folder):
     return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def scalars(folder):
+    """The logged scalars but for the speed."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
+
+
 def saved(folder):
     return sorted(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
 
@@ -90,7 +97,7 @@ def test_what_is_saved_is_the_last_state(alone):
     assert int(state.step) == STEPS and {20, 24} <= set(saved(folder)) and logged(folder) == list(range(1, 25))
     with checkpoint.open_checkpoints(folder / "checkpoints") as checkpoints:
         target = toy_training.target_on(device_mesh(), network=SMALLEST)
-        step, found = checkpoint.load(checkpoints, target, SMALLEST_DESCRIPTION)
+        step, found, _ = checkpoint.load(checkpoints, target, SMALLEST_DESCRIPTION)
     assert step == STEPS and same_bits(found, state)
 
 
@@ -120,27 +127,32 @@ def test_killed_and_resumed_is_bitwise_the_same(unet, tmp_path, signals, capsys)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_by_a_signal_and_resumed_is_bitwise_the_same(alone, tmp_path, number, capfd):
     before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
-    state = run(tmp_path, signalled(toy_batches(tmp_path), 13, number))
-    stopped, said = int(state.step), capfd.readouterr()
+    with pytest.raises(Interrupted) as stop:
+        run(tmp_path, signalled(toy_batches(tmp_path), 13, number), cadence=EVERY_FIVE)
+    assert stop.value.number == number
+    stopped, said = int(stop.value.state.step), capfd.readouterr()
     name = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}[number]
     assert 0 < stopped < STEPS and saved(tmp_path)[-1] == stopped and f"{name}: finishing the step" in said.err
     assert f"Stopped by {name} at step {stopped} of 24, which is saved; start again to go on." in said.out
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
-    assert same_bits(run(tmp_path), alone[1]) and logged(tmp_path) == list(range(1, 25))
+    assert same_bits(run(tmp_path, cadence=EVERY_FIVE), alone[1])
+    whole = tmp_path / "whole"
+    run(whole, cadence=EVERY_FIVE)
+    assert scalars(tmp_path) == scalars(whole)
 
 
 def test_a_damaged_checkpoint_costs_its_steps_and_no_more(alone, finished, caplog):
     (finished / "checkpoints" / "24" / "state" / "manifest.ocdbt").write_bytes(b"")
     assert same_bits(run(finished), alone[1])
-    assert "Checkpoint 24 cannot be read" in caplog.text and "that can be read is 20" in caplog.text
+    assert "Checkpoint 24 cannot be read" in caplog.text and "checkpoints is 20." in caplog.text
     assert saved(finished)[-1] == 24 and logged(finished) == list(range(1, 25))
 
 
 def test_a_finished_run_does_nothing_and_says_so(alone, finished, capsys):
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
     assert same_bits(run(finished), alone[1])
     assert f"The run in {finished} has taken 24 steps of 24: nothing is left to do." in capsys.readouterr().out
-    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == before
 
 
 def test_a_finished_run_goes_on_when_given_more_steps(alone, tmp_path):
@@ -159,6 +171,30 @@ def test_a_poisoned_batch_is_named_and_not_saved(tmp_path):
         assert saved(tmp_path)[-1] == 8 and logged(tmp_path) == [4, 7, 8]
 
 
+@pytest.mark.parametrize("loss", ["the folder", "its files", "the record"])
+def test_steps_without_a_checkpoint_are_not_taken_again(finished, loss):
+    """The scalars and the sheets stay what they are."""
+    checkpoints = finished / "checkpoints"
+    if loss == "the folder":
+        shutil.rmtree(checkpoints)
+    for step in checkpoints.glob("*"):
+        if loss == "its files":
+            shutil.rmtree(step)
+        else:
+            (step / "record" / "metadata").write_bytes(b"")
+            (step / "metrics" / "metrics").write_bytes(b"")
+    before = (finished / "metrics.jsonl").read_bytes()
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="tells of steps that were taken. Put the checkpoints back"):
+            run(finished)
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_second_training_in_a_folder_is_refused(finished):
+    with checkpoint.open_checkpoints(finished / "checkpoints"), pytest.raises(ValueError, match="in use by process"):
+        run(finished)
+
+
 def test_the_folder_of_another_network_is_refused(finished):
     with pytest.raises(CheckpointError, match=r"network.std: 0.5 in the checkpoint, 0.25 now"):
         run(finished, network=Preconditioned(SMALLEST.module, SHAPE, std=0.25))
@@ -171,7 +207,7 @@ def test_another_kind_of_optimizer_is_refused_and_another_number_is_not(tmp_path
         run(tmp_path, optimizer=optax.sgd(1e-3, momentum=0.9))
     with pytest.raises(NotFiniteError, match="Step 5 is not finite.*that of the parameters after it inf"):
         run(tmp_path, optimizer=optax.adam(1e30), cadence=Cadence(log=1, save=1, sheet=0))
-    assert saved(tmp_path) == [4]
+    assert saved(tmp_path) == [0, 4]
 
 
 def test_a_run_is_resumed_in_another_type(tmp_path):

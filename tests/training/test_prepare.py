@@ -24,7 +24,6 @@ def prepare(monkeypatch, capsys):
             prepare.main([])
         return capsys.readouterr().out
 
-    monkeypatch.setattr(prepare.signal, "signal", lambda *_: None)
     return run
 
 

@@ -100,7 +100,7 @@ def test_two_processes_train_as_one(tmp_path, capfd):
         rest = second.communicate()[0]
     assert first.returncode == 0 and second.returncode == 0, text + rest
     with checkpoint.open_checkpoints(folder / "checkpoints") as checkpoints:
-        step, state = checkpoint.load(
+        step, state, _ = checkpoint.load(
             checkpoints, target_on(device_mesh(), everything_sharded, SMALLEST), SMALLEST_DESCRIPTION
         )
     assert 4 < step < 24 and f"Stopped by another process at step {step} of 24" in text
