@@ -1,11 +1,15 @@
 """Learned priors as single files, and the prior and images that ship with the library.
 
 A prior file is an `.npz` of the parameters in half precision, one array for each leaf named by its path, beside a JSON
-description of the network, so that a file alone is enough to use it.
+description of the network, so that a file alone is enough to use it. The description is checked before a network is
+made of it, and holds a digest of the parameters.
 """
 
+import hashlib
 import importlib.resources
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from pgm_jax.files import local_path, read_arrays, write_arrays
+from pgm_jax.files import local_path, one_line, read_arrays, write_arrays
 from pgm_jax.networks import Preconditioned, ProxNet, UNet
 
 _ASSETS = importlib.resources.files("pgm_jax") / "assets"
 _SHIPPED = ("fashion_mnist",)
 _HALF_ERROR = 1e-2
+
+# What a network of a file may be: beyond every published U-Net, and small enough to be made in seconds.
+_MOST_BLOCKS, _MOST_LEVELS, _WIDEST, _MOST_PIXELS = 64, 10, 2**14, 2**28
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_DESCRIPTION = 2**16  # characters
 
 
 def describe(network: Preconditioned) -> dict[str, Any]:
@@ -38,7 +47,12 @@ def describe(network: Preconditioned) -> dict[str, Any]:
 
 
 def network_of(description: dict[str, Any]) -> Preconditioned:
-    """The network of a `description` by `describe`, possibly by way of JSON: lists become tuples."""
+    """The network of a `description` by `describe`, possibly by way of JSON: lists become tuples.
+
+    Raises:
+        ValueError: if a setting has another type or range than a usable network has.
+    """
+    _check(description)
     unet: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["unet"].items()}
     unet["dtype"] = jnp.dtype(unet["dtype"])
     return Preconditioned(
@@ -57,7 +71,8 @@ def save_prior(path: str | Path, prior: ProxNet) -> None:
         prior: network and parameters.
 
     Raises:
-        ValueError: if a parameter is NaN or infinite, or the path is the name of a prior that ships with the library.
+        ValueError: if a parameter is NaN or infinite, the network is larger than `load_prior` takes, or the path is the
+            name of a prior that ships with the library.
         TypeError: if the network is no U-Net.
     """
     if str(path) in _SHIPPED:
@@ -65,8 +80,11 @@ def save_prior(path: str | Path, prior: ProxNet) -> None:
     leaves = _named_leaves(jax.device_get(prior.params))
     if broken := [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]:
         raise ValueError(f"The parameters {broken[:4]} are NaN or infinite: this prior is not worth a file.")
-    arrays = dict(network=np.asarray(json.dumps(describe(prior.network))))
-    write_arrays(_npz(path), arrays | {name: _halved(leaf) for name, leaf in leaves.items()})
+    description = describe(prior.network)
+    _check(description)
+    halved = {name: _halved(leaf) for name, leaf in leaves.items()}
+    text = json.dumps(description | dict(sha256=_digest(halved)))
+    write_arrays(_npz(path), dict(network=np.asarray(text)) | halved)
 
 
 def load_prior(path: str | Path) -> ProxNet:
@@ -79,7 +97,7 @@ def load_prior(path: str | Path) -> ProxNet:
 
     Raises:
         FileNotFoundError: if there is no such file or name.
-        ValueError: if the file is no prior, is damaged, or its parameters are not those of its network.
+        ValueError: if the file is no prior, is damaged, or its parameters are not those of its network or not finite.
     """
     if str(path) in _SHIPPED:
         with importlib.resources.as_file(_ASSETS / f"{path}_prior.npz") as file:
@@ -88,17 +106,29 @@ def load_prior(path: str | Path) -> ProxNet:
     what = f"a prior that `save_prior` wrote, or the name of one that comes with the library: {', '.join(_SHIPPED)}"
     arrays = read_arrays(path, what)
     try:
-        network = network_of(json.loads(str(arrays.pop("network"))))
+        description = _description(arrays.pop("network"))
+        network = network_of(description)
+        if 2 * sum(network.module.blocks) > len(arrays):  # a block has parameters of its own on both ways
+            raise ValueError(f"unet.blocks is {description['unet']['blocks']}, and the file has {len(arrays)} arrays")
         shapes = jax.eval_shape(network.init, jax.random.key(0))
     except Exception as error:  # a description may be wrong in as many ways as there are arguments of a network
-        raise ValueError(f"{path} describes no network ({type(error).__name__}: {error}); give {what}.") from error
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"{path} describes no network ({reason}); give {what}.") from error
     expected = _named_leaves(shapes)
     both = expected.keys() & arrays.keys()
     fits = {name for name in both if expected[name].shape == arrays[name].shape and arrays[name].dtype.kind == "f"}
     if wrong := sorted((expected.keys() | arrays.keys()) - fits):
-        raise ValueError(f"{path}: the parameters {wrong[:4]} of {len(wrong)} do not fit the network it describes.")
-    leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]
-    return ProxNet(jax.tree.unflatten(jax.tree.structure(shapes), leaves), network)
+        raise ValueError(f"{path}: the parameters {_some(wrong)} of {len(wrong)} do not fit the network it describes.")
+    with np.errstate(over="ignore"):
+        leaves = {name: np.asarray(arrays[name], np.float32) for name in expected}
+    if broken := [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]:
+        raise ValueError(f"{path}: the parameters {_some(broken)} are NaN or infinite: no image can be made of them.")
+    # Files of before have none; a checksum of the archive covers each array.
+    if description.get("sha256", digest := _digest(arrays)) != digest:
+        raise ValueError(
+            f"{path}: the parameters are not those that were saved, as their SHA-256 differs; copy it anew."
+        )
+    return ProxNet(jax.tree.unflatten(jax.tree.structure(shapes), map(jnp.asarray, leaves.values())), network)
 
 
 def example_images() -> Float[Array, "64 32 32 1"]:
@@ -128,3 +158,79 @@ def _named_leaves(params: PyTree) -> dict[str, Any]:
     """Leaves by the path that leads to them, in the order of the tree."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _description(array: np.ndarray) -> dict[str, Any]:
+    if array.dtype.kind != "U" or array.shape or array.nbytes > 4 * _DESCRIPTION:
+        raise ValueError(f"its network is {array.dtype.name[:40]} {list(array.shape)[:8]}, and a text was expected")
+    found = json.loads(str(array))
+    if not isinstance(found, dict) or not isinstance(found.get("unet"), dict):
+        raise ValueError("it has no unet with its settings")
+    return found
+
+
+def _check(description: Mapping[str, Any]) -> None:
+    """Raise a ValueError for what is no description of a usable network."""
+    fields = {name: getattr(UNet, name) for name in UNet.__annotations__ if name not in ("parent", "name")}
+    if unknown := sorted(description["unet"].keys() - fields):
+        raise ValueError(f"unet.{unknown[0]} is no setting of a U-Net; it has {', '.join(fields)}")
+    fields |= description["unet"]
+    levels = fields["channels"]
+    _whole(levels, "unet.channels", 1, _WIDEST)
+    _whole(fields["blocks"], "unet.blocks", 0, _MOST_BLOCKS)
+    shape = description["image_shape"]
+    _whole(shape, "image_shape", 1, _WIDEST)
+    for name, least in dict(patch=1, head_channels=1, embedding=2).items():
+        number = fields[name]
+        if type(number) is not int or not least <= number <= _WIDEST:
+            raise ValueError(f"unet.{name} is {_brief(number)}; give a whole number from {least} to {_WIDEST}")
+    attention = fields["attention"]
+    if not isinstance(attention, list | tuple) or not all(isinstance(each, bool) for each in attention):
+        raise ValueError(f"unet.attention is {_brief(attention)}; give true or false for each level")
+    if not 1 <= len(levels) == len(fields["blocks"]) == len(attention) <= _MOST_LEVELS:
+        raise ValueError(
+            f"unet.channels, unet.blocks and unet.attention have {len(levels)}, {len(fields['blocks'])} and "
+            f"{len(attention)} entries; give each one entry a level, for 1 to {_MOST_LEVELS} levels"
+        )
+    if sum(fields["blocks"]) > _MOST_BLOCKS:
+        raise ValueError(f"unet.blocks is {_brief(fields['blocks'])}; give at most {_MOST_BLOCKS} in all")
+    for width, attends in zip(levels, attention, strict=True):
+        if attends and width % fields["head_channels"]:
+            raise ValueError(f"unet.head_channels is {fields['head_channels']}; it must divide {width}, unet.channels")
+    if (dtype := str(description["unet"]["dtype"])) not in _FLOATS:
+        raise ValueError(f"unet.dtype is {_brief(dtype)}; give one of {', '.join(_FLOATS)}")
+    side = fields["patch"] * 2 ** (len(levels) - 1)
+    if len(shape) != 3 or shape[0] % side or shape[1] % side or math.prod(shape) > _MOST_PIXELS:
+        raise ValueError(
+            f"image_shape is {_brief(shape)}; give (height, width, channels), both sides multiples of patch * "
+            f"2^(levels - 1) = {side}, and at most {_MOST_PIXELS} numbers"
+        )
+    # Within float32, where the scalings of a network take squares.
+    for name, least in dict(mean=-1e18, std=1e-18).items():
+        number = description[name]
+        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= 1e18:
+            raise ValueError(f"{name} is {_brief(number)}; give a number from {least:g} to 1e18")
+
+
+def _whole(numbers: Any, name: str, least: int, most: int) -> None:
+    if not isinstance(numbers, list | tuple) or not all(type(n) is int and least <= n <= most for n in numbers):
+        raise ValueError(f"{name} is {_brief(numbers)}; give whole numbers from {least} to {most}")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _some(names: list[str]) -> list[str]:
+    return [name[:100] for name in names[:4]]
+
+
+def _digest(leaves: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of arrays with their names, types and shapes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(leaves):
+        leaf = np.ascontiguousarray(leaves[name])
+        digest.update(f"{name} {leaf.dtype.str} {leaf.shape}\n".encode())
+        digest.update(leaf.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

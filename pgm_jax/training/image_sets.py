@@ -2,11 +2,15 @@
 
 TFDS needs TensorFlow to read the idx files of Fashion-MNIST and to encode its arrays; here neither does.
 A set is written beside its final place and renamed at the end, so an interrupted run leaves no half set.
+
+The files that describe a set name classes, which TFDS imports. Before TFDS opens a set, they are read here, and the set
+is refused where they name any other class than TFDS's own features.
 """
 
 import difflib
 import gzip
 import hashlib
+import json
 import math
 import re
 import urllib.request
@@ -20,13 +24,21 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.constants import DATA_DIR
 
-from pgm_jax.files import local_path
+from pgm_jax.files import local_path, one_line
 from pgm_jax.training.images import read_npz
 
 _IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+
+# The keys of a class in a description: as protobuf writes and reads it, and, beside "content", as TFDS once did.
+_CLASS_KEYS = ("pythonClassName", "python_class_name")
+_FEATURE = re.compile(r"tensorflow_datasets\.core\.features(\.[A-Za-z_][A-Za-z0-9_]*)+")
+_SHARD_KEYS = ("shardLengths", "shard_lengths")
+_MOST_SHARDS = 10_000  # or as many as there are files
+_LONGEST_DESCRIPTION = 2**22  # bytes
+_LEAST_RECORD = 16  # bytes of an encoded image
 
 # Any: TFDS's annotations do not say what a builder may set and which methods it has
 _Registered: Any = tfds.builder_cls("fashion_mnist")
@@ -57,8 +69,8 @@ def prepare_set(name: str, data_dir: str | Path | None = None, source: str | Pat
             train_label and test_label.
 
     Raises:
-        ValueError: if TFDS knows no such name or configuration, a source is given for another set, or the arrays are
-            not those of Fashion-MNIST or damaged.
+        ValueError: if TFDS knows no such name or configuration, a source is given for another set, the arrays are
+            not those of Fashion-MNIST or damaged, or a set that is there names a class.
         FileNotFoundError: if `source` or one of its files is missing.
         ConnectionError: if Fashion-MNIST cannot be downloaded.
         ModuleNotFoundError: if TFDS's code for this set needs TensorFlow, which is then needed for this one step.
@@ -68,6 +80,7 @@ def prepare_set(name: str, data_dir: str | Path | None = None, source: str | Pat
         source = None if source is None else local_path(source)
         if source is not None and not source.exists():
             raise FileNotFoundError(f"There is no {source}: give the folder of the idx files, or an .npz.")
+        _refuse_code(local_path(data_dir or DATA_DIR) / name)
         builder = _FashionMnist(source, data_dir)
     elif source is not None:
         raise ValueError(f"The source {source} is given for {name!r}; only fashion_mnist has one, TFDS fetches others.")
@@ -96,28 +109,35 @@ def open_set(name: str, split: str, data_dir: Path | None = None) -> Sequence[di
 
     Raises:
         FileNotFoundError: if the set is not prepared.
-        ValueError: if the name or split is unknown, the set has no images, or only TensorFlow reads its files.
+        ValueError: if the name or split is unknown, the set has no images, only TensorFlow reads its files, or they
+            name a class that is no feature of TFDS.
     """
     path = local_path(name)
     is_folder = (path / "dataset_info.json").is_file()
-    builder: Any = tfds.builder_from_directory(path) if is_folder else _builder(name, data_dir)
+    builder: Any = _builder_of(path) if is_folder else _builder(name, data_dir)
     arguments = [repr(name)] + [f"data_dir={str(data_dir)!r}"] * (data_dir is not None)
     command = f"pgm_jax.training.image_sets.prepare_set({', '.join(arguments)})"
     if not _is_prepared(builder):
         raise FileNotFoundError(
             f"The TFDS set {name!r} is not in {builder.data_dir} yet; prepare it by launch.prepare, or by `{command}`."
         )
-    if "image" not in builder.info.features:
-        raise ValueError(f"The TFDS set {name!r} has no feature 'image'; it has {', '.join(builder.info.features)}.")
+    features = builder.info.features
+    if not isinstance(features, tfds.features.FeaturesDict) or "image" not in features:
+        found = ", ".join(features) if isinstance(features, tfds.features.FeaturesDict) else type(features).__name__
+        raise ValueError(f"The TFDS set {name!r} has no feature 'image'; it has {found}.")
     if split.partition("[")[0] not in builder.info.splits:
         raise ValueError(f"The TFDS set {name!r} has no split {split!r}; it has {', '.join(builder.info.splits)}.")
     try:
-        return builder.as_data_source(split)
+        records = builder.as_data_source(split)
+        _check_records(records, Path(builder.data_dir))
+        return records
     except NotImplementedError as error:
         raise ValueError(
             f"{builder.data_dir} was written as {builder.info.file_format.value}, which only TensorFlow reads: move it "
             f"away and prepare the set again by `{command}`."
         ) from error
+    except Exception as error:  # files that are not there or damaged fail in the ways of each format
+        raise ValueError(f"The TFDS set in {builder.data_dir} cannot be read: {one_line(error)}") from error
 
 
 class _FashionMnist(_Registered, skip_registration=True):  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
@@ -180,19 +200,94 @@ class _FashionMnist(_Registered, skip_registration=True):  # pyright: ignore[rep
 def _builder(name: str, data_dir: Path | None, **settings: Any) -> Any:
     """TFDS's builder of a set, or a ValueError with the nearest names that TFDS or `data_dir` has."""
     known = set(tfds.list_builders(with_community_datasets=False))  # communities' names would need TensorFlow
-    folder = data_dir or Path(DATA_DIR)
+    folder = local_path(data_dir or DATA_DIR)
     for files in ("*/*/features.json", "*/*/*/features.json"):  # name/version or name/config/version
         known |= {path.relative_to(folder).parts[0] for path in folder.glob(files)}
     bare = re.split("[/:]", name)[0]
-    if bare not in known:
+    # A word after a colon would make the first a collection elsewhere, whose code TFDS fetches; capitals are another
+    # folder for TFDS than for us.
+    if bare not in known or bare != bare.lower() or ".." in name or re.match(r"[^/]*:[^\d*]", name):
         near = difflib.get_close_matches(bare.lower().replace("-", "_"), known, n=3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         path = f" There is a folder {name} here: write ./{name} for its images." if Path(name).is_dir() else ""
         raise ValueError(f"TFDS knows no set {name!r}, and none is in {folder}.{hint}{path}")
+    _refuse_code(folder / bare)
     try:
-        return tfds.builder(name, data_dir=data_dir, **settings)
-    except (ValueError, AssertionError) as error:
-        raise ValueError(f"TFDS cannot open {name!r}: {error}") from error
+        return tfds.builder(name, data_dir=folder, **settings)
+    except ImportError:
+        raise
+    except Exception as error:  # TFDS, protobuf and the features fail on a damaged description each in its own way
+        raise ValueError(f"TFDS cannot open {name!r}: {one_line(error)}") from error
+
+
+def _builder_of(folder: Path) -> Any:
+    """TFDS's builder of the set in a folder."""
+    _refuse_code(folder)
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # as above
+        raise ValueError(
+            f"TFDS cannot open {folder}, as its files are damaged or too old: {one_line(error)}"
+        ) from error
+
+
+def _check_records(records: Any, folder: Path) -> None:
+    """Raise a ValueError where a set cannot have as many images as it says, or its first one is no image."""
+    held = sum(path.stat().st_size for path in folder.iterdir())
+    if len(records) * _LEAST_RECORD > held:
+        raise ValueError(f"it says that it has {len(records)} images, and its files have {held} bytes")
+    image = records[0]["image"] if len(records) else np.zeros((1, 1, 1), np.uint8)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
+        raise ValueError("its 'image' is something else than uint8 [h, w, C]")
+
+
+def _refuse_code(folder: Path) -> None:
+    """Raise a ValueError where a description in a folder, or in its configurations and versions, names a class.
+
+    One of more shards than there can be is refused too, since TFDS makes objects of each.
+    """
+    for depth in ("", "*/", "*/*/"):
+        for name in ("features.json", "dataset_info.json"):
+            for path in sorted(folder.glob(depth + name)):
+                if path.stat().st_size > _LONGEST_DESCRIPTION:
+                    raise ValueError(f"{path} takes more than {_LONGEST_DESCRIPTION} bytes: it describes no image set.")
+                try:
+                    classes, shards = _named(path.read_text(encoding="utf-8"))
+                except (ValueError, RecursionError) as error:
+                    raise ValueError(f"{path} is damaged or another file: {one_line(error)}") from error
+                if shards > max(_MOST_SHARDS, sum(1 for _ in path.parent.iterdir())):
+                    raise ValueError(f"{path} names {shards} files of records, and there are fewer.")
+                if foreign := [name for name in classes if not _FEATURE.fullmatch(name)]:
+                    raise ValueError(
+                        f"{path} names the class {foreign[0][:100]!r}, which would be run and is no feature of TFDS "
+                        "(tensorflow_datasets.core.features): write the set with those, or give its images as a "
+                        "folder or an .npz."
+                    )
+
+
+def _named(text: str) -> tuple[list[str], int]:
+    """The names of classes in a JSON text, at any depth, in the JSON texts within it too; and the number of shards."""
+    found: list[str] = []
+    shards = 0
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal shards
+        keys = {key for key, _ in pairs}
+        for key, value in pairs:  # those that are there twice, too
+            if key in _SHARD_KEYS and isinstance(value, list):
+                shards += len(value)
+            if isinstance(value, str):
+                if key in _CLASS_KEYS or (key == "type" and "content" in keys):
+                    found.append(value)
+                elif value.lstrip()[:1] in ("{", "["):
+                    try:
+                        json.loads(value, object_pairs_hook=look)
+                    except json.JSONDecodeError:
+                        pass  # words that begin with a bracket
+        return dict(pairs)
+
+    json.loads(text, object_pairs_hook=look)
+    return found, shards
 
 
 def _is_prepared(builder: Any) -> bool:

@@ -198,7 +198,10 @@ def test_files_that_cannot_be_read(torch, tmp_path):
             r"torch\._utils\._rebuild_sparse_tensor",
         ),
         "an unknown type": (lambda path: save(path, {"a": tensor(alien)}), r"torch\.ComplexFloatStorage"),
-        "a view beyond its storage": (lambda path: save(path, {"a": tensor(short)}), "w.pth cannot be read.*buffer"),
+        "a view beyond its storage": (
+            lambda path: save(path, {"a": tensor(short)}),
+            "w.pth cannot be read.*number 23 of a storage of 5",
+        ),
         "a view before its storage": (
             lambda path: save(path, {"a": tensor(None, -2, (2,), (1,))}),
             "w.pth cannot be read",
