@@ -159,7 +159,8 @@ def main(_: list[str]) -> None:
             source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
             shard = (jax.process_index(), jax.process_count())
             dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
-            former = None
+        former = None
+        with together():
             if first:
                 stack.enter_context(only_writer(folder))
                 former = open_workdir(folder, run_record("train", config, c.seed), restart=_RESTART.value)
