@@ -34,7 +34,6 @@ from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.pretrained import network_of, save_prior
 from pgm_jax.schedules import VE
-from pgm_jax.training.checkpoint import CheckpointError
 from pgm_jax.training.data import batches, open_source
 from pgm_jax.training.hosts import join_processes, together
 from pgm_jax.training.images import to_float
@@ -164,6 +163,7 @@ def main(_: list[str]) -> None:
             if first:
                 stack.enter_context(only_writer(folder))
                 former = open_workdir(folder, run_record("train", config, c.seed), restart=_RESTART.value)
+        before = changed_at(folder)
         try:
             state = train(
                 jax.random.key(c.seed),
@@ -179,16 +179,21 @@ def main(_: list[str]) -> None:
                 preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
                 state_sharding=SHARDINGS[c.sharding],
             )
-        except CheckpointError:
-            if former:
-                write_json(folder / RECORD, former)  # the run in the folder is still what it was
-            raise
         except Interrupted as stop:
             save_weights(folder / UNFINISHED, network, stop.state, c.steps)
             sys.exit(128 + stop.number)
+        finally:
+            if former and changed_at(folder) == before:
+                write_json(folder / RECORD, former)  # no step was taken: the run in the folder is still what it was
         save_weights(folder / PRIOR, network, state, c.steps)
         if first:
             (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def changed_at(folder: Path) -> int:
+    """When the scalars of a run were written last, in nanoseconds; 0 where there are none."""
+    log = folder / "metrics.jsonl"
+    return log.stat().st_mtime_ns if log.exists() else 0
 
 
 def save_weights(path: Path, network: Preconditioned, state: TrainState, steps: int) -> None:

@@ -276,7 +276,7 @@ def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> No
     if differing:
         raise CheckpointError(
             f"The checkpoint {path} belongs to another network or optimizer. What differs: {'; '.join(differing)}. "
-            "Give the configuration that it was trained with, or another folder."
+            "Give the configuration that it was trained with, or another folder (launch.train: or --restart)."
         )
 
 

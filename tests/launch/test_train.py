@@ -273,6 +273,13 @@ def test_a_folder_of_something_else_is_refused(door, images, tmp_path):
         door(tmp_path, images)
 
 
+def test_the_record_of_a_finished_run_stays_what_it_was(door, images, finished, capsys):
+    before = (finished / "config.json").read_text()
+    door(finished, images, **{"train.steps": 4, "train.learning_rate": 5e-4})
+    assert "nothing is left to do" in capsys.readouterr().out
+    assert json.loads((finished / "config.json").read_text()) == json.loads(before)
+
+
 def test_restart_removes_the_run_that_is_there(door, images, finished, capsys):
     (finished / "notes.txt").write_text("mine")
     shutil.rmtree(finished / "checkpoints")
