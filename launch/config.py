@@ -7,6 +7,7 @@ import io
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,12 @@ def define_config() -> flags.FlagHolder:
 @one_line_errors()
 def parse_flags(argv: list[str]) -> list[str]:
     """Read the flags; every argument must be one."""
-    rest = app.parse_flags_with_usage(argv)
+    try:
+        rest = app.parse_flags_with_usage(argv)
+    except SystemExit as error:
+        if error.code in (None, 0):  # as that of --help is not
+            raise ValueError(f"the configuration ends Python by sys.exit(): {' '.join(argv[1:])}") from error
+        raise
     if len(rest) > 1:
         raise ValueError(f"unexpected {rest[1:]}: every argument is a --flag")
     return rest
@@ -109,6 +115,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that cannot print σ must not end the work
+    warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["traceback"])
     if "--traceback" not in sys.argv:
         # Threads that orbax leaves behind tell once more, in a hundred lines, of an error that `main` tells in one.

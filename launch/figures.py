@@ -10,7 +10,7 @@ magnitude, a vector in rows, several measurements side by side.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Inexact, UInt8
@@ -64,7 +64,8 @@ def figure_of(blocks: Sequence[Block], cell: float = CELL) -> Figure:
     figure = Figure(figsize=(across, down), facecolor="white")
 
     def write(x: float, y: float, text: str, points: float, colour: str = FAINT, weight: str = "normal") -> None:
-        figure.text(x / across, 1 - y / down, text, fontsize=points, color=colour, fontweight=weight)
+        what: Any = dict(fontsize=points, color=colour, fontweight=weight, parse_math=False)  # a $ is a $
+        figure.text(x / across, 1 - y / down, text, **what)
 
     above = 0.0
     for line, height in zip(lines, heights, strict=True):

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import hashlib
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,24 +23,27 @@ from launch.tasks import Task, build_task, select_tasks
 from pgm_jax.evaluation import Case, restore_problem
 from pgm_jax.files import local_path, only_writer, write_arrays
 from pgm_jax.networks import ProxNet
+from pgm_jax.operators.checks import check_whole
 from pgm_jax.pretrained import load_prior
 from pgm_jax.samplers import Rows, default_rows
 from pgm_jax.types import Key
 
 SAVE_SECONDS = 5.0
+MOST = 100_000  # samples, and calls
 
 _CONFIG = define_config()
 flags.declare_key_flag("config")
 flags.declare_key_flag("data_dir")
+flags.declare_key_flag("white")
 flags.DEFINE_list("tasks", "inpainting,super_resolution,blur", "Tasks of the configuration by name, or BENCHMARK/TASK.")
 flags.DEFINE_alias("task", "tasks")
 flags.DEFINE_string("operator", None, "By name or module:function; alone, or beside --tasks. Needs --sigma.")
 flags.DEFINE_float("sigma", None, "Noise standard deviation, for images in [-1, 1]; by default that of each task.")
 flags.DEFINE_multi_string("setting", [], "NAME=VALUE, for every task that has this setting.")
-flags.DEFINE_string("images", None, "An image, a folder, an .npz with `images`, or `bundled`, the default.")
+flags.DEFINE_string("images", None, "An image, a folder, an .npz with `images`, an .npy, or `bundled`, the default.")
 flags.DEFINE_string("dataset", None, "In place of images: a TFDS set, a folder, or an .npz with the split.")
 flags.DEFINE_string("split", "test", "Split of --dataset.")
-flags.DEFINE_string("measurement", None, "In place of images: an .npy of measurements, or a result's arrays.npz.")
+flags.DEFINE_string("measurement", None, "In place of images: an .npy, a result's arrays.npz, or an image.")
 flags.mark_flags_as_mutual_exclusive(["images", "dataset", "measurement"])
 flags.DEFINE_integer("first", 0, "Number of the first image or measurement.", lower_bound=0)
 flags.DEFINE_integer("count", None, "How many; by default all.", lower_bound=1)
@@ -47,7 +51,7 @@ flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize
 flags.DEFINE_string("prior", None, "A prior .npz, as training writes it; by default the bundled one.")
 flags.DEFINE_integer("samples", None, "Posterior samples per image; by default config.sampler.samples.")
 flags.DEFINE_integer("calls", None, "Network calls per sample; by default config.sampler.calls.")
-flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", 0, 2**63 - 1)
 flags.DEFINE_integer("batch", 8, "Images per compiled call; the result does not depend on it.", lower_bound=1)
 flags.DEFINE_string("output", None, "Folder of the run; by default out/restoration or out/evaluation.")
 flags.DEFINE_bool("resume", False, "Continue the run in --output, which has the same settings.")
@@ -74,8 +78,8 @@ def read_job() -> Job:
     description = dict(file=given.prior or "bundled", sha256=hashlib.sha256(weights).hexdigest())
     sampler = dict(_CONFIG.value.sampler)
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
-    if sampler["samples"] < 1:
-        raise ValueError(f"samples is {sampler['samples']}; a restoration needs at least 1.")
+    for name in ("samples", "calls"):
+        check_whole(f"{name} is the number of {name} for each image", sampler[name], 1, MOST)
     rows = default_rows(sampler["calls"], sampler.get("setting", "calibrated"))
     settings, key = read_tasks(), jax.random.key(given.seed)
     shape, operator_key = prior.network.image_shape, jax.random.fold_in(key, 0)
@@ -103,19 +107,21 @@ def read_tasks() -> dict[str, dict[str, Any]]:
 def read_inputs(tasks: dict[str, Task]) -> tuple[Images | Measurements, dict[str, Any]]:
     """What to restore, and the flags that chose it."""
     given, (task, *others) = flags.FLAGS, tasks.values()
-    window = dict(first=given.first, count=given.count)
+    window, white = dict(first=given.first, count=given.count), given.white
+    chosen = window | ({} if white is None else dict(white=white))
     if given.measurement is not None:
         if others:
             raise ValueError(f"--measurement belongs to one task; --tasks names {', '.join(tasks)}.")
-        inputs = read_measurements(given.measurement, task, **window)
+        inputs = read_measurements(given.measurement, task, **window, white=white)
         digest = hashlib.sha256(inputs.y.tobytes()).hexdigest()
-        return inputs, dict(measurement=given.measurement, sha256=digest) | window
+        return inputs, dict(measurement=given.measurement, sha256=digest) | chosen
     if given.dataset is not None:
-        inputs = read_dataset(given.dataset, given.split, task.image_shape, **window, data_dir=DATA_DIR.value)
-        return inputs, dict(dataset=given.dataset, split=given.split) | window
+        where: dict[str, Any] = dict(data_dir=DATA_DIR.value, white=white)
+        inputs = read_dataset(given.dataset, given.split, task.image_shape, **window, **where)
+        return inputs, dict(dataset=given.dataset, split=given.split) | chosen
     spec = given.images or BUNDLED
-    inputs = read_images(spec, task.image_shape, **window, resize=given.resize)
-    return inputs, dict(images=spec, resize=given.resize) | window
+    inputs = read_images(spec, task.image_shape, **window, resize=given.resize, white=white)
+    return inputs, dict(images=spec, resize=given.resize) | chosen
 
 
 @contextlib.contextmanager
@@ -135,9 +141,11 @@ def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) ->
         resumed = open_run(folder, run_record(kind, job.config, given.seed), own, **how)
         rows = read_rows(folder) if resumed else []
         here = set(job.inputs.indices.tolist())
-        for index, was in {row["index"]: row["image"] for row in rows if row["index"] in here}.items():
-            if was != (now := job.inputs.name(index)):
-                raise ValueError(f"Image {index} was {was} and is now {now}: give another --output.")
+        for index, row in {row["index"]: row for row in rows if row["index"] in here}.items():
+            if row["image"] != (now := job.inputs.name(index)):
+                raise ValueError(f"Image {index} was {row['image']} and is now {now}: give another --output.")
+            if row["content"] != content_of(job.inputs, index):
+                raise ValueError(f"Image {index}, {now}, is not what it was: give another --output.")
         for error in job.inputs.skipped:
             console.print(f"left out: {error}", markup=False)
         try:
@@ -155,6 +163,13 @@ def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) ->
                 remove(folder, [RECORD, *own])
 
 
+def content_of(inputs: Images | Measurements, index: int) -> str:
+    """A checksum of the pixels of an image; measurements have theirs in the configuration of the run."""
+    if isinstance(inputs, Measurements):
+        return ""
+    return f"{zlib.crc32(np.asarray(inputs.read(np.array([index])), np.float32).tobytes()):08x}"
+
+
 def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[tuple[Task, Case]]:
     """Every image of every task, restored and judged, but for those that have a row, with a progress bar.
 
@@ -164,7 +179,7 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
     saved, total, samples = time.monotonic(), len(job.inputs.indices), job.config["sampler"]["samples"]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     try:
-        with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
+        with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as progress:
             bars = {name: progress.add_task(spoken(name), total=total) for name in job.tasks}
             for task in job.tasks.values():
                 finished = {row["index"] for row in rows if row["task"] == task.name}
@@ -175,8 +190,8 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
                         write_arrays(shared, arrays_of(task.shared))
                     for case in restore_problem(job.key, job.prior, problem, samples=samples, rows=job.rows):
                         yield task, case
-                        image = job.inputs.name(case.index)
-                        rows.append(dict(task=task.name, index=case.index, image=image, **case.metrics))
+                        which = dict(task=task.name, index=case.index, image=job.inputs.name(case.index))
+                        rows.append(which | dict(content=content_of(job.inputs, case.index)) | case.metrics)
                         progress.advance(bars[task.name])
                     if time.monotonic() - saved > SAVE_SECONDS:
                         write_metrics(folder, rows)
@@ -188,8 +203,8 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Itera
 
 def _read_setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--setting={text} has no value: write --setting=NAME=VALUE.")
+    if not (name and equals):
+        raise ValueError(f"--setting={text} has no value, or no name: write --setting=NAME=VALUE.")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):

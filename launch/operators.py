@@ -1,6 +1,7 @@
 """Operators by the name that a task gives.
 
-random_mask                one of `NAMED`
+random_mask                one of `NAMED`; a setting of many numbers may be a file of them, an .npy or .npz, and a mask
+                           or a kernel an image: seen where it is not black, and scaled to the sum 1
 my_module:make_operator    yours: make_operator(image_shape, **settings); where the task says `drawn`, it is random:
                            make_operator(key, image_shape, **settings)
 """
@@ -9,9 +10,9 @@ import importlib
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -20,10 +21,14 @@ from pgm_jax import operators as ops
 from pgm_jax.files import read_arrays
 from pgm_jax.networks.blur_net import blur_network, blur_params
 from pgm_jax.networks.torch_weights import read_state_dict
+from pgm_jax.operators.checks import check_number
+from pgm_jax.operators.trial import check_operator, told, try_operator
+from pgm_jax.tracing import is_traced
+from pgm_jax.training.images import image_suffixes, read_kernel, read_mask
 from pgm_jax.types import Key, Operator, Shape
 
 ARRAYS = {"angles", "coils", "cols", "kernel", "mask", "rows", "seen", "weights"}  # settings that hold many numbers
-PARTS = ("image_shape", "observed", "forward", "vjp", "solve", "norm")  # of an operator
+PICTURES = {"kernel", "mask", "seen"}  # of these, what an image may show
 
 
 def cartesian_sampling(key: Key, image_shape: Shape, acceleration: float = 4.0, centre: float = 0.08) -> Operator:
@@ -41,8 +46,7 @@ def cartesian_mri(
 def compressed_sensing(key: Key, image_shape: Shape, ratio: float = 4.0) -> Operator:
     """One measurement for every `ratio` pixels of a channel, see `hadamard_sensing`."""
     height, width, _ = image_shape
-    if ratio < 1:
-        raise ValueError(f"ratio is the number of pixels for one measurement, at least 1, and is {ratio}")
+    check_number("ratio is the number of pixels for one measurement", ratio, least=1, most=height * width)
     return ops.hadamard_sensing(key, image_shape, int(height * width / ratio))
 
 
@@ -115,46 +119,75 @@ def find_named(name: str, what: str) -> Named | None:
 
 
 def make_operator(name: str, key: Key | None, image_shape: Shape, settings: Mapping[str, Any]) -> Operator:
-    """The operator of a name; a setting that ends with .npy is read from that file. No key: nothing is random.
+    """The operator of a name; a setting may be a file of its numbers. No key: nothing is random.
 
     Raises:
-        ValueError, TypeError: as the factory does, or if what it returns is no operator for such images.
+        ValueError, TypeError: as the factory does, or if what it returns is no operator for such images; of one of the
+            user's own, whatever it raises, with its place.
         OSError: if a file cannot be read.
     """
-    make = _imported(name) if ":" in name else NAMED[name].make
-    operator: Any = make(
-        *(() if key is None else (key,)), image_shape, **{name: _value(name, value) for name, value in settings.items()}
-    )
-    kind = type(operator).__name__
-    if missing := [part for part in PARTS if not hasattr(operator, part)]:
-        raise TypeError(
-            f"{name} returned a {kind}, which is not an operator: it has no {', '.join(missing)}; derive it from "
-            "LinearOperator or NonlinearOperator of pgm_jax.operators"
-        )
-    leaves = jax.tree.leaves(operator)
-    if not all(isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int) for leaf in leaves):
-        raise TypeError(f"jax does not know which arrays a {kind} holds: write @pgm_jax.types.pytree above it")
-    if tuple(operator.image_shape) != tuple(image_shape):
-        raise ValueError(
-            f"the operator takes images of shape {tuple(operator.image_shape)}; the prior's are {tuple(image_shape)}"
-        )
+    arguments = (*(() if key is None else (key,)), image_shape)
+    if ":" not in name:
+        values = {setting: _value(name, setting, value) for setting, value in settings.items()}
+        return NAMED[name].make(*arguments, **values)
+    make = _imported(name)
+    values = {setting: _own_value(value) for setting, value in settings.items()}
+    try:
+        inspect.signature(make).bind(*arguments, **values)
+    except TypeError as error:
+        raise TypeError(f"it does not take what it is given: {error}; --setting=NAME=VALUE gives more") from error
+    with told():
+        operator: Any = make(*arguments, **values)
+    check_operator(operator, image_shape)
     return operator
 
 
-def _value(name: str, value: Any) -> Any:
-    if isinstance(value, str) and value.endswith(".npy"):
-        return read_arrays(value, "an array that numpy.save wrote")["array"]
-    return np.asarray(value) if name in ARRAYS and isinstance(value, list | tuple) else value
+def tried(name: str, operator: Operator) -> Operator:
+    """The operator, once it is known that it measures something and, if it is the user's own, measured an image.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if ":" in name:
+        with told():
+            try_operator(operator)
+    elif not is_traced(operator) and not np.any(np.asarray(operator.observed) > 0):
+        raise ValueError("it measures nothing with these settings: no value is observed")
+    return operator
+
+
+def _value(operator: str, name: str, value: Any) -> Any:
+    if name not in ARRAYS or operator == "nonlinear_blur" or not isinstance(value, str):
+        return np.asarray(value) if name in ARRAYS and isinstance(value, list | tuple) else value
+    suffix = Path(value).suffix.lower()
+    if suffix in (".npy", ".npz"):
+        return _own_value(value)
+    if suffix not in image_suffixes() or name not in PICTURES:
+        raise ValueError(f"{name} is {value!r}; give its numbers, or a file of them, such as {name}.npy")
+    return read_kernel(value) if name == "kernel" else read_mask(value)
+
+
+def _own_value(value: Any) -> Any:
+    if not isinstance(value, str) or not value.endswith((".npy", ".npz")):
+        return value
+    arrays = read_arrays(value, "an array that numpy.save wrote")
+    if len(arrays) != 1:
+        raise ValueError(f"{value} has the arrays {', '.join(arrays) or 'none'}; give a file of one array")
+    return next(iter(arrays.values()))
 
 
 def _imported(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
     try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
+        with told():
+            module = importlib.import_module(module_name)
+    except ValueError as error:
+        if not isinstance(error.__cause__, ImportError | ValueError):
+            raise
+        hint = f" Write {Path(module_name).stem}:{function_name}." if module_name.endswith(".py") else ""
         raise ValueError(
-            f"The operator {name!r} cannot be imported: {error}. It is looked for in the current folder, "
-            f"{os.getcwd()}, and among the installed packages."
+            f"The operator {name!r} cannot be imported: {error.__cause__}.{hint} It is looked for in the current "
+            f"folder, {os.getcwd()}, and among the installed packages."
         ) from error
     function: Any = getattr(module, function_name, None)
     if not callable(function):

@@ -13,16 +13,29 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 
+from launch.operators import NAMED
 from launch.tasks import Task
 from pgm_jax.evaluation import Problem, batches_of, check_images, simulate
 from pgm_jax.files import local_path, read_arrays
 from pgm_jax.operators import mask
+from pgm_jax.operators.trial import check_measurements
 from pgm_jax.pretrained import example_images
-from pgm_jax.training.images import UnreadableImage, find_images, none_readable, read_pixels, to_float
+from pgm_jax.training.images import (
+    UnreadableImage,
+    check_channels_last,
+    find_images,
+    none_readable,
+    read_image,
+    read_measured,
+    to_float,
+    warn_if_dark,
+)
 from pgm_jax.types import Key, Shape
 
 BUNDLED = "bundled"
+flags.DEFINE_float("white", None, "Value of a white pixel in image files; by default the largest of their type.")
 
 
 class Images(NamedTuple):
@@ -69,45 +82,63 @@ def problems(
 
 
 def read_images(
-    spec: str, image_shape: Shape, first: int = 0, count: int | None = None, resize: bool = False
+    spec: str,
+    image_shape: Shape,
+    first: int = 0,
+    count: int | None = None,
+    resize: bool = False,
+    white: float | None = None,
 ) -> Images:
-    """The images `first`, `first + 1`, ... of the bundled ones, a file, a folder, or the array `images` of an .npz.
+    """The images `first`, `first + 1`, ... of the bundled ones, a file, a folder, an .npy, or `images` of an .npz.
+
+    `white` is the value of a white pixel in image files; None is the largest of their type.
 
     Raises:
         FileNotFoundError: if there is nothing at `spec`.
         ValueError, TypeError: if it cannot be read, or holds images that do not fit a prior of `image_shape`.
     """
-    if spec != BUNDLED and Path(spec).suffix != ".npz":
-        return _read_files(local_path(spec), image_shape, first, count, resize)
-    images = np.asarray(example_images()) if spec == BUNDLED else _read_npz(spec)
-    chosen = _chosen(len(images), first, count, spec)
-    kept = check_images(images[chosen], image_shape)
+    if spec != BUNDLED and Path(spec).suffix not in (".npz", ".npy"):
+        return _read_files(local_path(spec), image_shape, first, count, resize, white)
+    images = np.asarray(example_images()) if spec == BUNDLED else _read_arrays(spec)
+    chosen = _chosen(len(images) if images.ndim else 1, first, count, spec)
+    try:
+        kept = check_images(images[chosen] if images.ndim else images, image_shape)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{spec}: {error}") from error
     return Images(chosen, lambda numbers: kept[numbers - first], lambda i: f"{spec} {i}")
 
 
 def read_dataset(
-    name: str, split: str, image_shape: Shape, first: int = 0, count: int | None = None, data_dir: str | None = None
+    name: str,
+    split: str,
+    image_shape: Shape,
+    first: int = 0,
+    count: int | None = None,
+    data_dir: str | None = None,
+    white: float | None = None,
 ) -> Images:
-    """The images `first`, `first + 1`, ... of a data set by name or path.
+    """The images `first`, `first + 1`, ... of a data set by name or path; `white` is that of the files of a folder.
 
     Raises:
         FileNotFoundError, ValueError: as `open_source` does, or if these images are not there.
     """
     from pgm_jax.training.data import open_source  # a second of import that images do not need
 
-    source = open_source(name, split, image_shape, data_dir)
+    source = open_source(name, split, image_shape, data_dir, white)
     read = lambda numbers: to_float(np.stack([source[int(i)] for i in numbers]))  # noqa: E731
     return Images(_chosen(len(source), first, count, source.name), read, lambda i: f"{source.name} {i}")
 
 
-def read_measurements(path: str, task: Task, first: int = 0, count: int | None = None) -> Measurements:
+def read_measurements(
+    path: str, task: Task, first: int = 0, count: int | None = None, white: float | None = None
+) -> Measurements:
     """The measurements `first`, `first + 1`, ... of a task in a file, which has one or a stack of them.
 
     An .npy is NaN where nothing was observed; an .npz, such as the arrays.npz of a restoration, has `measurement` and,
-    where not everything was observed, `observed`.
+    where not everything was observed, `observed`; an image is one measurement, from black, -1, to `white`, 1.
 
     Raises:
-        FileNotFoundError: if there is no file.
+        FileNotFoundError, IsADirectoryError: if there is no file.
         TypeError, ValueError: if it holds no array of numbers of the task's kind and shape, misses values that the
             task observes, or the task draws an operator for each image, which is not the one that measured.
     """
@@ -116,72 +147,72 @@ def read_measurements(path: str, task: Task, first: int = 0, count: int | None =
             f"{task.name} draws an operator for each image, which is not the one that measured {path}: specify "
             "the one that did, such as --operator=circular_blur --setting=kernel=kernel.npy, or --tasks=inpainting"
         )
-    arrays = read_arrays(path, "an .npy of one measurement or a stack of them, by numpy.save")
-    y = arrays.get("measurement", arrays.get("array"))
-    if y is None:
-        raise ValueError(f"{path} has no array `measurement`; it has {', '.join(arrays) or 'none'}.")
-    expected = task.measurement
-    kind = np.inexact if np.issubdtype(expected.dtype, np.complexfloating) else np.floating
-    if not np.issubdtype(y.dtype, kind):
-        wanted = "floats, complex ones," if kind is np.inexact else "floats"
-        raise TypeError(f"The measurement in {path} has the type {y.dtype}; give {wanted} on the scale of [-1, 1].")
-    shape, observed = y.shape, ~np.isnan(y)
-    if "observed" in arrays:
-        observed &= np.broadcast_to(arrays["observed"] > 0, shape)
-    if shape == expected.shape:
-        y, observed = y[None], observed[None]
-    if y.shape[1:] != expected.shape:
-        wanted = ", ".join(map(str, expected.shape))
-        raise ValueError(
-            f"The measurement in {path} has the shape {shape}; this task measures ({wanted}), or (B, {wanted})."
-        )
-    if task.hides_pixels and observed.all():
-        raise ValueError(f"The measurement in {path} hides no pixel: set the hidden ones to NaN.")
-    needed = 0 if task.shared is None or task.hides_pixels else task.shared.observed
-    if np.isinf(y).any() or (~observed & (np.asarray(needed) > 0)).any():
-        raise ValueError(
-            f"The measurement in {path} holds NaN or infinite values; only what was not measured, such as a mask's "
-            "hidden pixels, is NaN."
-        )
-    y = np.where(observed, y, 0).astype(np.complex64 if kind is np.inexact else np.float32)
-    return Measurements(_chosen(len(y), first, count, path), y, observed, lambda i: f"{path} {i}")
+    y, observed = read_measured(path, task.measurement, white)
+    chosen, what = _chosen(len(y), first, count, path), f"The measurement in {path}"
+    if not observed[chosen].reshape(len(chosen), -1).any(axis=1).all():
+        raise ValueError(f"{what} is NaN everywhere: nothing was measured.")
+    if task.hides_pixels and (task.shared is None or not observed.all()):
+        if observed.all():
+            raise ValueError(f"{what} hides no pixel: set the hidden ones to NaN.")
+        seen, operator = observed, None
+    else:
+        operator = task.like
+        seen = np.broadcast_to(np.asarray(operator.observed) > 0, y.shape)
+        if missing := int(np.sum(seen[chosen] & ~observed[chosen])):
+            raise ValueError(
+                f"{what} holds NaN for {missing} values that the operator {task.settings['operator']} has seen; only "
+                "what was not measured, such as a mask's hidden pixels, is NaN."
+            )
+    check_measurements(what, y[chosen], seen[chosen], operator, task.noise.sigma, task.settings["operator"] in NAMED)
+    kind = np.complex64 if np.iscomplexobj(y) else np.float32
+    with np.errstate(over="ignore"):  # of what is not restored
+        y = np.where(seen, y, 0).astype(kind)
+    return Measurements(chosen, y, seen, lambda i: f"{path} {i}")
 
 
-def _read_npz(path: str) -> np.ndarray:
-    arrays = read_arrays(path, "an .npz with an array `images`")
-    if "images" not in arrays:
+def _read_arrays(path: str) -> np.ndarray:
+    arrays = read_arrays(path, "an .npz with an array `images`, or an .npy of images")
+    images = arrays.get("images", arrays.get("array"))
+    if images is None:
         raise ValueError(f"{path} has no array `images`; it has {', '.join(arrays) or 'none'}.")
-    images = arrays["images"]
+    check_channels_last(path, images.shape)
     images = images[..., None] if images.ndim == 3 else images
     return to_float(images) if images.dtype == np.uint8 else images
 
 
-def _read_files(path: Path, image_shape: Shape, first: int, count: int | None, resize: bool) -> Images:
+def _read_files(
+    path: Path, image_shape: Shape, first: int, count: int | None, resize: bool, white: float | None
+) -> Images:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no image file or folder {path}.")
     paths = [path] if path.is_file() else find_images(path)
     images, skipped = {}, []
     for index in _chosen(len(paths), first, count, str(path)).tolist():
         try:
-            images[index] = _read_file(paths[index], image_shape, resize)
+            images[index] = _read_file(paths[index], image_shape, resize, white)
         except UnreadableImage as error:
             skipped.append(error)
     if not images:
         raise none_readable(path, skipped)
+    warn_if_dark(f"the images of {path}", 127.5 * (max(float(image.max()) for image in images.values()) + 1))
     read = lambda numbers: np.stack([images[i] for i in numbers.tolist()])  # noqa: E731
     return Images(np.asarray(list(images)), read, lambda i: str(paths[i]), skipped)
 
 
-def _read_file(path: Path, image_shape: Shape, resize: bool) -> np.ndarray:
+def _read_file(path: Path, image_shape: Shape, resize: bool, white: float | None) -> np.ndarray:
     height, width, channels = image_shape
-    pixels = read_pixels(path, channels, (height, width) if resize else None)
+    pixels = read_image(path, channels, (height, width) if resize else None, white)
     if pixels.shape != (height, width, channels):
         raise ValueError(
             f"{path} has {' x '.join(map(str, pixels.shape[:2]))} pixels, but the prior expects {height} x {width}: "
             "add --resize to crop about the centre and resize, or give another prior."
         )
-    return to_float(pixels)
+    return pixels
 
 
 def _chosen(available: int, first: int, count: int | None, spec: str) -> np.ndarray:
+    if not available:
+        raise ValueError(f"{spec} holds no images and no measurements.")
     if not 0 <= first < available or (count is not None and count < 1):
         raise ValueError(
             f"--first={first} and --count={count} choose no image: {spec} has {available}, "

@@ -12,14 +12,15 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from launch.runs import METRICS, read_json, write_json, write_text
 from launch.tasks import Task
 from pgm_jax.evaluation import Summary, summarise
 from pgm_jax.types import Operator
 
-Row = dict[str, Any]  # task, index, image, and the metrics of a `Case`
-LABELS = ("task", "index", "image")
+Row = dict[str, Any]  # task, index, name and checksum of the image, and the metrics of a `Case`
+LABELS = ("task", "index", "image", "content")
 
 CAPTION = (
     "Mean ± standard deviation over the images. PSNR (dB) and SSIM on [0, 1]: images are mapped by (x + 1) / 2 and "
@@ -88,7 +89,7 @@ def print_table(console: Console, rows: Sequence[Row], tasks: Mapping[str, Task]
     for name, metrics in summary.items():
         seconds = float(np.median([row["seconds"] for row in rows if row["task"] == name]))
         images = f"n = {metrics['seconds'].count}, σ = {float(tasks[name].noise.sigma):g}"
-        cells = [f"{spoken(name)}\n[dim]{images}[/dim]", str(sampler["calls"])]
+        cells: list[Any] = [Text.assemble(spoken(name), "\n", (images, "dim")), str(sampler["calls"])]
         for of in ("sample", "mean") if judged else ():
             cells.append(_plus_minus(metrics, {f"psnr_{of}": 2, f"ssim_{of}": 3}))
         cells.append(

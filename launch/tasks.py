@@ -20,13 +20,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from launch.config import known
-from launch.operators import NAMED, Named, find_named, make_operator
+from launch.operators import NAMED, Named, find_named, make_operator, tried
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators.masks import Mask
 from pgm_jax.types import Key, Operator, Shape
 
+SMALLEST, LARGEST = 1e-9, 1e7  # of a deviation, and of the number that a setting holds
 BENCHMARKS = Path(__file__).resolve().parents[1] / "configs" / "tasks"
 OWN = ("operator", "sigma", "sigma_range", "drawn", "seed")  # what is not for the factory
 UNITS = {"[-1, 1]": 1.0, "[0, 1]": 2.0}  # of sigma, by range
@@ -55,8 +57,8 @@ class Task(NamedTuple):
 
     @property
     def hides_pixels(self) -> bool:
-        """Whether the operator is a named mask of pixels, which a real measurement states by itself."""
-        return isinstance(self.like, Mask) and ":" not in self.settings["operator"]
+        """Whether the operator is a mask by name that a real measurement states by itself, unlike one that is given."""
+        return isinstance(self.like, Mask) and self.settings["operator"] in NAMED and "seen" not in self.settings
 
     @property
     def measurement(self) -> jax.ShapeDtypeStruct:
@@ -72,13 +74,20 @@ def build_task(name: str, settings: dict[str, Any], image_shape: Shape, key: Key
         ValueError: if its operator cannot be built; it says why.
     """
     key = jax.random.key(settings["seed"]) if "seed" in settings else key
-    shape, each = tuple(image_shape), _drawn(settings) == "each"
+    shape, each, operator = tuple(image_shape), _drawn(settings) == "each", str(settings["operator"])
     try:
         # A trial for operators of each image's own, so that a wrong value is reported before the first image.
-        like = jax.eval_shape(lambda k: _build(settings, shape, k), key) if each else _build(settings, shape, key)
-    except (ValueError, TypeError, OSError) as error:
-        raise ValueError(f"{place(name, settings)}: {error}{_meant_for(name, shape)}") from error
-    return Task(name, settings, shape, key, GaussianNoise(sigma_of(settings)), like, None if each else like)
+        if not each or operator not in NAMED:
+            like = tried(operator, _build(settings, shape, key))
+        if each:
+            like = jax.eval_shape(lambda k: _build(settings, shape, k), key)
+        task = Task(name, settings, shape, key, GaussianNoise(sigma_of(settings)), like, None if each else like)
+        _ = task.measurement
+    except (ValueError, TypeError, OSError, ArithmeticError, MemoryError) as error:
+        where = " ".join(dict.fromkeys([place(name, settings), *([operator] if operator not in NAMED else [])]))
+        memory = f" (with {settings})" if isinstance(error, ArithmeticError | MemoryError) else ""
+        raise ValueError(f"{where}: {error}{memory}{_meant_for(name, shape)}") from error
+    return task
 
 
 def select_tasks(
@@ -92,7 +101,7 @@ def select_tasks(
         ValueError: if a task, its operator or a setting is unknown, a setting is missing, or sigma is not positive.
     """
     changes = dict(changes or {})
-    selected, possible = {}, set(changes) & {"sigma"}
+    selected, possible = {}, {"sigma"}
     for name in names:
         if "/" in name:
             benchmark_name, _, task = name.partition("/")
@@ -102,6 +111,8 @@ def select_tasks(
         else:
             benchmarks = ", ".join(benchmark_names())
             known(name, tasks, "task", f"those of benchmarks are BENCHMARK/TASK, BENCHMARK one of {benchmarks}")
+            if not isinstance(tasks[name], Mapping | ConfigDict):
+                raise ValueError(f"config.tasks.{name} is {tasks[name]!r}; it is a dict(operator=..., sigma=...).")
             settings = dict(tasks[name])
         where = place(name, settings)
         if "operator" not in settings:
@@ -191,9 +202,17 @@ def _check(where: str, settings: Mapping[str, Any], named: Named | None) -> None
             f"--setting={missing[0]}=..."
         )
     sigma = settings["sigma"]
-    if not isinstance(sigma, int | float) or not 0 < sigma < float("inf"):
-        raise ValueError(f"{where}.sigma is {sigma}; it is the deviation of the noise in [-1, 1] units, above 0.")
+    if not isinstance(sigma, int | float) or isinstance(sigma, bool) or not SMALLEST <= sigma <= LARGEST:
+        raise ValueError(
+            f"{where}.sigma is {sigma}; it is the deviation of the noise in [-1, 1] units, above 0, from {SMALLEST:g} "
+            f"to {LARGEST:g}."
+        )
+    for setting, value in settings.items():
+        if setting != "seed" and isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise ValueError(f"{where}.{setting} is {value}; it is a number of at most {LARGEST:g}.")
+    if not isinstance(settings.get("shared", True), bool):
+        raise ValueError(f"{where}.shared is {settings['shared']!r}; it is True or False.")
     known(settings.get("sigma_range", "[-1, 1]"), UNITS, f"sigma_range of {where}")
     known(settings.get("drawn", "each"), ("each", "once"), f"`drawn` of {where}")
-    if not isinstance(settings.get("seed", 0), int):
-        raise ValueError(f"{where}.seed is {settings['seed']!r}; it is a whole number.")
+    if not isinstance(seed := settings.get("seed", 0), int) or not 0 <= seed < 2**63:
+        raise ValueError(f"{where}.seed is {seed!r}; it is a whole number from 0 to 2^63 - 1.")

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from launch.config import known, one_line_errors, run
 from launch.experiments.findings import show, write
+from launch.experiments.settings import check_settings
 from launch.runs import RECORD, open_run, remove, run_record
 from pgm_jax.files import local_path, only_writer
 
@@ -38,6 +39,7 @@ def conduct(config: ml_collections.ConfigDict | None, output: str | None, seed: 
     config = config or ml_collections.ConfigDict()
     name = config.get("experiment")
     known(name, EXPERIMENTS, "experiment", "choose one by --config=configs/toys/NAME.py")
+    check_settings(config)
     folder = local_path(output or f"out/toys/{name}")
     with only_writer(folder):
         open_run(folder, run_record("toys", config, seed), WRITES, overwrite=overwrite)
@@ -64,7 +66,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         purpose = "The experiment; change a setting by --config.samples=1000."
         config_flags.DEFINE_config_file("config", None, purpose, flag_values=values)
     flags.DEFINE_string("output", None, "Folder of the run; by default out/toys/EXPERIMENT.", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", lower_bound=0, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", 0, 2**63 - 1, flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Replace the run in --output.", flag_values=values)
 
 

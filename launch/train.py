@@ -32,6 +32,7 @@ from launch.config import DATA_DIR, define_config, known, one_line_errors, run
 from launch.runs import RECORD, differences, former_run, remove, run_record, write_json
 from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks import Preconditioned, ProxNet
+from pgm_jax.operators.base import check_image_shape
 from pgm_jax.pretrained import network_of, save_prior
 from pgm_jax.schedules import VE
 from pgm_jax.training.data import batches, open_source
@@ -71,7 +72,7 @@ _MULTI_HOST = flags.DEFINE_bool(
 
 def check(train_config: Any, image_shape: tuple[int, ...]) -> None:
     """Raise a ValueError for a number that the training cannot have."""
-    c = train_config
+    c, image_shape = train_config, check_image_shape(image_shape)
     for names, allowed, words in LIMITS:
         for name in names.split():
             if not isinstance(value := getattr(c, name), int | float) or not allowed(value):

@@ -104,7 +104,10 @@ def up_to_a_turn(images: Array, truth: Array) -> Array:
 
 def run(config: Any, key: Key) -> Findings:
     """Both tasks with both samplers and every data step; the gain of the implicit step, and the success rate."""
-    prior, truth = load_prior("fashion_mnist"), example_images()[: config.images]
+    prior, images = load_prior("fashion_mnist"), example_images()
+    if config.images > len(images):
+        raise ValueError(f"config.images is {config.images}; there are {len(images)}.")
+    truth = images[: config.images]
     for_blur, for_noise, for_chains = jax.random.split(key, 3)
     operators: dict[str, Operator] = {
         "nonlinear blur": synthetic_blur(for_blur, prior.network.image_shape, widths=tuple(config.widths)),

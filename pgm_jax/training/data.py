@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grain
@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pgm_jax.files import local_path
+from pgm_jax.operators.base import check_image_shape
 from pgm_jax.training.folders import folder_images
-from pgm_jax.training.images import read_npz, to_float
+from pgm_jax.training.images import check_channels_last, read_npz, to_float
 from pgm_jax.types import Shape
 
 _KEPT_BYTES = 4 * 2**30  # decoded images of a larger TFDS set are not kept in memory
@@ -51,27 +52,31 @@ class Source:
         return _pad(self.read(index), self.image_shape, self.name)
 
 
-def open_source(name: str | Path, split: str, image_shape: Shape, data_dir: str | Path | None = None) -> Source:
+def open_source(
+    name: str | Path, split: str, image_shape: Shape, data_dir: str | Path | None = None, white: float | None = None
+) -> Source:
     """Images by name: a folder of images, an `.npz`, or a TFDS set.
 
     Args:
         name: a path (one in words begins with `.`, `/` or `~`) or the name of a TFDS set, "fashion_mnist". A path is
             that of a folder of images, cropped, resized and kept as one array, see `folder_images`; of a prepared
             TFDS set; or of an .npz with one uint8 array [N, H, W] or [N, H, W, C] per split.
-        split: "train", "test", or a part such as "train[:90%]". All images of a folder are in "train".
+        split: "train", "test", or a part such as "train[:90%]". A folder has one set of images, which is both.
         image_shape: (H, W, C) in pixels. Smaller images are padded on all sides with black; only those of a folder
             are resized.
         data_dir: where TFDS sets and the arrays of folders lie; None is TFDS_DATA_DIR or ~/tensorflow_datasets.
+        white: value of a white pixel in the files of a folder; None: the largest of its type, see `read_pixels`.
 
     Raises:
         FileNotFoundError: if a path, or the prepared files of a TFDS set, are not there.
         ValueError: if the name or split is unknown, the folder has no readable image, an array is not uint8 images,
             or images are larger than `image_shape` or have other channels.
     """
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"image_shape is {image_shape}; give (height, width, channels), all positive.")
+    image_shape = check_image_shape(image_shape)
+    if max(image_shape) >= 2**16:
+        raise ValueError(f"image_shape is {image_shape}; (height, width, channels) are at most 65535 each.")
     is_path = isinstance(name, Path) or name.startswith((".", "/", "~"))
-    name, image_shape = str(name), tuple(image_shape)
+    name = str(name)
     if not name:
         raise ValueError("The name of the images is empty; give a TFDS set, a folder or an .npz.")
     path, data_dir = local_path(name), None if data_dir is None else local_path(data_dir)
@@ -79,13 +84,16 @@ def open_source(name: str | Path, split: str, image_shape: Shape, data_dir: str 
     if path.suffix == ".npz":
         source = _array_source(read_npz(path, split_name)[0], path, split, image_shape)
     elif is_path and not (path / "dataset_info.json").is_file():
-        if split_name != "train":
-            raise ValueError(f"The split is {split!r}; all images of the folder {path} are in 'train'.")
-        source = _array_source(folder_images(path, image_shape, data_dir), path, split, image_shape)
+        if split_name not in ("train", "test"):
+            raise ValueError(
+                f"The split is {split!r}; the folder {path} has one set of images, which is 'train' and 'test' alike."
+            )
+        _part(split)  # before the folder is read
+        source = _array_source(folder_images(path, image_shape, data_dir, white), path, split, image_shape)
     else:
         source = _tfds_source(name, split, image_shape, data_dir)
     if not source.length:
-        raise ValueError(f"{source.name} holds no images.")
+        raise ValueError(f"{source.name} holds no images; choose another split or source.")
     source[0]  # wrong sizes and channels are reported here rather than at the first step
     return source
 
@@ -127,6 +135,7 @@ def _flip(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _pad(image: np.ndarray, image_shape: Shape, name: str) -> np.ndarray:
     height, width, channels = image_shape
+    check_channels_last(name, (1, *image.shape))
     if image.shape[2] != channels:
         raise ValueError(
             f"{name} has images with {image.shape[2]} channel(s), image_shape {image_shape} asks for {channels}: "
@@ -148,11 +157,16 @@ def _pad(image: np.ndarray, image_shape: Shape, name: str) -> np.ndarray:
 
 
 def _array_source(images: np.ndarray, path: Path, split: str, image_shape: Shape) -> Source:
-    if not (part := _PART.fullmatch(split)):
-        raise ValueError(f"The split is {split!r}; give one such as 'train', or a part such as 'train[:90%]'.")
-    begin, end = (_place(text, len(images)) for text in part.groups())
+    begin, end = (_place(text, len(images)) for text in _part(split))
     images = images[begin:end]
     return Source(f"{path} ({split})", len(images), images.__getitem__, image_shape)
+
+
+def _part(split: str) -> Sequence[str | None]:
+    """Where a part of a split begins and ends, in its words; None is its beginning or its end."""
+    if not (part := _PART.fullmatch(split)):
+        raise ValueError(f"The split is {split!r}; give one such as 'train', or a part such as 'train[:90%]'.")
+    return part.groups()
 
 
 def _place(text: str | None, count: int) -> int | None:

@@ -75,6 +75,8 @@ def prepare_set(name: str, data_dir: str | Path | None = None, source: str | Pat
         ConnectionError: if Fashion-MNIST cannot be downloaded.
         ModuleNotFoundError: if TFDS's code for this set needs TensorFlow, which is then needed for this one step.
     """
+    if not name:
+        raise ValueError("The name of the set is empty; give fashion_mnist, or another one that TFDS knows.")
     data_dir = None if data_dir is None else local_path(data_dir)
     if name == "fashion_mnist":
         source = None if source is None else local_path(source)
@@ -82,6 +84,9 @@ def prepare_set(name: str, data_dir: str | Path | None = None, source: str | Pat
             raise FileNotFoundError(f"There is no {source}: give the folder of the idx files, or an .npz.")
         _refuse_code(local_path(data_dir or DATA_DIR) / name)
         builder = _FashionMnist(source, data_dir)
+        if source is not None and not _is_prepared(builder):
+            for split in _IDX_FILES:
+                builder._arrays(split)  # what is wrong with them is told before TFDS makes folders
     elif source is not None:
         raise ValueError(f"The source {source} is given for {name!r}; only fashion_mnist has one, TFDS fetches others.")
     else:
@@ -176,6 +181,8 @@ class _FashionMnist(_Registered, skip_registration=True):  # pyright: ignore[rep
                 f"Fashion-MNIST ({split}) is uint8 images [N, 28, 28] and labels [N]; {self.source} holds "
                 f"{images.dtype} {list(images.shape)} and labels {list(labels.shape)}."
             )
+        if not len(images):
+            raise ValueError(f"{self.source} holds no images ({split}).")
         return images, labels
 
     def _download(self, file: str) -> bytes:

@@ -1,10 +1,15 @@
+import types
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
+from rich.console import Console
 
 from launch.figures import HIDDEN, Block, coloured, figure_of, rgb, save_png, seen
+from launch.results import print_table
 from pgm_jax.evaluation import Case
+from pgm_jax.noise import GaussianNoise
 
 
 def a_case(shape=(8, 8, 1), truth=True, samples=4, measured=(2, 2)):
@@ -33,6 +38,17 @@ def test_a_sheet_has_a_row_for_each_image_and_its_scores():
     for text in ("Inpainting", "hidden 0.7", "PSNR 20.0 dB of one sample, 21.0 dB of the mean of 4"):
         assert text in words(figure)
     assert "hidden pixels" not in words(figure)
+
+
+def test_words_of_the_users_are_no_markup(capsys, tmp_path):
+    name, kernel = "my_$x$_$[b]:make[/b]", "kernel in_$_[red].npy $\\frac$"
+    figure = figure_of([Block(name, kernel, [a_case()])])
+    figure.savefig(tmp_path / "a.png")
+    assert name in words(figure) and kernel in words(figure)
+    row = dict(task=name, index=0, image="a[/red].png", psnr_sample=20.0, psnr_mean=21.0, seconds=2.0)
+    noise = types.SimpleNamespace(noise=GaussianNoise(0.05))
+    print_table(Console(width=120), [row], {name: noise}, dict(calls=2, samples=1))
+    assert name in capsys.readouterr().out
 
 
 def test_many_tasks_make_lines_of_three_with_one_sample():

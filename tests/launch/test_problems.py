@@ -11,6 +11,10 @@ KEY = jax.random.key(0)
 MASKS = build_task("masks", dict(operator="random_mask", hidden=0.5, sigma=0.1), SHAPE, KEY)
 BOX = build_task("box", dict(operator="box_mask", box=(2, 2, 4, 4), sigma=0.1), SHAPE, KEY)
 AVERAGE = build_task("average", dict(operator="average_downsampling", factor=2, sigma=0.1), SHAPE, KEY)
+DENOISING = build_task("denoising", dict(operator="denoising", sigma=0.1), SHAPE, KEY)
+SEEN = np.arange(64).reshape(8, 8) < 32
+GIVEN = build_task("mask", dict(operator="mask", seen=SEEN, sigma=0.1), SHAPE, KEY)
+HOLES = np.where(np.arange(64).reshape(SHAPE) % 2, np.nan, 1.0)
 FOURIER = build_task("fourier", dict(operator="cartesian_sampling", sigma=0.1), SHAPE, KEY)
 
 
@@ -67,6 +71,11 @@ def test_other_sizes_need_resize(folder):
         read_images(str(folder), SHAPE)
     assert read(read_images(str(folder), SHAPE, count=4)).shape == (4, *SHAPE)
     assert read(read_images(str(folder), (8, 4, 3), resize=True)).shape == (5, 8, 4, 3)
+
+
+def test_an_npy_is_a_stack_of_images(tmp_path):
+    np.save(tmp_path / "a.npy", np.full((4, 8, 8), 51, np.uint8))
+    np.testing.assert_allclose(read(read_images(str(tmp_path / "a.npy"), SHAPE, count=2)), np.full((2, *SHAPE), -0.6))
 
 
 @pytest.mark.parametrize(
@@ -143,11 +152,60 @@ def test_measurements_of_other_operators_are_whole(tmp_path):
     assert [p.y.shape for p in whole] == [(2, 4, 4, 1)] * 2 and all(p.operator is AVERAGE.shared for p in whole)
 
 
+@pytest.mark.parametrize("elsewhere", [np.nan, 0.5, -9999.0, np.inf])
+def test_a_mask_that_is_given_says_what_was_seen(elsewhere, tmp_path):
+    np.save(tmp_path / "y.npy", np.where(SEEN[..., None], -0.5, elsewhere))
+    (problem,) = problems(read_measurements(str(tmp_path / "y.npy"), GIVEN), GIVEN, KEY, 2)
+    assert problem.operator is GIVEN.shared
+    np.testing.assert_array_equal(problem.y[0], np.where(SEEN[..., None], -0.5, 0))
+
+
+def test_a_box_without_holes_is_that_of_the_task(tmp_path):
+    np.save(tmp_path / "y.npy", np.full(SHAPE, -0.5))
+    inputs = read_measurements(str(tmp_path / "y.npy"), BOX)
+    np.testing.assert_array_equal(inputs.observed[0], BOX.shared.observed > 0)
+
+
+def test_an_image_is_a_measurement(tmp_path):
+    pixels = np.arange(64).reshape(8, 8) * 60
+    Image.fromarray((pixels // 15).astype(np.uint8)).save(tmp_path / "y.png")
+    Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / "deep.png")
+    plain = read_measurements(str(tmp_path / "y.png"), DENOISING).y[0, ..., 0]
+    np.testing.assert_allclose(plain, pixels // 15 / 127.5 - 1, atol=1e-6)
+    deep = read_measurements(str(tmp_path / "deep.png"), DENOISING, white=4095).y[0, ..., 0]
+    np.testing.assert_allclose(deep, pixels / 4095 * 2 - 1, atol=1e-6)
+
+
+def test_what_looks_like_another_range_is_told(tmp_path, monkeypatch):
+    np.save(tmp_path / "y.npy", np.linspace(0, 1, 64).reshape(SHAPE))
+    with pytest.warns(UserWarning, match=r"0 to 1, .* -1 to 1. If it is of images in \[0, 1\]"):
+        read_measurements(str(tmp_path / "y.npy"), DENOISING)
+    np.save(tmp_path / "y.npy", np.full(SHAPE, 9.0))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "whole_image.py").write_text(
+        "from pgm_jax.operators import average_downsampling\n\n"
+        "def make(shape):\n    return average_downsampling(shape, 1)\n"
+    )
+    own = build_task("own", dict(operator="whole_image:make", sigma=0.1), SHAPE, KEY)
+    with pytest.warns(UserWarning, match="9 to 9, .* scale it"):
+        read_measurements(str(tmp_path / "y.npy"), own)
+
+
+def test_more_than_8_bits(folder):
+    deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 65
+    for i in range(4):
+        Image.fromarray(deep).save(folder / f"{i}.png")
+    with pytest.warns(UserWarning, match=r"brightest pixel of the images of .* is 6.2% of white.*--white=4095"):
+        read_images(str(folder), SHAPE)
+    images = read(read_images(str(folder), SHAPE, white=4095))[..., 0]
+    np.testing.assert_allclose(images, np.broadcast_to(deep / 4095 * 2 - 1, images.shape), atol=1e-6)
+
+
 def test_a_window_of_measurements(tmp_path):
-    np.save(tmp_path / "y.npy", np.arange(3 * 16, dtype=float).reshape(3, 4, 4, 1))
+    np.save(tmp_path / "y.npy", np.arange(3 * 16, dtype=float).reshape(3, 4, 4, 1) / 16)
     inputs = read_measurements(str(tmp_path / "y.npy"), AVERAGE, first=1, count=1)
     (problem,) = problems(inputs, AVERAGE, KEY, 2)
-    assert problem.indices.tolist() == [1] and problem.y[0, 0, 0, 0] == 16
+    assert problem.indices.tolist() == [1] and problem.y[0, 0, 0, 0] == 1
 
 
 def test_an_operator_that_is_drawn_for_each_image_did_not_measure(tmp_path):
@@ -161,15 +219,22 @@ def test_complex_measurements(tmp_path):
     for y in (np.full(SHAPE, 1 + 2j), np.ones(SHAPE)):
         np.save(tmp_path / "y.npy", y)
         inputs = read_measurements(str(tmp_path / "y.npy"), FOURIER)
-        assert inputs.y.dtype == np.complex64 and (inputs.y[0] == y).all()
+        seen = FOURIER.shared.observed > 0
+        assert inputs.y.dtype == np.complex64 and (inputs.y[0] == y * seen).all()
 
 
 @pytest.mark.parametrize(
     ("y", "task", "error", "words"),
     [
         (np.zeros(SHAPE), MASKS, ValueError, "hides no pixel: set the hidden ones to NaN"),
-        (np.full((4, 4, 1), np.nan), AVERAGE, ValueError, "only what was not measured"),
-        (np.full(SHAPE, np.inf), MASKS, ValueError, "hides no pixel|infinite"),
+        (np.full((4, 4, 1), np.nan), AVERAGE, ValueError, "is NaN everywhere"),
+        (HOLES, DENOISING, ValueError, "only what was not measured"),
+        (HOLES * np.inf, MASKS, ValueError, "32 values of 32 that are NaN or infinite"),
+        (HOLES * 1e300, MASKS, ValueError, "up to 1e[+]300, which are infinite in single precision"),
+        (HOLES * 255, MASKS, ValueError, r"255 to 255, .* -1 to 1 for images in \[-1, 1\]"),
+        (np.full((4, 4, 1), 99.0), AVERAGE, ValueError, "99 to 99, .* about -1 to 1"),
+        (HOLES, GIVEN, ValueError, "NaN for 16 values that the operator mask has seen"),
+        (np.zeros((0, 8, 8, 1)), GIVEN, ValueError, "no measurements"),
         (np.zeros((5, 4, 1)), AVERAGE, ValueError, r"shape \(5, 4, 1\); this task measures \(4, 4, 1\)"),
         (np.zeros((4, 4, 1), np.uint8), AVERAGE, TypeError, "uint8"),
         (np.zeros((4, 4, 1), complex), AVERAGE, TypeError, "complex128; give floats on"),

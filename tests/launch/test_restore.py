@@ -143,7 +143,7 @@ def test_evaluation_scores_a_data_set(door, tmp_path, capsys):
         (["--measurement=y.npy", "--tasks=blur"], "There is no file y.npy"),
         (["--operator=denoising"], "--operator needs --sigma"),
         (["--setting=hidden"], "has no value"),
-        (["--samples=0"], "at least 1"),
+        (["--samples=0"], "from 1 to 100000"),
         (["--images=nowhere"], "nowhere"),
         (["--tasks=blur", "--setting=width=-1.0"], "config.tasks.blur: width .* above 0, and is -1.0"),
     ],
@@ -164,6 +164,11 @@ def test_a_run_is_resumed_on_the_same_images_only(door, tmp_path, monkeypatch):
     again = [f"--output={tmp_path.parent / 'out_of_b'}", *arguments, "--resume"]
     with pytest.raises(SystemExit, match=r"Image 0 was .*b\.png and is now .*a\.png: give another --output"):
         door(restore, *again)
+    (tmp_path / "a.png").rename(tmp_path / "a.txt")
+    Image.fromarray(pixels.T).save(tmp_path / "b.png")
+    with pytest.raises(SystemExit, match=r"Image 0, .*b\.png, is not what it was: give another --output"):
+        door(restore, *again)
+    (tmp_path / "a.txt").rename(tmp_path / "a.png")
     monkeypatch.setattr("sys.argv", ["launch.restore", "--traceback"])
     with pytest.raises(ValueError, match="Image 0 was"):
         door(restore, *again)

@@ -87,7 +87,7 @@ def test_every_factory_is_an_operator_by_name(name, files):
     settings, shape = OTHERS[name]
     task = built("a", dict(operator=name, sigma=0.1) | settings)
     assert task.measurement.shape == shape
-    assert (task.shared is None) == name.endswith("_mask") and task.hides_pixels == name.endswith("mask")
+    assert (task.shared is None) == task.hides_pixels == name.endswith("_mask")
 
 
 def test_a_mask_with_weights_is_not_taken_from_a_measurement(files, monkeypatch):
@@ -195,7 +195,7 @@ def test_an_operator_of_the_users(own):
     ("function", "words"),
     [
         ("nothing", "returned a int, which is not an operator: it has no image_shape, observed, forward"),
-        ("make_operator", "missing 1 required positional argument"),
+        ("make_operator", "does not take what it is given: missing a required argument: 'image_shape'"),
         ("unknown", "pgm_jax.types.pytree"),
         ("cropped", r"takes images of shape \(8, 16, 1\)"),
         ("fixd", "did you mean 'fixed'"),
@@ -206,6 +206,24 @@ def test_what_is_no_operator_is_refused(function, words, own):
     name = f"my_shading:{function}"
     with pytest.raises(ValueError, match=words):
         built(name, dict(operator=name, sigma=0.1))
+
+
+def test_masks_and_kernels_may_be_images(files):
+    from PIL import Image
+
+    kernel = np.array([[0, 2, 0], [2, 4, 2], [0, 2, 0]], np.uint8)
+    for name, pixels in (("mask", np.eye(16) * 255), ("dim", np.eye(16) * 3), ("kernel", 20 * kernel)):
+        Image.fromarray(pixels.astype(np.uint8)).save(files / f"{name}.png")
+    for name in ("mask", "dim"):
+        task = built("a", dict(operator="mask", seen=f"{name}.png", sigma=0.1))
+        np.testing.assert_array_equal(task.shared.mask[..., 0], np.eye(16))
+    task = built("a", dict(operator="circular_blur", kernel="kernel.png", sigma=0.1))
+    np.testing.assert_allclose(task.shared.forward(jnp.ones(SHAPE)), 1, atol=1e-5)
+    spot = task.shared.forward(jnp.zeros(SHAPE).at[8, 8].set(1.0))
+    np.testing.assert_allclose(spot[7:10, 7:10, 0], kernel / 12, atol=1e-5)
+    np.savez(files / "kernel.npz", whatever=kernel / 12)
+    other = built("a", dict(operator="circular_blur", kernel="kernel.npz", sigma=0.1))
+    np.testing.assert_allclose(other.shared.forward(spot), task.shared.forward(spot), atol=1e-6)
 
 
 def test_a_module_that_is_not_there_is_refused():
@@ -255,6 +273,10 @@ def test_the_tasks_of_the_configuration_are_sound():
         ("average", dict(sigma=None), "does not state its sigma"),
         ("average", dict(operator=None), "no `operator`"),
         ("average", dict(sigma=0.0), r"sigma is 0.0; .* in \[-1, 1\] units"),
+        ("average", dict(sigma=1e300), "sigma is 1e[+]300"),
+        ("blur", dict(width=float("nan")), "blur.width is nan"),
+        ("inpainting", dict(shared="no"), "shared is 'no'; it is True or False"),
+        ("inpainting", dict(seed=2**63), "seed is 9223372036854775808"),
         ("average", dict(sigma=float("nan")), "sigma is nan"),
         ("average", dict(sigma_range="[0, 255]"), "Unknown sigma_range"),
         ("inpainting", dict(drawn="twice"), "Unknown `drawn`"),

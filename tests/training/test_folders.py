@@ -94,11 +94,34 @@ def test_a_part_of_a_folder(photos, tmp_path, split, rows):
     np.testing.assert_array_equal(np.stack(list(part)), np.stack([whole[i] for i in rows]))
 
 
-@pytest.mark.parametrize("split", ["test", "train[50]", "train[:x%]"])
+@pytest.mark.parametrize("split", ["val", "train[50]", "test[:x%]"])
 def test_other_splits_are_refused(photos, tmp_path, split):
     with pytest.raises(ValueError) as refused:
         open_source(photos, split, (8, 8, 3), tmp_path)
-    assert repr(split) in str(refused.value) and "'train'" in str(refused.value)
+    assert repr(split) in str(refused.value) and "'train'" in str(refused.value) and not files_in(tmp_path)
+
+
+def test_a_folder_is_one_set_for_training_and_tests(photos, tmp_path):
+    train, test = (open_source(photos, split, (8, 8, 3), tmp_path) for split in ("train", "test"))
+    np.testing.assert_array_equal(np.stack(list(test)), np.stack(list(train)))
+
+
+def test_what_is_white_is_part_of_the_array(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((8, 8), 2048, np.uint16)).save(tmp_path / "in" / "a.png")
+    with pytest.warns(UserWarning, match=r"3\.1% of white.*--white=4095"):
+        dark = folders.folder_images(tmp_path / "in", (8, 8, 1), tmp_path)
+    grey = folders.folder_images(tmp_path / "in", (8, 8, 1), tmp_path, 4095)
+    assert (dark == 8).all() and (grey == 128).all() and len(files_in(tmp_path / "pgm_jax_folders")) == 2
+
+
+def test_an_array_that_was_cut_off_is_written_anew(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((8, 8), 90, np.uint8)).save(tmp_path / "in" / "a.png")
+    for _ in range(2):
+        assert (folders.folder_images(tmp_path / "in", (8, 8, 1), tmp_path) == 90).all()
+        (array,) = (tmp_path / "pgm_jax_folders").iterdir()
+        array.write_bytes(array.read_bytes()[:150])
 
 
 def test_bad_folders_leave_nothing_behind(tmp_path, monkeypatch):
@@ -106,7 +129,7 @@ def test_bad_folders_leave_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=str(folder)):
         open_source(folder, "train", (8, 8, 1), place)
     folder.mkdir()
-    with pytest.raises(ValueError, match=r"no file ends with one of \.png"):
+    with pytest.raises(ValueError, match=r"holds no images: no file .* ends with \.png"):
         open_source(folder, "train", (8, 8, 1), place)
     (folder / "a.png").write_bytes(b"")
     (folder / "b.png").write_bytes(b"no image")
@@ -117,4 +140,4 @@ def test_bad_folders_leave_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"no set 'photos'.*write \./photos"):
         open_source("photos", "train", (8, 8, 1), place)
-    assert not files_in(place)
+    assert not place.exists()

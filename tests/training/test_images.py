@@ -38,6 +38,54 @@ def test_images_are_found_and_read(photos):
     assert "None of the 1 image files" in str(images.none_readable(found[0], [error.value]))
 
 
+def test_linked_folders_are_entered_once_and_hidden_names_left_out(tmp_path):
+    for place in ("in/.ipynb_checkpoints", "in/sub", "elsewhere"):
+        (tmp_path / place).mkdir(parents=True)
+    names = ("in/a.jfif", "in/sub/b.jp2", "in/._a.jpg", "in/.ipynb_checkpoints/c.png", "elsewhere/d.JPE", "in/e.txt")
+    for name in names:
+        Image.new("L", (8, 8)).save(tmp_path / name, "JPEG")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    found = [str(path.relative_to(tmp_path / "in")) for path in images.find_images(tmp_path / "in")]
+    assert found == ["a.jfif", "again/d.JPE", "sub/b.jp2"]
+    assert {".png", ".jpg", ".tif", ".jfif", ".jpe", ".webp"} <= images.image_suffixes()
+    assert not {".pdf", ".eps", ".h5", ".mpg"} & images.image_suffixes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "white", "error"),
+    [
+        (np.int32, 4095, "int32 from 0 to 4095"),
+        (np.float32, 4095, "float32 from 0 to 4095"),
+        (np.uint16, 4095, None),
+        (np.uint8, 100, None),
+    ],
+)
+def test_white_is_what_the_user_says(kind, white, error, tmp_path):
+    values = np.linspace(0, white, 64).astype(kind).reshape(8, 8)
+    path = tmp_path / "a.tif"
+    Image.fromarray(values).save(path)
+    if error:
+        with pytest.raises(images.UnreadableImage, match=rf"a.tif .*{error}.*--white=4095"):
+            images.read_pixels(path, 1)
+    expected = values.astype(float) / white
+    for channels in (1, 3):
+        read = images.read_image(path, channels, white=white)
+        np.testing.assert_allclose(read, np.broadcast_to(2 * expected[..., None] - 1, (8, 8, channels)), atol=1e-6)
+        np.testing.assert_array_equal(images.read_pixels(path, channels, white=white), images.to_uint8(read))
+    assert (images.read_image(path, 1, white=white / 2) <= 1).all()
+    # Resized before it is rounded: the mean of neighbours has more levels than 8 bits.
+    small = images.read_image(path, 1, (4, 4), white)
+    assert small.shape == (4, 4, 1) and (
+        kind == np.uint8 or not np.allclose(small, images.to_float(images.to_uint8(small)))
+    )
+    for bad in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match=f"white is the value.*{bad}"):
+            images.read_pixels(path, 1, white=bad)
+
+
 def test_read_image_kinds(photos, tmp_path):
     ramp = np.array([[0, 257, 65535]], np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
