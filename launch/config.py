@@ -6,6 +6,7 @@ import functools
 import io
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -27,19 +28,19 @@ DATA_DIR = flags.DEFINE_string(
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: a machine that is taken away stops a command as Ctrl-C does."""
+    """SIGTERM: it stops a command as Ctrl-C does, with a status of its own."""
 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """End the process with the words of an error and status 1, at Ctrl-C with 130, at SIGTERM with 143.
 
-    An error that this project did not raise itself is told with its type and place. --traceback shows all of it.
+    An error that this project did not raise itself is printed with its type and line. --traceback shows all of it.
     """
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
-        if "--traceback" in sys.argv:
+        if flags.FLAGS.traceback if flags.FLAGS.is_parsed() else "--traceback" in sys.argv:
             raise
         command = f"launch.{Path(sys.argv[0]).stem}"
         if isinstance(error, KeyboardInterrupt):
@@ -53,18 +54,18 @@ def one_line_errors() -> Iterator[None]:
 def words_of(error: Exception) -> str:
     """What an error says, in few lines."""
     words = "\n".join(line[:LONGEST] for line in str(error).strip().splitlines()[:3]) or type(error).__name__
-    cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
-    if isinstance(cause, KeyError) and "configuration" not in words:  # how ml_collections tells of a missing field
-        return "the configuration has no setting " + str(cause.args[0]).replace("\n", ". ")
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    own = frame.f_globals.get("__name__", "").partition(".")[0] in OWN
+    module = frame.f_globals.get("__name__", "").partition(".")[0]
+    cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
+    if isinstance(cause, KeyError) and module == "ml_collections":  # how it tells of a missing setting
+        return "the configuration has no setting " + str(*cause.args[:1]).replace("\n", ". ")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    if isinstance(error, OSError) and "config" in words:
+    if isinstance(error, OSError) and module == "ml_collections":
         return f"there is no configuration {str(error).splitlines()[-1].strip()}"
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
-    if own and isinstance(error, ValueError | TypeError | OSError | ImportError | RuntimeError):
+    if module in OWN and isinstance(error, ValueError | TypeError | OSError | ImportError | RuntimeError):
         return words
     return f"{type(error).__name__}: {words} ({Path(frame.f_code.co_filename).name}, line {line}; see --traceback)"
 
@@ -117,7 +118,11 @@ def run(main: Callable[[list[str]], None]) -> None:
             stream.reconfigure(errors="replace")  # a console that cannot print σ must not end the work
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["traceback"])
-    if "--traceback" not in sys.argv:
-        # Threads that orbax leaves behind tell once more, in a hundred lines, of an error that `main` tells in one.
-        sys.excepthook = sys.unraisablehook = lambda *_: None
+    # Threads that orbax leaves behind tell once more, in a hundred lines, of an error that `main` tells in one.
+    sys.excepthook = _on_main_thread(sys.excepthook)
+    sys.unraisablehook = _on_main_thread(sys.unraisablehook)
     app.run(main, flags_parser=parse_flags)
+
+
+def _on_main_thread(hook: Callable[..., object]) -> Callable[..., object]:
+    return lambda *what: hook(*what) if threading.current_thread() is threading.main_thread() else None

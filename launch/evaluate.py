@@ -12,6 +12,8 @@ config.json, OUTPUT/TASK/ the arrays of an operator that all images share, opera
 The scores do not depend on --batch.
 """
 
+import contextlib
+
 from absl import flags
 from rich.console import Console
 
@@ -27,8 +29,9 @@ def main(_: list[str]) -> None:
     """Read the flags, evaluate, and print the table."""
     console = Console(highlight=False)
     with job.opened("evaluate", "out/evaluation", (), console) as (work, folder, rows):
-        for _case in job.recorded(work, folder, rows, console):
-            pass
+        with contextlib.closing(job.recorded(work, folder, rows, console)) as cases:
+            for _case in cases:
+                pass
     print_table(console, rows, work.tasks, work.config["sampler"])
     console.print(f"Numbers: {folder}", soft_wrap=True, markup=False)
 

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,12 +151,10 @@ def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) ->
         try:
             yield job, folder, rows
         except KeyboardInterrupt:
-            console.print(
-                f"Interrupted. {len(rows)} of {len(job.inputs.indices) * len(job.tasks)} restorations are finished "
-                f"and written in {folder}; re-run the command with --resume to continue.",
-                soft_wrap=True,
-                markup=False,
-            )
+            total = len(job.inputs.indices) * len(job.tasks)
+            where = f"are finished and written in {folder}; re-run the command with --resume to continue."
+            words = f"{len(rows)} of {total} restorations {where}" if rows else "No restoration was finished."
+            console.print(f"Interrupted. {words}", soft_wrap=True, markup=False)
             raise
         finally:
             if not rows and not resumed:
@@ -170,7 +168,7 @@ def content_of(inputs: Images | Measurements, index: int) -> str:
     return f"{zlib.crc32(np.asarray(inputs.read(np.array([index])), np.float32).tobytes()):08x}"
 
 
-def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Iterator[tuple[Task, Case]]:
+def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Generator[tuple[Task, Case]]:
     """Every image of every task, restored and judged, but for those that have a row, with a progress bar.
 
     A case gets its row once the loop over it asks for the next. The arrays of an operator that all images of a task

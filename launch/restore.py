@@ -22,6 +22,7 @@ OUTPUT/TASK/ gets operator.npz, the arrays of an operator that all images share.
 metrics.csv and config.json.
 """
 
+import contextlib
 from pathlib import Path
 
 from absl import flags
@@ -102,8 +103,9 @@ def main(_: list[str]) -> None:
             flags.FLAGS.set_default(name, value)
     console, sheet = Console(highlight=False), "demo.png" if _DEMO.value else "sheet.png"
     with job.opened("restore", "out/restoration", (sheet,), console) as (work, folder, rows):
-        for task, case in job.recorded(work, folder, rows, console):
-            write_case(folder, task, case)
+        with contextlib.closing(job.recorded(work, folder, rows, console)) as cases:
+            for task, case in cases:
+                write_case(folder, task, case)
         if _FIGURES.value != "none":
             write_sheet(folder / sheet, work.tasks, rows)
     print_table(console, rows, work.tasks, work.config["sampler"])

@@ -23,7 +23,7 @@ import numpy as np
 import pgm_jax
 from pgm_jax.files import replacing
 
-RECORD, METRICS = "config.json", "metrics.json"
+RECORD, METRICS, LOCK = "config.json", "metrics.json", ".lock"
 
 
 def run_record(kind: str, config: ml_collections.ConfigDict | Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def former_run(folder: Path, kind: str) -> dict[str, Any] | None:
     if folder.is_file():
         raise ValueError(f"{folder} is a file; give the folder of a run.")
     if not (folder / RECORD).is_file():
-        if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
+        if folder.is_dir() and any(path.name != LOCK and path.suffix != ".part" for path in folder.iterdir()):
             raise ValueError(f"{folder} holds files but no run; give an empty or a new folder.")
         return None
     record = read_json(folder / RECORD)

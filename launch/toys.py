@@ -24,7 +24,7 @@ from rich.console import Console
 from launch.config import known, one_line_errors, run
 from launch.experiments.findings import show, write
 from launch.experiments.settings import check_settings
-from launch.runs import RECORD, open_run, remove, run_record
+from launch.runs import open_run, run_record, usable
 from pgm_jax.files import local_path, only_writer
 
 # The modules and folders of launch/experiments with a `run`; imported on demand.
@@ -42,15 +42,12 @@ def conduct(config: ml_collections.ConfigDict | None, output: str | None, seed: 
     check_settings(config)
     folder = local_path(output or f"out/toys/{name}")
     with only_writer(folder):
-        open_run(folder, run_record("toys", config, seed), WRITES, overwrite=overwrite)
-        start = time.monotonic()
-        try:
-            findings = importlib.import_module(f"launch.experiments.{name}").run(config, jax.random.key(seed))
-        except BaseException:
-            remove(folder, [RECORD])  # nothing was found
-            raise
+        usable(folder, "toys", overwrite=overwrite)
+        record, start = run_record("toys", config, seed), time.monotonic()
+        findings = importlib.import_module(f"launch.experiments.{name}").run(config, jax.random.key(seed))
         seconds = time.monotonic() - start
         show(console, findings)
+        open_run(folder, record, WRITES, overwrite=overwrite)  # not before: a run that fails replaces nothing
         write(folder, findings, seconds)
     failed = sum(not claim.holds for claim in findings.claims)
     count = len(findings.claims)

@@ -29,7 +29,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 from launch.config import DATA_DIR, define_config, known, one_line_errors, run
-from launch.runs import RECORD, differences, former_run, remove, run_record, write_json
+from launch.runs import LOCK, RECORD, differences, former_run, remove, run_record, write_json
 from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks import Preconditioned, ProxNet
 from pgm_jax.operators.base import check_image_shape
@@ -77,7 +77,8 @@ def check(train_config: Any, image_shape: tuple[int, ...]) -> None:
         for name in names.split():
             if not isinstance(value := getattr(c, name), int | float) or not allowed(value):
                 raise ValueError(f"config.train.{name} is {value!r}; it must be {words}.")
-    size, memory = 4 * c.batch_size * math.prod(image_shape), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    size = 4 * c.batch_size * math.prod(image_shape) // jax.process_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if size > memory:
         raise ValueError(
             f"config.train.batch_size is {c.batch_size}; its images of {tuple(image_shape)} take {size / 2**30:.3g} "
@@ -122,10 +123,15 @@ def open_workdir(folder: Path, record: dict[str, Any], restart: bool) -> dict[st
     Raises:
         ValueError: as `former_run` does.
     """
-    former = former_run(folder, "train")
-    if restart and former:
-        remove(folder, [*WRITES, RECORD])
-        former = None
+    former = None
+    if restart:
+        own = {*WRITES, RECORD, LOCK}
+        if any(path.name not in own and path.suffix != ".part" for path in folder.iterdir()):
+            former_run(folder, "train")  # files of others: only where this is a training
+        with only_writer(folder / "checkpoints"):
+            remove(folder, [*WRITES, RECORD, "*.part"])
+    else:
+        former = former_run(folder, "train")
     was, now = (
         {name: run["config"].get(name) for name in ("data", "network", "train")} for run in (former or record, record)
     )
@@ -159,12 +165,13 @@ def main(_: list[str]) -> None:
             source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
             shard = (jax.process_index(), jax.process_count())
             dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
+            preview = to_float(np.stack([source[i] for i in range(min(12, len(source)))]))
         former = None
         with together():
             if first:
                 stack.enter_context(only_writer(folder))
                 former = open_workdir(folder, run_record("train", config, c.seed), restart=_RESTART.value)
-        before = changed_at(folder)
+        before = newest_step(folder)
         try:
             state = train(
                 jax.random.key(c.seed),
@@ -177,24 +184,23 @@ def main(_: list[str]) -> None:
                 steps=c.steps,
                 ema_decay=c.ema_decay,
                 cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
-                preview=to_float(np.stack([source[i] for i in range(min(12, len(source)))])),
+                preview=preview,
                 state_sharding=SHARDINGS[c.sharding],
             )
         except Interrupted as stop:
             save_weights(folder / UNFINISHED, network, stop.state, c.steps)
             sys.exit(128 + stop.number)
         finally:
-            if former and changed_at(folder) == before:
+            if former and newest_step(folder) == before:
                 write_json(folder / RECORD, former)  # no step was taken: the run in the folder is still what it was
         save_weights(folder / PRIOR, network, state, c.steps)
         if first:
             (folder / UNFINISHED).unlink(missing_ok=True)
 
 
-def changed_at(folder: Path) -> int:
-    """When the scalars of a run were written last, in nanoseconds; 0 where there are none."""
-    log = folder / "metrics.jsonl"
-    return log.stat().st_mtime_ns if log.exists() else 0
+def newest_step(folder: Path) -> int:
+    """The newest step that is saved; 0 where there is none."""
+    return max((int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()), default=0)
 
 
 def save_weights(path: Path, network: Preconditioned, state: TrainState, steps: int) -> None:

@@ -7,8 +7,8 @@ import math
 import os
 import platform
 import re
-import sys
 import uuid
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -239,22 +239,18 @@ def only_writer(folder: str | Path) -> Iterator[None]:
     if folder.is_file():
         raise ValueError(f"{folder} is a file; a folder was expected.")
     made = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     with contextlib.ExitStack() as stack:
         while True:
-            file = stack.enter_context(path.open("a+", encoding="utf-8"))  # appended to: the holder's name must stay
             try:
-                _lock(file)
-            except OSError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise ValueError(
-                    f"{folder} is in use by {holder}. Wait until it ends, stop it, or give another folder."
-                ) from error
-            # The former holder removes its file: what was locked may no longer be the file of this name.
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                break
+                folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(path.open("a+", encoding="utf-8"))  # appended to: the holder's name stays
+                _lock(file, folder)
+                # The former holder removes its file: what was locked may no longer be the file of this name.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    break
+            except FileNotFoundError:  # removed between two of these lines
+                continue
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
@@ -267,14 +263,18 @@ def only_writer(folder: str | Path) -> Iterator[None]:
                     each.rmdir()
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[str]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: IO[str]) -> None:
+def _lock(file: IO[str], folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nobody watches
+        return
+    try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        raise ValueError(
+            f"{folder} is in use by {holder}. Wait until it ends, stop it, or give another folder."
+        ) from error
+    except OSError as error:  # a network file system without locks
+        warnings.warn(f"{folder} cannot be locked ({error.strerror}): see that one process writes there.", stacklevel=4)

@@ -7,6 +7,7 @@ copy FROM TO ...             checkpoints are read on the devices of this process
 process RANK PORT FOLDER HOLD   one of two processes that train together
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -110,6 +111,12 @@ def target_on(mesh: jax.sharding.Mesh, sharding=replicated, network: Preconditio
 def everything_sharded(mesh: jax.sharding.Mesh, tree: Any) -> Any:
     """FSDP for networks as small as this one."""
     return fully_sharded(mesh, tree, smallest=1)
+
+
+def scalars(folder: pathlib.Path) -> list[dict[str, float]]:
+    """The log of a run but for its speed."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
 
 
 def same_bits(a: Any, b: Any) -> bool:

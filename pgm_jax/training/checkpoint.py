@@ -11,9 +11,9 @@ before and set aside, so that its step can be written again.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from pgm_jax.files import local_path, only_writer, replacing
+from pgm_jax.training.hosts import on_any, together
 from pgm_jax.training.sharding import whole
 
 _log = logging.getLogger(__name__)
@@ -49,9 +50,14 @@ def open_checkpoints(folder: str | Path, newest: int = 2) -> Iterator[ocp.Checkp
     folder = local_path(folder).resolve()
     if folder.is_file():
         raise CheckpointError(f"{folder} is a file, and a folder of checkpoints was expected: move it away.")
-    with only_writer(folder) if jax.process_index() == 0 else contextlib.nullcontext():
-        # Orbax reads the losses of all steps as it opens: a damaged one would close the door to the others.
-        _set_aside(folder, _mend_losses(folder) if jax.process_index() == 0 else {})
+    with contextlib.ExitStack() as stack:
+        damaged: dict[int, str] = {}
+        with together():
+            if jax.process_index() == 0:
+                stack.enter_context(only_writer(folder))
+                # Orbax reads the losses of all steps as it opens: a damaged one would close the door to the others.
+                damaged = _mend_losses(folder)
+        _set_aside(folder, damaged)
         policies, loss_of = ocp.checkpoint_managers, lambda metrics: metrics["loss"]
         best = policies.BestN(get_metric_fn=loss_of, reverse=True, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
@@ -83,7 +89,7 @@ def save(
     Args:
         checkpoints: what `open_checkpoints` yields.
         step: number of steps taken; a step that is there already is left as it is.
-        state: arrays, sharded in any way.
+        state: arrays of real numbers on the devices of one mesh, sharded in any way.
         description: what the state belongs to, as JSON: compared by `load`.
         loss: decides which checkpoint is the best.
         carried: what else a resumed run needs, as JSON.
@@ -148,17 +154,29 @@ def load(checkpoints: ocp.CheckpointManager, target: PyTree, description: dict[s
     """
     damaged: dict[int, str] = {}
     for step in sorted(checkpoints.all_steps(), reverse=True):
+        path, state, wrong = Path(checkpoints.directory) / str(step), None, ""
+        record: dict[str, Any] = {}
+        if (path / "description").is_dir():
+            raise CheckpointError(
+                f"{path} is of an earlier version, which kept no digests: continue it with that version, or give "
+                "another folder."
+            )
         try:
             # The record first: a state of another network fails to read with the words of a damaged one.
             record = _record_of(checkpoints.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore())))
-            _check_same(record["description"], description, Path(checkpoints.directory) / str(step))
+            _check_same(record["description"], description, path)
             args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
             state = checkpoints.restore(step, args=args)["state"]
-            _check_digests(_digests_of(state), record["digests"])
         except CheckpointError:
             raise
         except Exception as error:  # a truncated file shows as any of half a dozen types
-            damaged[step] = str(error).split("\n")[0][:200] or type(error).__name__
+            wrong = str(error).split("\n")[0][:200] or type(error).__name__
+        # Before the digests, for which every process needs its part.
+        if on_any(bool(wrong)):
+            damaged[step] = wrong or "another process cannot read its part"
+            continue
+        if differing := _differing(_digests_of(state), record["digests"]):
+            damaged[step] = f"{len(differing)} of its arrays are not what was saved: {', '.join(differing[:3])}"
             continue
         if damaged:
             # Only now, with a good one in hand: where none reads, the fault may lie elsewhere.
@@ -190,15 +208,16 @@ def _writing(folder: Path) -> Iterator[None]:
 def _mend_losses(folder: Path) -> dict[int, str]:
     """Write damaged losses again from their records; the steps where both are damaged, with the reason."""
     damaged = {}
+    lost = (ValueError, TypeError, KeyError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
     for step in (path for path in folder.glob("*") if path.name.isdigit()):
         metrics = step / "metrics" / "metrics"
         try:
             loss = _record_of(dict(record=json.loads((step / "record" / "metadata").read_bytes())))["loss"]
-        except (ValueError, OSError, TypeError, KeyError):
+        except lost:
             loss = None
         try:
             found = json.loads(metrics.read_bytes())
-        except (ValueError, OSError):
+        except lost:
             found = None
         if loss is None:
             damaged |= {int(step.name): "its record and its loss are damaged"} if found is None else {}
@@ -225,19 +244,22 @@ def _digests_of(state: PyTree) -> dict[str, list[int]]:
     return {jax.tree_util.keystr(path): np.asarray(leaf).tolist() for path, leaf in leaves}
 
 
-def _check_digests(found: dict[str, list[int]], saved: dict[str, list[int]]) -> None:
-    wrong = sorted(name for name in found.keys() | saved.keys() if found.get(name) != saved.get(name))
-    if wrong:
-        raise ValueError(f"{len(wrong)} of its arrays are not what was saved: {', '.join(wrong[:3])}")
+def _differing(found: dict[str, list[int]], saved: dict[str, list[int]]) -> list[str]:
+    return sorted(name for name in found.keys() | saved.keys() if found.get(name) != saved.get(name))
 
 
 @jax.jit
 def _digests(state: PyTree) -> PyTree:
-    """Two sums over the words of each array, weighted by odd numbers of their places, modulo 2^32.
+    """Two sums, over the words of each array, of a mixture of the word and its place, modulo 2^32.
 
-    The order of a sum of integers does not matter, so the sharding does not. A flipped bit b changes a sum by an odd
-    multiple of 2^b, which is never 0; other damage goes unseen once in 2^64.
+    The order of a sum of integers does not matter, so the sharding does not. The mixture is one to one in the word: a
+    single word that changes is always seen. Damage of more words goes unseen with a probability of about 2^-64.
     """
+
+    def mix(x: jax.Array) -> jax.Array:  # one to one: shifts and odd factors can be undone
+        x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+        x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+        return x ^ (x >> 16)
 
     def digest(leaf: jax.Array) -> jax.Array:
         words = leaf.astype(jnp.uint8) if leaf.dtype == bool else leaf
@@ -246,9 +268,8 @@ def _digests(state: PyTree) -> PyTree:
         place = jnp.zeros(words.shape, jnp.uint32)
         for axis, size in enumerate(words.shape):  # no ravel, which would gather a sharded array
             place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
-        mixed = (place ^ (place >> 15)) * jnp.uint32(0x2C1B3C6D)
-        mixed = (mixed ^ (mixed >> 12)) * jnp.uint32(0x297A2D39)
-        return jnp.stack([(words * (2 * weight + 1)).sum() for weight in (place, mixed ^ (mixed >> 15))])
+        seeds = (jnp.uint32(0x9E3779B9), jnp.uint32(0x7F4A7C15))
+        return jnp.stack([mix(words ^ mix(place ^ seed)).sum(dtype=jnp.uint32) for seed in seeds])
 
     return jax.tree.map(digest, state)
 
@@ -257,8 +278,8 @@ def _set_aside(folder: Path, unreadable: dict[int, str]) -> None:
     # Moved rather than deleted: what failed may have been the disk or the memory, not the file.
     if jax.process_index() == 0:
         for step, reason in unreadable.items():
-            aside = folder / f"{step}.damaged"
-            shutil.rmtree(aside, ignore_errors=True)
+            names = (f"{step}.damaged{number or ''}" for number in itertools.count())
+            aside = next(path for name in names if not (path := folder / name).exists())
             (folder / str(step)).rename(aside)
             _log.warning("Checkpoint %d cannot be read (%s) and is now %s.", step, reason, aside)
     # Unconditional: a process that comes late finds nothing left to set aside.

@@ -13,17 +13,24 @@ def join_processes() -> None:
     """Join the processes of a pod, which a cluster or three environment variables describe.
 
     Raises:
-        ValueError: if some of the variables are set and not all.
+        ValueError: if the number of processes or that of this one is set without the others.
     """
     names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-    given = [name for name in names if os.environ.get(name)]
-    if given and len(given) < len(names):
-        raise ValueError(f"The environment has {', '.join(given)} alone; set all of {', '.join(names)}.")
     address, count, rank = (os.environ.get(name) for name in names)
-    if address is None or count is None or rank is None:
-        jax.distributed.initialize()
-    else:
+    if not count and not rank:
+        jax.distributed.initialize()  # it reads the address itself, and asks the cluster for the rest
+    elif address and count and rank:
         jax.distributed.initialize(address, int(count), int(rank))
+    else:
+        missing = [name for name in names if not os.environ.get(name)]
+        raise ValueError(f"The environment has no {' and no '.join(missing)}; set all of {', '.join(names)}.")
+
+
+def on_any(true: bool) -> bool:
+    """Whether something is true on any process of a pod; all of them ask."""
+    if jax.process_count() == 1:
+        return true
+    return bool(np.any(multihost_utils.process_allgather(np.array(true))))
 
 
 @contextlib.contextmanager
@@ -33,13 +40,10 @@ def together() -> Iterator[None]:
     Raises:
         ValueError: if another process raised; else the error of this one.
     """
-    error = None
     try:
         yield
-    except (ValueError, TypeError, OSError, AttributeError) as raised:
-        error = raised
-    failed = multihost_utils.process_allgather(np.array(error is not None)) if jax.process_count() > 1 else False
-    if error is not None:
-        raise error
-    if np.any(failed):
-        raise ValueError("another process of the pod cannot train; its output says why.")
+    except (Exception, KeyboardInterrupt):
+        on_any(True)
+        raise
+    if on_any(False):
+        raise ValueError("Another process of the pod cannot go on; its output says why.")

@@ -10,6 +10,7 @@ is refused where they name any other class than TFDS's own features.
 import difflib
 import gzip
 import hashlib
+import io
 import json
 import math
 import re
@@ -27,6 +28,7 @@ from tensorflow_datasets.core.constants import DATA_DIR
 from pgm_jax.files import local_path, one_line
 from pgm_jax.training.images import read_npz
 
+_LARGEST = 2**26  # bytes of an idx file
 _IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -306,14 +308,16 @@ def _parse_idx(data: bytes, name: str) -> np.ndarray:
     """An idx file of unsigned bytes, plain or gzip: magic 0, 0, 8, rank; the sizes as big-endian int32; the bytes."""
     if data[:2] == b"\x1f\x8b":
         try:
-            data = gzip.decompress(data)
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_LARGEST + 1)
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{name} is damaged: {error}") from error
     if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
         raise ValueError(f"{name} is not an idx file of unsigned bytes: it begins with 0x{data[:4].hex()}.")
+    if len(data) > _LARGEST:
+        raise ValueError(f"{name} holds more than {_LARGEST} bytes; a file of Fashion-MNIST has at most 47,040,016.")
     begin = 4 + 4 * data[3]
     shape = np.frombuffer(data[4:begin], ">i4").tolist()
-    if len(data) - begin != math.prod(shape):
+    if min(shape, default=0) < 0 or len(data) - begin != math.prod(shape):
         raise ValueError(f"{name} announces {shape} bytes and holds {len(data) - begin}.")
     return np.frombuffer(data, np.uint8, offset=begin).reshape(shape)
 

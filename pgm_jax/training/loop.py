@@ -34,12 +34,14 @@ from pgm_jax.files import local_path
 from pgm_jax.networks import Preconditioned
 from pgm_jax.training import checkpoint
 from pgm_jax.training.checkpoint import CheckpointError
+from pgm_jax.training.hosts import together
 from pgm_jax.training.losses import Objective
 from pgm_jax.training.sharding import device_mesh, replicated, whole
 from pgm_jax.training.step import TrainState, init_state, make_step
 from pgm_jax.training.writers import ScalarWriter
 from pgm_jax.types import Images, Key, Schedule, as_key
 
+GRACE = 1.0  # seconds in which a second signal is taken for the first: `timeout` and some launchers send it twice
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
@@ -150,7 +152,8 @@ def train(
             _say(f"Going on from step {start} of {steps} in {folder}.")
         ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
         batches, sharding = iter(dataset[start:].to_iter_dataset(ahead)), NamedSharding(mesh, PartitionSpec("data"))
-        writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
+        with together():
+            writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
         show = stack.enter_context(_progress(steps, start))
         pending: list[dict[str, Any]] = carried or []  # scalars of the steps since those that were written last
         clock, clock_step = time.perf_counter(), start
@@ -192,12 +195,14 @@ def train(
 
 def _refuse_history(folder: Path) -> None:
     """Raise a CheckpointError where a run has left scalars or damaged checkpoints, and no sound checkpoint is there."""
-    scalars, damaged = folder / "metrics.jsonl", [*(folder / "checkpoints").glob("*.damaged")]
+    scalars = folder / "metrics.jsonl"
+    damaged = sorted(path.name for path in (folder / "checkpoints").glob("*.damaged*") if path.name[0] != "0")
     if damaged or (scalars.is_file() and scalars.stat().st_size):
-        why = f"The checkpoints of the run in {folder} are damaged" if damaged else f"{folder} has no checkpoint"
+        what = f"Its damaged ones are {', '.join(damaged)}." if damaged else f"{scalars.name} tells of steps."
         raise CheckpointError(
-            f"{why}, and {scalars.name} tells of steps that were taken. Put the checkpoints back, give another folder, "
-            "or remove what is there (launch.train: --restart) to start from the beginning."
+            f"The run in {folder} has taken steps, and no sound checkpoint is there. {what} Put checkpoints back, "
+            "named by their step, or give another folder. To start from the beginning, remove what is there "
+            "(launch.train: --restart)."
         )
 
 
@@ -255,14 +260,19 @@ def _mean_scalars(pending: list[dict[str, Any]], step: int) -> dict[str, float]:
 def _stop_signal() -> Iterator[Callable[[], int | None]]:
     """Turn the first SIGTERM or Ctrl-C into its number while training, so that a step is never cut in two."""
     received: list[int] = []
+    since: list[float] = []
     before: dict[int, Any] = {}
 
     def receive(number: int, frame: object) -> None:
-        received.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)  # the operating system ends the process at the next one
-        # Not print, which may be at work where the signal arrives.
-        os.write(2, f"{NAMES[number]}: finishing the step and saving; once more to stop at once.\n".encode())
+        if received and time.monotonic() - since[0] > GRACE:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)  # the operating system ends the process
+        elif not received:
+            received.append(number)
+            since.append(time.monotonic())
+            # Not print, which may be at work where the signal arrives.
+            words = "finishing the step and saving; send it again to stop immediately."
+            os.write(2, f"{NAMES[number]}: {words}\n".encode())
 
     try:
         for each in (signal.SIGTERM, signal.SIGINT):

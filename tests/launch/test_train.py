@@ -282,10 +282,15 @@ def test_the_record_of_a_finished_run_stays_what_it_was(door, images, finished, 
 
 def test_restart_removes_the_run_that_is_there(door, images, finished, capsys):
     (finished / "notes.txt").write_text("mine")
+    record = shutil.copy(finished / "config.json", finished.parent)
     shutil.rmtree(finished / "checkpoints")
-    with pytest.raises(SystemExit, match=r"has no checkpoint, and metrics.jsonl tells of steps .*--restart"):
+    with pytest.raises(SystemExit, match=r"no sound checkpoint is there. metrics.jsonl tells of steps.*--restart"):
         door(finished, images, **{"train.steps": 4})
     assert (finished / "prior.npz").exists()
+    (finished / "config.json").write_text("{")
+    with pytest.raises(SystemExit, match="config.json is damaged"):  # whose notes are these?
+        door(finished, images, restart=True)
+    shutil.copy(record, finished / "config.json")
     door(finished, images, restart=True, **{"train.steps": 2})
     assert newest(finished) == 2 and (finished / "notes.txt").read_text() == "mine"
     assert len((finished / "metrics.jsonl").read_text().splitlines()) == 2

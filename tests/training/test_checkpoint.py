@@ -109,7 +109,10 @@ def flipped(data):
 def test_whatever_is_damaged_the_one_before_is_read(three, tmp_path, caplog):
     """What does not matter may be gone; otherwise the run is told, goes on from the one before and writes it again."""
     folder, passed_over = tmp_path / "copy", []
+    needed = {"no state", "no d", "empty metadata", "half of metadata", "a bit of metadata", "no manifest.ocdbt"}
     for i, (name, _) in enumerate(list(damages(three / "3"))):
+        if name not in needed and i % 4:  # `make soak` tries them all
+            continue
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(three, folder)
         [damage for _, damage in damages(folder / "3")][i]()
@@ -123,8 +126,7 @@ def test_whatever_is_damaged_the_one_before_is_read(three, tmp_path, caplog):
                 checkpoint.save(checkpoints, 3, state_of(3), WHAT, 3.0)
         step, state, _ = read(folder)
         assert step == 3 and same_bits(state, state_of(3)), name
-    needed = "no state,no d,empty metadata,half of metadata,a bit of metadata,no manifest.ocdbt".split(",")
-    assert set(needed) <= set(passed_over)
+    assert needed <= set(passed_over)
 
 
 def test_no_flipped_bit_of_an_array_is_read(copy):
@@ -143,6 +145,25 @@ def test_no_flipped_bit_of_an_array_is_read(copy):
                 (copy / "3.damaged").rename(copy / "3")
         path.write_bytes(sound)
     assert seen.count(2) > 10  # orbax reads only some of the files
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.int8, jnp.bool_, jnp.uint32])
+def test_digests_see_what_a_weighted_sum_would_not(dtype):
+    """Signs of all numbers or of two of them, and numbers that change their places."""
+    numbers = np.arange(1, 65).astype(dtype)
+    size = 8 * numbers.dtype.itemsize
+    words = numbers.view(f"u{numbers.dtype.itemsize}")
+    one = words.dtype.type(1 if dtype == jnp.bool_ else 1 << (size - 1))
+    digest = lambda words: np.asarray(checkpoint._digests(jnp.asarray(words.view(numbers.dtype)))).tolist()  # noqa: E731
+    others = [words ^ one, np.where(np.arange(64) < 2, words ^ one, words), np.roll(words, 1)]
+    others = [other for other in others if (other != words).any()]
+    assert len({tuple(digest(each)) for each in (words, *others)}) == 1 + len(others)
+
+
+def test_an_earlier_version_is_named(copy):
+    (copy / "3" / "record").rename(copy / "3" / "description")
+    with pytest.raises(checkpoint.CheckpointError, match="is of an earlier version, which kept no digests"):
+        read(copy)
 
 
 def test_a_damaged_loss_is_written_again_from_its_record(copy, caplog):
