@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterator
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import conftest  # noqa: E402, F401 - the settings of the tests
+if __name__ == "__main__":
+    import conftest  # noqa: F401 - the settings of the tests
 import jax  # noqa: E402
 import toy_training  # noqa: E402
 from toy_training import SMALLEST, images_file, same_bits, scalars, start  # noqa: E402
