@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import functools
 import io
+import runpy
 import signal
 import sys
 import threading
@@ -63,6 +64,8 @@ def words_of(error: Exception) -> str:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     if isinstance(error, OSError) and module == "ml_collections":
         return f"there is no configuration {str(error).splitlines()[-1].strip()}"
+    if isinstance(error, AttributeError) and "get_config" in words:
+        return "the file of the configuration has no function get_config()"
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     if module in OWN and isinstance(error, ValueError | TypeError | OSError | ImportError | RuntimeError):
@@ -91,13 +94,31 @@ def define_config() -> flags.FlagHolder:
         return config_flags.DEFINE_config_file("config", DEFAULT, purpose)
 
 
+def check_settings(config: Any, usual: Any, name: str = "config") -> None:
+    """Refuse a setting that is not in the `usual` configuration; settings within settings too.
+
+    Raises:
+        ValueError: that names it, and the nearest one.
+    """
+    for setting in config if hasattr(usual, "keys") else ():
+        known(setting, usual, f"setting of {name}")
+        check_settings(config[setting], usual[setting], f"{name}.{setting}")
+
+
+def usual_config() -> Any:
+    """The configuration of the default file."""
+    return runpy.run_path(str(Path(__file__).parents[1] / DEFAULT))["get_config"]()
+
+
 @one_line_errors()
 def parse_flags(argv: list[str]) -> list[str]:
     """Read the flags; every argument must be one."""
     try:
         rest = app.parse_flags_with_usage(argv)
     except SystemExit as error:
-        if error.code in (None, 0):  # as that of --help is not
+        if any(argument.startswith(("--help", "-help")) for argument in argv):
+            sys.exit(0)
+        if error.code in (None, 0):
             raise ValueError(f"the configuration ends Python by sys.exit(): {' '.join(argv[1:])}") from error
         raise
     if len(rest) > 1:

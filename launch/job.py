@@ -15,7 +15,7 @@ from absl import flags, logging
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from launch.config import DATA_DIR, define_config
+from launch.config import DATA_DIR, check_settings, define_config, usual_config
 from launch.problems import BUNDLED, Images, Measurements, problems, read_dataset, read_images, read_measurements
 from launch.results import Row, arrays_of, read_rows, spoken, task_folder, write_metrics
 from launch.runs import METRICS, RECORD, open_run, remove, run_record, usable
@@ -76,6 +76,7 @@ def read_job() -> Job:
     prior = load_prior(given.prior or "fashion_mnist")
     weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
     description = dict(file=given.prior or "bundled", sha256=hashlib.sha256(weights).hexdigest())
+    check_settings(_CONFIG.value.sampler, usual_config().sampler, "config.sampler")
     sampler = dict(_CONFIG.value.sampler)
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
     for name in ("samples", "calls"):
@@ -141,7 +142,9 @@ def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) ->
         resumed = open_run(folder, run_record(kind, job.config, given.seed), own, **how)
         rows = read_rows(folder) if resumed else []
         here = set(job.inputs.indices.tolist())
-        for index, row in {row["index"]: row for row in rows if row["index"] in here}.items():
+        for index, row in {row["index"]: row for row in rows}.items():
+            if index not in here:
+                raise ValueError(f"Image {index}, {row['image']}, is no longer there: give another --output.")
             if row["image"] != (now := job.inputs.name(index)):
                 raise ValueError(f"Image {index} was {row['image']} and is now {now}: give another --output.")
             if row["content"] != content_of(job.inputs, index):

@@ -135,7 +135,10 @@ def make_operator(name: str, key: Key | None, image_shape: Shape, settings: Mapp
     try:
         inspect.signature(make).bind(*arguments, **values)
     except TypeError as error:
-        raise TypeError(f"it does not take what it is given: {error}; --setting=NAME=VALUE gives more") from error
+        raise TypeError(
+            f"it does not take what it is given: {error}; --setting=NAME=VALUE gives more, "
+            "and --setting=drawn=each, or once, a random key as the first"
+        ) from error
     with told():
         operator: Any = make(*arguments, **values)
     check_operator(operator, image_shape)

@@ -30,7 +30,6 @@ from pgm_jax.training.images import (
     read_image,
     read_measured,
     to_float,
-    warn_if_dark,
 )
 from pgm_jax.types import Key, Shape
 
@@ -194,7 +193,6 @@ def _read_files(
             skipped.append(error)
     if not images:
         raise none_readable(path, skipped)
-    warn_if_dark(f"the images of {path}", 127.5 * (max(float(image.max()) for image in images.values()) + 1))
     read = lambda numbers: np.stack([images[i] for i in numbers.tolist()])  # noqa: E731
     return Images(np.asarray(list(images)), read, lambda i: str(paths[i]), skipped)
 

@@ -28,7 +28,7 @@ import optax
 from absl import flags
 from absl import logging as absl_logging
 
-from launch.config import DATA_DIR, define_config, known, one_line_errors, run
+from launch.config import DATA_DIR, check_settings, define_config, known, one_line_errors, run, usual_config
 from launch.runs import LOCK, RECORD, differences, former_run, remove, run_record, write_json
 from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks import Preconditioned, ProxNet
@@ -117,8 +117,8 @@ def optimizer_of(train_config: Any) -> optax.GradientTransformation:
     )
 
 
-def open_workdir(folder: Path, record: dict[str, Any], restart: bool) -> dict[str, Any] | None:
-    """Write config.json, and say how it differs from that of the run in the folder, whose record it returns.
+def open_workdir(folder: Path, record: dict[str, Any], restart: bool) -> tuple[dict[str, Any] | None, list[str]]:
+    """Write config.json; the record of the run in the folder, and how the new one differs, which it says.
 
     Raises:
         ValueError: as `former_run` does.
@@ -136,11 +136,11 @@ def open_workdir(folder: Path, record: dict[str, Any], restart: bool) -> dict[st
         {name: run["config"].get(name) for name in ("data", "network", "train")} for run in (former or record, record)
     )
     if changed := list(differences(was, now)):
-        print(f"The configuration of the run in {folder} has changed:", *changed, sep="\n  ", flush=True)
+        print(f"The configuration differs from that of the run in {folder}:", *changed, sep="\n  ", flush=True)
     if changed or not former:
         history = [*(former or {}).get("changed", []), *(f"{record['started']}: {change}" for change in changed)]
         write_json(folder / RECORD, record | dict(changed=history))
-    return former
+    return former, changed
 
 
 @one_line_errors()
@@ -156,6 +156,8 @@ def main(_: list[str]) -> None:
     with contextlib.ExitStack() as stack:
         with together():
             c = config.train
+            for section in ("data", "network", "train"):
+                check_settings(config[section], usual_config()[section], f"config.{section}")
             check(c, config.data.image_shape)
             network = checked_network(config)
             known(c.warm_up, WARM_UPS, "config.train.warm_up")
@@ -166,11 +168,11 @@ def main(_: list[str]) -> None:
             shard = (jax.process_index(), jax.process_count())
             dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
             preview = to_float(np.stack([source[i] for i in range(min(12, len(source)))]))
-        former = None
+        former, changed = None, []
         with together():
             if first:
                 stack.enter_context(only_writer(folder))
-                former = open_workdir(folder, run_record("train", config, c.seed), restart=_RESTART.value)
+                former, changed = open_workdir(folder, run_record("train", config, c.seed), restart=_RESTART.value)
         before = newest_step(folder)
         try:
             state = train(
@@ -194,6 +196,11 @@ def main(_: list[str]) -> None:
             if former and newest_step(folder) == before:
                 write_json(folder / RECORD, former)  # no step was taken: the run in the folder is still what it was
         save_weights(folder / PRIOR, network, state, c.steps)
+        if former and newest_step(folder) == before and any(not text.startswith("train.steps ") for text in changed):
+            raise ValueError(
+                f"The run in {folder} is finished, with other settings than these, and nothing was trained: give more "
+                "steps, another folder, or --restart."
+            )
         if first:
             (folder / UNFINISHED).unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from rich.progress import track
 
 from pgm_jax.files import local_path, replacing
-from pgm_jax.training.images import UnreadableImage, find_images, none_readable, read_pixels, warn_if_dark
+from pgm_jax.training.images import UnreadableImage, find_images, none_readable, read_pixels
 from pgm_jax.types import Shape
 
 
@@ -65,7 +65,7 @@ def folder_images(
             raise
     if unreadable.exists():
         count = len(unreadable.read_bytes().splitlines())
-        warnings.warn(f"{count} files of {folder} cannot be read and are left out; see {unreadable}.", stacklevel=3)
+        warnings.warn(f"{count} of {len(files)} files of {folder} cannot be read: see {unreadable}.", stacklevel=3)
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
@@ -78,13 +78,11 @@ def _is_whole(path: Path) -> bool:
 
 def _write(path: Path, listing: Path, folder: Path, files: list[Path], image_shape: Shape, white: float | None) -> None:
     reasons: list[UnreadableImage] = []
-    brightest = 0
     with replacing(path) as part, part.open("wb") as out:
         _write_header(out, len(files), image_shape)
         for file in track(files, description=path.stem):
             try:
                 pixels = read_pixels(file, image_shape[2], (image_shape[0], image_shape[1]), white)
-                brightest = max(brightest, int(pixels.max()))
                 out.write(pixels.tobytes())
             except UnreadableImage as error:
                 reasons.append(error)
@@ -97,7 +95,6 @@ def _write(path: Path, listing: Path, folder: Path, files: list[Path], image_sha
         # numpy leaves room in a header for a larger first number, so the true one takes as much.
         out.seek(0)
         _write_header(out, len(files) - len(reasons), image_shape)
-    warn_if_dark(f"all images of {folder}", brightest)
 
 
 def _write_header(out, count: int, image_shape: Shape) -> None:

@@ -105,7 +105,8 @@ def read_pixels(
         path: of the file.
         channels: 1 (grey) or 3 (RGB).
         size: (H, W) in pixels, to which the image is cropped about its centre and resized (Lanczos); None: its own.
-        white: value of a pixel that is white; None: the largest of its type, 255 or 65535. What is brighter is white.
+        white: value of a pixel that is white, in files whose type reaches it; None: the largest of its type, 255 or
+            65535. What is brighter is white.
 
     Raises:
         ValueError: if `channels` is neither 1 nor 3, or `white` is not positive.
@@ -148,6 +149,12 @@ def _decoded(path: str | Path, channels: int, size: tuple[int, int] | None, whit
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith(("I", "F")):
                 image = _scaled(image, _white_of(file, image) if white is None else white)
+                if white is None and np.max(np.asarray(image)) < _DARK:
+                    warnings.warn(
+                        f"16-bit images in {path.parent} use less than a quarter of their range. If they hold fewer "
+                        "bits, say which value is white, such as --white=4095 for 12 bits.",
+                        stacklevel=4,
+                    )
             else:
                 image = image.convert(mode)
         if deep_colours and white is not None:
@@ -157,7 +164,7 @@ def _decoded(path: str | Path, channels: int, size: tuple[int, int] | None, whit
     if size is not None:
         image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
-    if white is not None and image.mode != "F":
+    if white is not None and white < 255 and image.mode != "F":
         pixels = pixels.astype(np.float32) * np.float32(255 / white)
     pixels = np.clip(pixels, 0, 255).reshape(image.height, image.width, -1)
     return np.broadcast_to(pixels, (*pixels.shape[:2], channels))
@@ -179,16 +186,6 @@ def _scaled(image: Image.Image, white: float) -> Image.Image:
     if not np.isfinite(values).all():
         raise ValueError("it holds NaN or infinite pixels")
     return Image.fromarray(np.clip(values, 0, 255).astype(np.float32))
-
-
-def warn_if_dark(where: str, brightest: float) -> None:
-    """Warn where images `where` use less than a quarter of the range, `brightest` of 255, as 12 bits in 16 do."""
-    if brightest < _DARK:
-        warnings.warn(
-            f"The brightest pixel of {where} is {brightest / 255:.1%} of white. If the files have fewer bits than "
-            "their type, say which value is white, such as --white=4095 for 12 bits.",
-            stacklevel=3,
-        )
 
 
 def check_channels_last(what: str, shape: Sequence[int]) -> None:

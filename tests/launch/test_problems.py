@@ -195,9 +195,11 @@ def test_more_than_8_bits(folder):
     deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 65
     for i in range(4):
         Image.fromarray(deep).save(folder / f"{i}.png")
-    with pytest.warns(UserWarning, match=r"brightest pixel of the images of .* is 6.2% of white.*--white=4095"):
+    with pytest.warns(UserWarning, match=r"16-bit images in .* less than a quarter of their range.*--white=4095"):
         read_images(str(folder), SHAPE)
     images = read(read_images(str(folder), SHAPE, white=4095))[..., 0]
+    Image.fromarray(np.full(SHAPE[:2], 255, np.uint8)).save(tmp_path / "of_8_bits.png")
+    assert (read_image(tmp_path / "of_8_bits.png", 1, white=4095) == 1).all()
     np.testing.assert_allclose(images, np.broadcast_to(deep / 4095 * 2 - 1, images.shape), atol=1e-6)
 
 

@@ -172,7 +172,15 @@ def test_a_run_is_resumed_on_the_same_images_only(door, tmp_path, monkeypatch):
     Image.fromarray(pixels.T).save(tmp_path / "b.png")
     with pytest.raises(SystemExit, match=r"Image 0, .*b\.png, is not what it was: give another --output"):
         door(restore, *again)
-    (tmp_path / "a.txt").rename(tmp_path / "a.png")
+    (tmp_path / "b.png").rename(tmp_path / "b.txt")
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    more = tmp_path.parent / "out_of_a_and_b"
+    (tmp_path / "b.txt").rename(tmp_path / "b.png")
+    door(restore, f"--output={more}", *arguments)
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(SystemExit, match=r"Image 1, .*b\.png, is no longer there: give another --output"):
+        door(restore, f"--output={more}", *arguments, "--resume")
+    Image.fromarray(pixels).save(tmp_path / "b.png")
     with pytest.raises(ValueError, match="Image 0 was"):
         door(restore, *again, "--traceback")
 
