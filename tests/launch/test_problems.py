@@ -5,6 +5,7 @@ from PIL import Image
 
 from launch.problems import problems, read_dataset, read_images, read_measurements
 from launch.tasks import build_task
+from pgm_jax.training.images import read_image
 
 SHAPE = (8, 8, 1)
 KEY = jax.random.key(0)
@@ -198,8 +199,8 @@ def test_more_than_8_bits(folder):
     with pytest.warns(UserWarning, match=r"16-bit images in .* less than a quarter of their range.*--white=4095"):
         read_images(str(folder), SHAPE)
     images = read(read_images(str(folder), SHAPE, white=4095))[..., 0]
-    Image.fromarray(np.full(SHAPE[:2], 255, np.uint8)).save(tmp_path / "of_8_bits.png")
-    assert (read_image(tmp_path / "of_8_bits.png", 1, white=4095) == 1).all()
+    Image.fromarray(np.full(SHAPE[:2], 255, np.uint8)).save(folder.parent / "of_8_bits.png")
+    assert (read_image(folder.parent / "of_8_bits.png", 1, white=4095) == 1).all()
     np.testing.assert_allclose(images, np.broadcast_to(deep / 4095 * 2 - 1, images.shape), atol=1e-6)
 
 
