@@ -17,8 +17,7 @@ LIBRARY := .[train,plots]
 DEMO ?= $(BIN)/python -m launch.restore --config=$(CONFIG) --demo
 TRAIN ?= $(BIN)/python -m launch.train --config=$(CONFIG)
 
-# uv installs in seconds; pip, which knows every setting of the user's index, takes over where uv cannot. The tests
-# start many processes, so for them everything is compiled to bytecode first.
+# uv installs in seconds; pip, which knows every setting of the user's index, takes over where uv cannot.
 define install
 $(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '$(1)' || \
 	{ echo "uv could not install; trying pip"; $(BIN)/python -m pip install -q -c constraints.txt -e '$(1)'; }
@@ -94,7 +93,7 @@ $(VENV)/library.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
-	$(call install,.[test],--compile-bytecode)
+	$(call install,.[test])
 	@touch $(VENV)/library.stamp $(VENV)/docs.stamp $@
 
 $(VENV)/docs.stamp: setup.cfg constraints.txt | $(VENV)/uv.stamp
