@@ -51,7 +51,7 @@ test-others: PATHS = $(filter-out $(NAMED:%=tests/%/),$(dir $(wildcard tests/*/t
 $(TESTS):
 	$(BIN)/python -m pytest $(sort $(PATHS))
 
-soak: $(VENV)/test.stamp  ## kill, damage, starve and double runs many times over, in a quarter of an hour
+soak: $(VENV)/test.stamp  ## kill, damage, starve and double runs many times over, in seven minutes
 	$(BIN)/python tests/soak.py
 
 docs: $(NOTEBOOKS)  ## build the documentation into site/
