@@ -5,6 +5,9 @@ python -m launch.toys --config=configs/toys/mixture.py
 Two problems for each column instead of 20 and 8:
 
 python -m launch.toys --config=configs/toys/mixture.py --config.seeds=2 --output=out/toys/mixture_quick
+
+Expected: seven of eight claims hold. Corrected PGM with the exact prox is at 1.3 floors, with a plain splitting at 22;
+by rounds of ADMM it is ahead of all quoted methods that differentiate in 4 of 12 columns, where the claim asks for 6.
 """
 
 import ml_collections
