@@ -94,7 +94,7 @@ def define_config() -> flags.FlagHolder:
         return config_flags.DEFINE_config_file("config", DEFAULT, purpose)
 
 
-def check_settings(config: Any, usual: Any, name: str = "config") -> None:
+def known_settings(config: Any, usual: Any, name: str = "config") -> None:
     """Refuse a setting that is not in the `usual` configuration; settings within settings too.
 
     Raises:
@@ -102,7 +102,7 @@ def check_settings(config: Any, usual: Any, name: str = "config") -> None:
     """
     for setting in config if hasattr(usual, "keys") else ():
         known(setting, usual, f"setting of {name}")
-        check_settings(config[setting], usual[setting], f"{name}.{setting}")
+        known_settings(config[setting], usual[setting], f"{name}.{setting}")
 
 
 def usual_config() -> Any:

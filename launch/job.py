@@ -15,7 +15,7 @@ from absl import flags, logging
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from launch.config import DATA_DIR, check_settings, define_config, usual_config
+from launch.config import DATA_DIR, define_config, known_settings, usual_config
 from launch.problems import BUNDLED, Images, Measurements, problems, read_dataset, read_images, read_measurements
 from launch.results import Row, arrays_of, read_rows, spoken, task_folder, write_metrics
 from launch.runs import METRICS, RECORD, open_run, remove, run_record, usable
@@ -76,7 +76,7 @@ def read_job() -> Job:
     prior = load_prior(given.prior or "fashion_mnist")
     weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
     description = dict(file=given.prior or "bundled", sha256=hashlib.sha256(weights).hexdigest())
-    check_settings(_CONFIG.value.sampler, usual_config().sampler, "config.sampler")
+    known_settings(_CONFIG.value.sampler, usual_config().sampler, "config.sampler")
     sampler = dict(_CONFIG.value.sampler)
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
     for name in ("samples", "calls"):
@@ -147,7 +147,8 @@ def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) ->
                 raise ValueError(f"Image {index}, {row['image']}, is no longer there: give another --output.")
             if row["image"] != (now := job.inputs.name(index)):
                 raise ValueError(f"Image {index} was {row['image']} and is now {now}: give another --output.")
-            if row["content"] != content_of(job.inputs, index):
+            image = None if isinstance(job.inputs, Measurements) else job.inputs.read(np.array([index]))
+            if row["content"] != content_of(image):
                 raise ValueError(f"Image {index}, {now}, is not what it was: give another --output.")
         for error in job.inputs.skipped:
             console.print(f"left out: {error}", markup=False)
@@ -164,11 +165,9 @@ def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) ->
                 remove(folder, [RECORD, *own])
 
 
-def content_of(inputs: Images | Measurements, index: int) -> str:
-    """A checksum of the pixels of an image; measurements have theirs in the configuration of the run."""
-    if isinstance(inputs, Measurements):
-        return ""
-    return f"{zlib.crc32(np.asarray(inputs.read(np.array([index])), np.float32).tobytes()):08x}"
+def content_of(image: np.ndarray | None) -> str:
+    """A checksum of the pixels of an image; measurements, None, have theirs in the configuration of the run."""
+    return "" if image is None else f"{zlib.crc32(np.asarray(image, np.float32).tobytes()):08x}"
 
 
 def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Generator[tuple[Task, Case]]:
@@ -192,7 +191,7 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Gener
                     for case in restore_problem(job.key, job.prior, problem, samples=samples, rows=job.rows):
                         yield task, case
                         which = dict(task=task.name, index=case.index, image=job.inputs.name(case.index))
-                        rows.append(which | dict(content=content_of(job.inputs, case.index)) | case.metrics)
+                        rows.append(which | dict(content=content_of(case.truth)) | case.metrics)
                         progress.advance(bars[task.name])
                     if time.monotonic() - saved > SAVE_SECONDS:
                         write_metrics(folder, rows)

@@ -28,7 +28,7 @@ import optax
 from absl import flags
 from absl import logging as absl_logging
 
-from launch.config import DATA_DIR, check_settings, define_config, known, one_line_errors, run, usual_config
+from launch.config import DATA_DIR, define_config, known, known_settings, one_line_errors, run, usual_config
 from launch.runs import LOCK, RECORD, differences, former_run, remove, run_record, write_json
 from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks import Preconditioned, ProxNet
@@ -156,8 +156,9 @@ def main(_: list[str]) -> None:
     with contextlib.ExitStack() as stack:
         with together():
             c = config.train
+            usual = usual_config()
             for section in ("data", "network", "train"):
-                check_settings(config[section], usual_config()[section], f"config.{section}")
+                known_settings(config[section], usual[section], f"config.{section}")
             check(c, config.data.image_shape)
             network = checked_network(config)
             known(c.warm_up, WARM_UPS, "config.train.warm_up")

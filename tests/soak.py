@@ -161,6 +161,11 @@ def output(name: str, place: pathlib.Path) -> str:
     return f"--{'workdir' if name == 'train' else 'output'}={place}"
 
 
+def begun(line: list[str]) -> subprocess.Popen[str]:
+    """A command in a process of its own; its errors come with its output."""
+    return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 def ended(line: list[str]) -> tuple[int, str]:
     """The status and the words of a command."""
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -228,8 +233,7 @@ def writers(folder: pathlib.Path) -> Part:
     prepare(folder)
     for name in ("train", "restore", "evaluate"):
         line = command(name, folder, output(name, folder / name))
-        pipes = dict(cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        both = [subprocess.Popen(line, **pipes) for _ in range(2)]
+        both = [begun(line) for _ in range(2)]
         said = [child.communicate()[0] for child in both]
         statuses = sorted(child.returncode for child in both)
         refused = "is in use by process" in said[0] + said[1] or "already holds a run" in said[0] + said[1]
@@ -247,7 +251,7 @@ def signals(folder: pathlib.Path) -> Part:
             place = folder / f"{name}_{'_'.join(str(int(each)) for each in sent)}"
             long = ["--config.train.steps=100000"] if name == "train" else ["--calls=20000", "--count=60"]
             line = command(name, folder, output(name, place), *long)
-            child = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            child = begun(line)
             while not (place / "config.json").exists() and child.poll() is None:
                 time.sleep(0.1)
             time.sleep(4)

@@ -24,7 +24,6 @@ import grain
 import jax
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 from rich.console import Console
@@ -34,7 +33,7 @@ from pgm_jax.files import local_path
 from pgm_jax.networks import Preconditioned
 from pgm_jax.training import checkpoint
 from pgm_jax.training.checkpoint import CheckpointError
-from pgm_jax.training.hosts import together
+from pgm_jax.training.hosts import on_any, together
 from pgm_jax.training.losses import Objective
 from pgm_jax.training.sharding import device_mesh, replicated, whole
 from pgm_jax.training.step import TrainState, init_state, make_step
@@ -290,7 +289,7 @@ def _agreed(stopped: int | None, log: bool) -> bool:
     # Several processes hear of it at different steps, and have to leave at the same one.
     if jax.process_count() == 1:
         return stopped is not None
-    return log and bool(np.any(multihost_utils.process_allgather(np.array(stopped is not None))))
+    return log and on_any(stopped is not None)
 
 
 def _say(text: str) -> None:
