@@ -223,6 +223,26 @@ def geometric_levels(lam_max: Scalar, lam_min: Scalar, count: int, schedule: Sch
     return _closed(jnp.ones_like(lam) if schedule is None else schedule.mu(schedule.time_of_lam(lam)), lam)
 
 
+def karras_levels(lam_max: Scalar, lam_min: Scalar, count: int, rho: Scalar = 7.0) -> Levels:
+    """A grid that is uniform in `sigma^(1 / rho)`, `sigma = sqrt(lam)`, then lam = 0; mu = 1, the grid of EDM.
+
+    Source: Karras et al., NeurIPS 2022, eq. 5.
+
+    Args:
+        lam_max: first level, a variance in the squared units of the images.
+        lam_min: last level before 0, positive.
+        count: number of levels n, at least 1; a single level is lam_max.
+        rho: how much the small levels are favoured; infinity would be `geometric_levels`.
+
+    Raises:
+        ValueError: if `count` is below 1.
+    """
+    _check_count(count)
+    first, last = (jnp.asarray(lam, float) ** (0.5 / rho) for lam in (lam_max, lam_min))
+    lam = (first + jnp.arange(count) / max(count - 1, 1) * (last - first)) ** (2 * rho)
+    return _closed(jnp.ones_like(lam), lam)
+
+
 def _check_count(count: int) -> None:
     if count < 1:
         raise ValueError(f"A grid of {count} levels was asked for; it needs at least 1.")

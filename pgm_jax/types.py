@@ -104,6 +104,20 @@ class Potential(Prior, Protocol):
 
 
 @runtime_checkable
+class Diffusible(Potential, Protocol):
+    """A potential g = -log p that knows the one of `x_0 + sqrt(s) eps`, x_0 from p, for every variance s >= 0."""
+
+    def diffused(self, variance: Scalar, /) -> Potential: ...
+
+
+@runtime_checkable
+class DiffusedPrior(Protocol):
+    """A prior at every time of a process: `at(t)` has the prox `f(y; t, lam)` of `-log p_t`, exact or learned."""
+
+    def at(self, t: Scalar, /) -> Prior: ...
+
+
+@runtime_checkable
 class Operator(Protocol):
     """A measurement `y = A(x)` of an image of `image_shape`, with its derivative's adjoint and its data step."""
 

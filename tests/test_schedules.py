@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate
 
 from pgm_jax import schedules
-from pgm_jax.schedules import VE, geometric_levels, uniform_levels
+from pgm_jax.schedules import VE, geometric_levels, karras_levels, uniform_levels
 
 FAST = True
 
@@ -219,7 +219,7 @@ def test_every_schedule_has_a_row():
         if callable(thing) and not name.startswith("_") and thing.__module__ == schedules.__name__
     }
     classes = {type(row.build(1.0)).__name__ for row in ROWS.values()}
-    assert public - set(ROWS) - classes == {"Levels", "geometric_levels", "uniform_levels"}
+    assert public - set(ROWS) - classes == {"Levels", "geometric_levels", "karras_levels", "uniform_levels"}
 
 
 def test_ddpm_has_the_thousand_steps_of_public_checkpoints():
@@ -282,9 +282,21 @@ def test_without_a_schedule_the_grid_is_in_clean_space():
     np.testing.assert_allclose(levels.lam, geometric_levels(9.0, 0.01, 4, VE()).lam, rtol=1e-5)
 
 
+def test_the_grid_of_edm():
+    """Between the geometric grid and one that is uniform in sigma."""
+    levels = karras_levels(9.0, 0.01, 5)
+    roots = np.asarray(levels.lam[:-1]) ** (1 / 14)
+    np.testing.assert_allclose(np.diff(roots), (0.01 ** (1 / 14) - 9 ** (1 / 14)) / 4, rtol=1e-4)
+    np.testing.assert_allclose(levels.lam[np.array([0, 4, 5])], [9.0, 0.01, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(karras_levels(9.0, 0.01, 5, 1e4).lam, geometric_levels(9.0, 0.01, 5).lam, rtol=2e-2)
+    np.testing.assert_allclose(np.diff(np.sqrt(karras_levels(9.0, 0.01, 5, 1.0).lam[:-1])), -2.9 / 4, rtol=1e-5)
+
+
 @pytest.mark.parametrize("count", [0, -3])
 def test_a_grid_needs_a_level(count):
     with pytest.raises(ValueError, match=f"{count} levels was asked for; it needs at least 1"):
         uniform_levels(VE(), count)
     with pytest.raises(ValueError, match=f"{count} levels was asked for; it needs at least 1"):
         geometric_levels(1.0, 0.1, count)
+    with pytest.raises(ValueError, match=f"{count} levels was asked for; it needs at least 1"):
+        karras_levels(1.0, 0.1, count)

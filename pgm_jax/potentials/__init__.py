@@ -8,6 +8,7 @@ registered frozen dataclass with `value`, `grad` and `prox`, and a row in the la
 """
 
 from pgm_jax.potentials.base import tempered
+from pgm_jax.potentials.diffused import SmoothedLaplace, marginals
 from pgm_jax.potentials.likelihoods import GaussianLikelihood, PoissonLikelihood
 from pgm_jax.potentials.mixture import Mixture, mixture_prox
 from pgm_jax.potentials.priors import Ball, Box, Gaussian, Laplace
@@ -24,8 +25,10 @@ __all__ = [
     "Mixture",
     "PoissonLikelihood",
     "Quadratic",
+    "SmoothedLaplace",
     "TotalVariation",
     "dense_gaussian_likelihood",
+    "marginals",
     "mixture_prox",
     "quadratic",
     "tempered",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pgm_jax.potentials.base import ByAutodiff
 from pgm_jax.types import Scalar, pytree
@@ -33,7 +33,7 @@ class Mixture(ByAutodiff):
     Attributes:
         weights: w_j, `[J]`, positive.
         means: m_j, `[J, ...]`.
-        std: s, one for all components.
+        std: s, one for all components; 0 for a distribution on points, which has a prox but no value and no gradient.
     """
 
     weights: Float[Array, " j"]
@@ -47,10 +47,25 @@ class Mixture(ByAutodiff):
         return -jax.nn.logsumexp(jnp.log(self.weights) - square / (2 * self.std**2))
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
-        """The prox, `mixture_prox` with the variance s^2 in all directions."""
+        """The prox, `mixture_prox` with the variance s^2 in all directions.
+
+        Of points, s = 0, it is the limit: the point of the least `|m_j - v|^2 / (2 lam) - log w_j`.
+        """
         means = self.means.reshape(len(self.means), -1)
-        variances = jnp.full(v.size, self.std**2, v.dtype)
-        return mixture_prox(jnp.log(self.weights), means, variances, v.ravel(), lam).reshape(v.shape)
+        variance = jnp.asarray(self.std, v.dtype) ** 2
+        # A variance that is there keeps the branch that is not taken free of NaN.
+        variances = jnp.full(v.size, jnp.where(variance > 0, variance, 1.0), v.dtype)
+        smooth = mixture_prox(jnp.log(self.weights), means, variances, v.ravel(), lam)
+        costs = jnp.sum((means - v.ravel()[None]) ** 2, axis=1) - 2 * lam * jnp.log(self.weights)
+        return jnp.where(variance > 0, smooth, means[jnp.argmin(costs)]).reshape(v.shape)
+
+    def diffused(self, variance: Scalar) -> "Mixture":
+        """The potential of `x + sqrt(s) eps`: the variance of every component is `std^2 + s`.
+
+        Args:
+            variance: s of the noise, 0 or more.
+        """
+        return Mixture(self.weights, self.means, jnp.sqrt(jnp.square(self.std) + variance))
 
 
 def mixture_prox(
@@ -64,10 +79,11 @@ def mixture_prox(
 
     A covariance S that is not diagonal is made so by its eigenvectors Q: `Q mixture_prox(l, m Q, s, Q^T v, lam)`.
 
-    A descent starts at the prox of each component that can dominate the minimum, `r_j(p) >= 1/J`. All take a few
-    rounds, and the lowest continues until a step moves it by less than 16 units of rounding of the largest of |v_i| and
-    |m_ji|; minima whose objectives differ by no more than the rounding of lam |m_j|^2 / s are taken one for the other.
-    Derivatives are those of the stationary point, by the implicit function theorem.
+    One descent is enough where the objective is `strongly_convex`. Elsewhere one starts at the prox of each component
+    that can dominate the minimum, `r_j(p) >= 1/J`. All take a few rounds, and the lowest continues until a step moves
+    it by less than 16 units of rounding of the largest of |v_i| and |m_ji|; minima whose objectives differ by no more
+    than the rounding of lam |m_j|^2 / s are taken one for the other. Derivatives are those of the stationary point, by
+    the implicit function theorem.
 
     Args:
         log_weights: l_j, finite; they need not be normalised.
@@ -131,15 +147,33 @@ def _responsibilities(log_weights: Array, means: Array, variances: Array, v: Arr
     def step(weights: Array) -> tuple[Array, Array]:
         return evaluate(weights, weights @ gram)
 
-    weights, objective = evaluate(jnp.eye(len(field), dtype=v.dtype), gram)
-    # With a_j the minimum of component j alone, r_j = exp(objective - that of j) <= exp(objective - a_j) at the
-    # minimum: a component that has 1 / J there has a_j <= objective + log J. The 1 is for rounding.
-    alone, lowest = -(field + jnp.diag(gram) / 2), jnp.argmin(objective)
-    dominant = alone <= objective[lowest] + jnp.log(len(field)) + 1
-    weights = jnp.where(dominant[:, None], weights, weights[lowest][None])
-    weights, objective = _descend(step, weights, _SETTLED, _ROUNDS_FROM_EVERY_COMPONENT)
     tolerance = 4 * jnp.finfo(v.dtype).eps * (1 + jnp.max(jnp.diag(gram)))
-    return _descend(step, weights[jnp.argmin(objective)][None], tolerance, _ROUNDS_FROM_THE_BEST)[0][0]
+
+    def from_every_component() -> Array:
+        weights, objective = evaluate(jnp.eye(len(field), dtype=v.dtype), gram)
+        # With a_j the minimum of component j alone, r_j = exp(objective - that of j) <= exp(objective - a_j) at the
+        # minimum: a component that has 1 / J there has a_j <= objective + log J. The 1 is for rounding.
+        alone, lowest = -(field + jnp.diag(gram) / 2), jnp.argmin(objective)
+        dominant = alone <= objective[lowest] + jnp.log(len(field)) + 1
+        weights = jnp.where(dominant[:, None], weights, weights[lowest][None])
+        weights, objective = _descend(step, weights, _SETTLED, _ROUNDS_FROM_EVERY_COMPONENT)
+        return weights[jnp.argmin(objective)]
+
+    start = jax.lax.cond(strongly_convex(means, variances, lam), lambda: jax.nn.softmax(field), from_every_component)
+    return _descend(step, start[None], tolerance, _ROUNDS_FROM_THE_BEST)[0][0]
+
+
+def strongly_convex(means: Float[Array, "j d"], variances: Float[Array, " d"], lam: Scalar) -> Bool[Array, ""]:
+    """Whether the objective of the prox is certain to have one minimum: `lam (r^2 - 1) < min_i s_i`.
+
+    r is the radius of the means about their centre in units of `sqrt(s_i)`: the covariance of the responsibilities is
+    at most r^2 in any direction, so that the Hessian of g is at least `(1 - r^2) / s`.
+
+    Args:
+        means, variances, lam: as for `mixture_prox`.
+    """
+    radius_squared = jnp.max(jnp.sum((means - jnp.mean(means, axis=0)[None]) ** 2 / variances[None], axis=1))
+    return lam * (radius_squared - 1) < jnp.min(variances)
 
 
 def _descend(step: _Step, start: Array, tolerance: Scalar, rounds: int) -> tuple[Array, Array]:

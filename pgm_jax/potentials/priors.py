@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials.base import ByAutodiff
+from pgm_jax.potentials.diffused import SmoothedLaplace
 from pgm_jax.types import Scalar, pytree
 
 
@@ -26,6 +27,14 @@ class Gaussian(ByAutodiff):
         variance = jnp.square(self.std)
         return (variance * v + lam * self.mean) / (variance + lam)
 
+    def diffused(self, variance: Scalar) -> "Gaussian":
+        """The potential of `x + sqrt(s) eps`: the variance is `std^2 + s`.
+
+        Args:
+            variance: s of the noise, 0 or more.
+        """
+        return Gaussian(self.mean, jnp.sqrt(jnp.square(self.std) + variance))
+
 
 @pytree
 class Laplace(ByAutodiff):
@@ -43,6 +52,14 @@ class Laplace(ByAutodiff):
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
         """The prox, soft thresholding: `sign(v) max(|v| - lam / b, 0)`."""
         return jnp.sign(v) * jnp.maximum(jnp.abs(v) - lam / self.scale, 0.0)
+
+    def diffused(self, variance: Scalar) -> SmoothedLaplace:
+        """The potential of `x + sqrt(s) eps`.
+
+        Args:
+            variance: s of the noise, 0 or more.
+        """
+        return SmoothedLaplace(self.scale, variance)
 
 
 @pytree

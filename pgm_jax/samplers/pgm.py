@@ -13,6 +13,7 @@
 | subgradient Langevin          | `explicit(prior, f)`                     | the same at lam = 1, which has no effect  |
 | DDPM, its probability flow    | a denoiser                               | `bridge(levels, eta=1)`, `eta=0`          |
 | Euler-Maruyama diffusion      | a denoiser                               | `euler(levels, eta)`                      |
+| the same in a VP's own time   | a denoiser                               | `vp_euler(schedule, times, gamma, eta)`   |
 
 Sources: PGM (arXiv 2605.13278); Pereyra, Stat. Comput. 26 (2016) (P-ULA); Durmus, Moulines and Pereyra, SIAM J. Imaging
 Sci. 11 (2018) (MYULA); Durmus, Majewski and Miasojedow, JMLR 20 (2019) (subgradient Langevin); Ho et al., NeurIPS 2020

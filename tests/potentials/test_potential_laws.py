@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from brute_force import brute_force, differences
 from laws import law_test
-from scipy import optimize
+from scipy import optimize, special
 
 from pgm_jax import operators, potentials
 from pgm_jax.potentials import (
@@ -22,6 +22,7 @@ from pgm_jax.potentials import (
     Laplace,
     Mixture,
     PoissonLikelihood,
+    SmoothedLaplace,
     TotalVariation,
     dense_gaussian_likelihood,
     quadratic,
@@ -85,6 +86,11 @@ def poisson(light, counts):
     return total
 
 
+def smoothed(x):
+    """The part of a Laplace density of scale 0.7, under noise of variance 0.3, that comes from above 0."""
+    return np.exp(-x / 0.7) * special.ndtr(x / np.sqrt(0.3) - np.sqrt(0.3) / 0.7)
+
+
 ROWS = {
     "PoissonLikelihood of averages": Row(
         lambda factor: counted(operators.average_downsampling((2, 4, 1), 2), factor),
@@ -122,6 +128,10 @@ ROWS = {
         lambda factor: Laplace(0.7 * factor),
         lambda x: np.sum(np.abs(x), -1) / 0.7,
         smooth=False,
+    ),
+    "SmoothedLaplace": Row(
+        lambda factor: SmoothedLaplace(0.7 * factor, 0.3),
+        lambda x: -np.sum(np.log(smoothed(x) + smoothed(-x)), -1) - np.shape(x)[-1] * 0.3 / (2 * 0.7**2),
     ),
     "Box": Row(
         lambda factor: Box(jnp.asarray(factor * LOW), 0.8),

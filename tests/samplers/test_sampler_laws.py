@@ -18,7 +18,7 @@ from pgm_jax.operators.masks import Mask
 from pgm_jax.potentials import Ball, Box, Gaussian, GaussianLikelihood
 from pgm_jax.proximal import data_first, explicit, forward_backward, parallel, prior_first
 from pgm_jax.samplers import Sampler, run
-from pgm_jax.schedules import VE, LinearVP, geometric_levels
+from pgm_jax.schedules import VE, LinearVP, geometric_levels, karras_levels
 
 FAST = {"pgm, corrected", "diffusion, DDPM", "FISTA"}
 
@@ -66,6 +66,33 @@ def mala(prior, likelihood):
     return samplers.proximal_mala(data_first(prior, likelihood), prior, likelihood)
 
 
+@types.pytree
+class Still:
+    """The posterior of a splitting as a prior that no noise changes, for samplers of marginals."""
+
+    prior: Any
+    likelihood: Any
+
+    def at(self, t):
+        return self
+
+    def prox(self, v, lam):
+        return data_first(self.prior, self.likelihood)(v, lam)
+
+
+def proxdm(prior, likelihood):
+    return samplers.proxdm(Still(prior, likelihood))
+
+
+def preserving(rows):
+    """Six steps of a process that preserves the variance, whose rate follows the schedule."""
+    return lambda schedule: rows(LinearVP(0.1, 1.0 + schedule.lam(0.1)), 6)
+
+
+def in_its_time(schedule, count):
+    return samplers.vp_euler(schedule, 1.0 - jnp.arange(count + 1) / count)
+
+
 def bridged(eta):
     return lambda schedule: samplers.bridge(grid(schedule, 6), eta)
 
@@ -95,12 +122,12 @@ def at_one_level(lam=None):
 PGM, PRIOR_FIRST, JOINT, PARTIAL, EXPLICIT = (
     driven(samplers.pgm, split) for split in (data_first, prior_first, forward_backward, parallel, explicit)
 )
-DIFFUSION = driven(samplers.diffusion, data_first)
+DIFFUSION, MULTISTEP = (driven(factory, data_first) for factory in (samplers.diffusion, samplers.multistep))
 EACH, LAST = projected(samplers.project_each), projected(samplers.project_last)
 FREE: Any = dict(constrained=False, ends_on_estimate=False)
 DESCENT: Any = dict(random=False)
 
-# All have the same number of rows, so that the laws compile their programs once for each `build`.
+# Nearly all have the same number of rows, so that the laws compile their programs once for each `build`.
 ROWS = {
     "pgm, reverse SDE": Row(samplers.pgm, PGM, bridged(1.0)),
     "pgm, half the noise": Row(samplers.pgm, PGM, bridged(0.5)),
@@ -123,6 +150,16 @@ ROWS = {
     "diffusion, Euler": Row(
         samplers.diffusion, DIFFUSION, lambda schedule: samplers.euler(grid(schedule, 6), 0.0), **FREE
     ),
+    "diffusion, in the time of a VP process": Row(samplers.diffusion, DIFFUSION, preserving(in_its_time), **FREE),
+    "multistep, Heun": Row(
+        samplers.multistep, MULTISTEP, lambda schedule: samplers.heun_rows(karras_levels(9.0, schedule.lam(0.1), 4))
+    ),
+    "multistep, DPM-Solver++(2M)": Row(
+        samplers.multistep, MULTISTEP, lambda schedule: samplers.dpm_solver_rows(grid(schedule, 6))
+    ),
+    "ProxDM, backward": Row(samplers.proxdm, proxdm, preserving(samplers.backward_rows)),
+    "ProxDM, hybrid": Row(samplers.proxdm, proxdm, preserving(samplers.hybrid_rows)),
+    "ProxDM, hybrid flow": Row(samplers.proxdm, proxdm, preserving(lambda vp, n: samplers.hybrid_rows(vp, n, 0.0))),
     "projected at each step": Row(samplers.project_each, EACH, bridged(1.0), ends_on_estimate=False),
     "projected at the end": Row(samplers.project_last, LAST, bridged(1.0), ends_on_estimate=False),
     "P-ULA": Row(samplers.pgm, PGM, six(samplers.proximal_rows), **FREE),
@@ -271,7 +308,7 @@ def the_run_ends_on_its_estimate(row):
 
 def estimates_are_reported_at_every_row(row):
     x, estimates = alone(row, 0)
-    assert estimates.shape == (6, *SHAPE)
+    assert estimates.shape == (len(jax.tree.leaves(problem(row).rows)[0]), *SHAPE)
     assert x.dtype == estimates.dtype == jnp.float32 and np.all(np.isfinite(estimates))
 
 
