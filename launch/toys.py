@@ -28,7 +28,7 @@ from launch.runs import open_run, run_record, usable
 from pgm_jax.files import local_path, only_writer
 
 # The modules and folders of launch/experiments with a `run`; imported on demand.
-EXPERIMENTS = "truncated_normal constrained_quadratic gaussian laplace mixture theory nonlinear tomography".split()
+EXPERIMENTS = "truncated_normal constrained_quadratic gaussian laplace mixture theory nonlinear tomography dino".split()
 WRITES = ("*.png", "*.csv", "tables.md")
 WIDTH = 130  # of the output where it is not a terminal
 
