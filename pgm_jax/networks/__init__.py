@@ -3,6 +3,7 @@
 from pgm_jax.networks.blur_net import BlurNetwork, blur_network, blur_params
 from pgm_jax.networks.mlp import MLP
 from pgm_jax.networks.prox_net import Flattened, Preconditioned, ProxNet
+from pgm_jax.networks.timed_net import GaussianForm, TimedNetwork, TimedProxNet, eps_form, prox_form
 from pgm_jax.networks.torch_weights import read_state_dict
 from pgm_jax.networks.unet import UNet
 
@@ -10,10 +11,15 @@ __all__ = [
     "MLP",
     "BlurNetwork",
     "Flattened",
+    "GaussianForm",
     "Preconditioned",
     "ProxNet",
+    "TimedNetwork",
+    "TimedProxNet",
     "UNet",
     "blur_network",
     "blur_params",
+    "eps_form",
+    "prox_form",
     "read_state_dict",
 ]

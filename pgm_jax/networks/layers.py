@@ -7,12 +7,16 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
-def fourier_features(c: Float[Array, " b"], count: int) -> Float[Array, "b count"]:
-    """Sines and cosines of a scalar, `sin(c w_k)` and `cos(c w_k)`, w_k geometric from 1/4 to 16.
+def fourier_features(c: Float[Array, "b *k"], count: int) -> Float[Array, "b count"]:
+    """Sines and cosines of scalars, `sin(c w_k)` and `cos(c w_k)`, w_k geometric from 1/4 to 16.
 
     Args:
-        c, count: one scalar per example, of the order of 1, `[B]` without unit, and an even number of features.
+        c: one scalar per example, `[B]`, or k of them, `[B, k]`, which share the features; of the order of 1, no unit.
+        count: number of features, a multiple of 2 k.
     """
+    if c.ndim == 2:
+        each = count // c.shape[1]
+        return jnp.concatenate([fourier_features(c[:, i], each) for i in range(c.shape[1])], axis=-1)
     frequencies = 0.25 * 64.0 ** (jnp.arange(count // 2) / max(count // 2 - 1, 1))
     angles = c[:, None] * frequencies[None, :].astype(c.dtype)
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

@@ -24,12 +24,12 @@ class MLP(nn.Module):
     embedding: int = 32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], c: Float[Array, " n"]) -> Float[Array, "b h w c"]:
+    def __call__(self, x: Float[Array, "b h w c"], c: Float[Array, "n *k"]) -> Float[Array, "b h w c"]:
         """Map images and their condition to images; every number of an image meets every other.
 
         Args:
             x: images `[B, H, W, C]`, of a fixed H W C.
-            c: condition, of the order of 1, `[B]`, or `[1]` for one condition that all images share.
+            c: condition, of the order of 1, `[B]`, or `[B, k]` for k of them; a batch of 1 serves all images.
         """
         condition = nn.silu(nn.Dense(self.embedding)(fourier_features(c, self.embedding)))
         points = x.reshape(x.shape[0], -1)

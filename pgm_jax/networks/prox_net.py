@@ -49,6 +49,14 @@ class Preconditioned:
         """Draw the parameters."""
         return self.module.init(key, jnp.zeros((1, *self.image_shape)), jnp.zeros((1,)))["params"]
 
+    def prior(self, params: PyTree) -> "ProxNet":
+        """The trained network as a prior, with its `params`."""
+        return ProxNet(params, self)
+
+    def scale(self, lam: Scalars) -> Array:
+        """The unit of a residual of training, c_out at the levels lam."""
+        return prox_coefficients(lam, self.std)[1]
+
     def apply(self, params: PyTree, u: Float[Array, "*b h w c"], lam: Float[Array, "*b"] | float) -> Array:
         """Evaluate phi(u, lam), for a batch or for one image.
 

@@ -35,12 +35,12 @@ class UNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], c: Float[Array, " n"]) -> Float[Array, "b h w c"]:
+    def __call__(self, x: Float[Array, "b h w c"], c: Float[Array, "n *k"]) -> Float[Array, "b h w c"]:
         """Map images and their condition to images.
 
         Args:
             x: images `[B, H, W, C]`; H and W are multiples of `patch * 2^(levels - 1)`.
-            c: condition, of the order of 1, `[B]`, or `[1]` for one condition that all images share.
+            c: condition, of the order of 1, `[B]`, or `[B, k]` for k of them; a batch of 1 serves all images.
         """
         image_channels = x.shape[-1]
         condition = nn.Dense(self.embedding)(fourier_features(c, self.embedding))

@@ -10,7 +10,8 @@ import jax
 import optax
 from jaxtyping import Array, Float
 
-from pgm_jax.networks import Preconditioned, ProxNet
+from pgm_jax.networks import Preconditioned, ProxNet, TimedNetwork, TimedProxNet
+from pgm_jax.training.draws import Draws
 from pgm_jax.training.losses import Objective
 from pgm_jax.training.step import TrainState, init_state, make_step
 from pgm_jax.types import Key, Schedule, as_key
@@ -18,16 +19,16 @@ from pgm_jax.types import Key, Schedule, as_key
 
 def fit(
     key: Key,
-    network: Preconditioned,
+    network: Preconditioned | TimedNetwork,
     optimizer: optax.GradientTransformation,
-    schedule: Schedule,
+    schedule: Schedule | Draws,
     objective: Objective,
     examples: Float[Array, "n h w c"],
     *,
     steps: int,
     batch_size: int,
     ema_decay: float = 0.999,
-) -> tuple[ProxNet, dict[str, Array]]:
+) -> tuple[ProxNet | TimedProxNet, dict[str, Array]]:
     """Train a network on examples in memory, each batch drawn from them with replacement.
 
     The arguments other than key, examples and schedule are static: the same objects do not trigger recompilation.
@@ -55,7 +56,7 @@ def fit(
     if min(steps, batch_size) < 1:
         raise ValueError(f"{steps} steps of {batch_size} images were requested; give at least 1 of both.")
     state, history = _scan(key, examples, schedule, network, objective, optimizer, steps, batch_size, ema_decay)
-    return ProxNet(state.ema, network), history
+    return network.prior(state.ema), history
 
 
 @functools.partial(jax.jit, static_argnames=("network", "objective", "optimizer", "steps", "batch_size", "ema_decay"))

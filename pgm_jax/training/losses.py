@@ -7,6 +7,7 @@ correct at that level, `r = (phi(u, lam) - x_0) / c_out(lam)`, so that one width
     l1                  mean(|r|)                                    minimiser: the median of each pixel
     proximal_matching   zeta^2 (1 - exp(-mean(r^2) / zeta^2))        minimiser -> argmax p(x_0 | u) as zeta -> 0
 
+A loss of the *sum* of squares with a width gamma, as in LPN, is the last with `zeta = gamma / sqrt(d)` for d numbers.
 The last is PGM (arXiv 2605.13278), eq. of section 4, in its mean form with the width zeta c_out(lam) in the units of
 the images; the factor zeta^2 keeps the size of the gradient while zeta falls, and makes l2 its limit zeta -> infinity.
 """
@@ -40,7 +41,12 @@ def _proximal_matching(residual: Float[Array, "..."], zeta: Scalar) -> Float[Arr
 
 
 def matching_objective(
-    warm_up: Callable[[Array], Array], warm_steps: int, total_steps: int, zeta_start: float, zeta_end: float
+    warm_up: Callable[[Array], Array],
+    warm_steps: int,
+    total_steps: int,
+    zeta_start: float,
+    zeta_end: float,
+    stages: int | None = None,
 ) -> Objective:
     """Warm start by another loss, then proximal matching with a width that falls geometrically.
 
@@ -52,14 +58,17 @@ def matching_objective(
         warm_steps: number of steps of the warm start; `total_steps` for no proximal matching at all.
         total_steps: number of steps of the whole training.
         zeta_start, zeta_end: first and last width, in units of c_out.
+        stages: number of widths, each held for as many steps, as in ProxDM and LPN; by default the fall is smooth.
 
     Returns:
         `(residual, step) -> (loss, weight)`; the weight `exp(-mean(r^2) / zeta^2)` is the share of the example's
         gradient that is left (1 during the warm start). Weights near 0 say that zeta has fallen too fast.
 
     Raises:
-        ValueError: if a width is not positive or the warm start is longer than the training.
+        ValueError: if a width is not positive, the warm start is longer than the training, or there is no stage.
     """
+    if stages is not None and stages < 1:
+        raise ValueError(f"The width falls in {stages} stages; give at least 1, or None for a smooth fall.")
     if min(zeta_start, zeta_end) <= 0:
         raise ValueError(f"The widths of proximal matching are {zeta_start} and {zeta_end}; both must be positive.")
     if not 0 <= warm_steps <= total_steps:
@@ -69,6 +78,8 @@ def matching_objective(
 
     def objective(residual: Array, step: _Step) -> tuple[Array, Array]:
         progress = jnp.clip((step - warm_steps) / max(total_steps - 1 - warm_steps, 1), 0.0, 1.0)
+        if stages is not None:
+            progress = jnp.minimum(jnp.floor(progress * stages), stages - 1) / max(stages - 1, 1)
         zeta = zeta_start * (zeta_end / zeta_start) ** progress
         warm = step < warm_steps
         loss = jnp.where(warm, warm_up(residual), _proximal_matching(residual, zeta))

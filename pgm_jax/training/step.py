@@ -2,6 +2,7 @@
 
     u = x_0 + sqrt(lam) eps,  lam = schedule.lam(t),  t ~ U[0, 1] stratified over the batch
     theta <- theta - optimizer(grad mean_i loss((phi_theta(u_i, lam_i) - x_i) / c_out(lam_i)))
+                                                                             or other points and targets, see `draws`
     ema   <- d ema + (1 - d) theta,  d = min(decay, (1 + step) / (10 + step))
 
 A step is a pure function of (state, batch, key of the run): what is random in it comes from `fold_in(key, step)`, so a
@@ -14,10 +15,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
-from pgm_jax.networks import Preconditioned
-from pgm_jax.networks.prox_net import prox_coefficients
+from pgm_jax.networks import Preconditioned, TimedNetwork
+from pgm_jax.training.draws import Draws, LevelDraws, Seen
 from pgm_jax.training.losses import Objective
 from pgm_jax.types import Images, Key, Schedule, pytree
 
@@ -39,22 +40,17 @@ class TrainState:
     opt_state: PyTree
 
 
-def init_state(key: Key, network: Preconditioned, optimizer: optax.GradientTransformation) -> TrainState:
+def init_state(key: Key, network: Preconditioned | TimedNetwork, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step of a `network` and its `optimizer`; the average starts at the parameters."""
     params = network.init(key)
     # A copy, since a step donates its state and no buffer may be donated twice.
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
-def _stratified_times(key: Key, count: int) -> Float[Array, " b"]:
-    """Times that are uniform on [0, 1] each, and spread evenly together: `(u + i / B) mod 1`."""
-    return (jax.random.uniform(key) + jnp.arange(count) / count) % 1.0
-
-
 def make_step(
-    network: Preconditioned,
+    network: Preconditioned | TimedNetwork,
     optimizer: optax.GradientTransformation,
-    schedule: Schedule,
+    schedule: Schedule | Draws,
     objective: Objective,
     ema_decay: float,
 ) -> Callable[[TrainState, Array, Key], tuple[TrainState, dict[str, Array]]]:
@@ -63,7 +59,8 @@ def make_step(
     Args:
         network: network to train.
         optimizer: optax transformation, clipping and learning rate included.
-        schedule: distribution of the levels: lam(t), t uniform; that of `VE` makes log lam uniform.
+        schedule: distribution of the levels: lam(t), t uniform; that of `VE` makes log lam uniform. For a network that
+            is told the time as well, `step_draws(schedule)`.
         objective: loss of one example's residual, see `matching_objective`.
         ema_decay: largest decay of the average of the parameters.
 
@@ -78,19 +75,18 @@ def make_step(
     if not 0.0 <= ema_decay < 1.0:
         raise ValueError(f"ema_decay is {ema_decay}; the decay of an average is in [0, 1).")
 
-    def loss_of(params: PyTree, images: Images, lam: Array, noise: Array, step: Array) -> tuple[Array, dict]:
-        u = images + jnp.sqrt(lam)[:, None, None, None] * noise
-        _, c_out, _ = prox_coefficients(lam, network.std)
-        residual = (network.apply(params, u, lam) - images) / c_out[:, None, None, None]
+    draws = schedule if isinstance(schedule, Draws) else LevelDraws(schedule)
+
+    def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
+        apart = network.apply(params, seen.point, *seen.conditions) - seen.target
+        residual = apart / network.scale(*seen.conditions)[:, None, None, None]
         loss, weight = jax.vmap(objective, (0, None))(residual, step)
         scalars = dict(mse=jnp.mean(residual**2), weight=jnp.mean(weight), dead=jnp.mean(weight < 1e-3))
         return jnp.mean(loss), scalars
 
     def step(state: TrainState, images: Images, key: Key) -> tuple[TrainState, dict[str, Array]]:
-        key_time, key_noise = jax.random.split(jax.random.fold_in(key, state.step))
-        lam = jax.vmap(schedule.lam)(_stratified_times(key_time, images.shape[0]))
-        noise = jax.random.normal(key_noise, images.shape)
-        (loss, scalars), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params, images, lam, noise, state.step)
+        seen = draws.draw(jax.random.fold_in(key, state.step), images)
+        (loss, scalars), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params, seen, state.step)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import optimize
@@ -135,3 +136,26 @@ def test_a_warm_up_to_the_end_never_matches():
 def test_objective_errors(arguments, words):
     with pytest.raises(ValueError, match=words):
         matching_objective(*arguments)
+
+
+def test_a_width_may_fall_in_stages():
+    """Three widths, each for a third of the steps after the warm start; a single stage keeps the first."""
+    residual = jnp.full((4,), 0.7)
+
+    def widths(stages):
+        objective = matching_objective(l1, 2, 11, 4.0, 1.0, stages)
+        weights = np.array([float(objective(residual, step)[1]) for step in range(2, 11)])
+        return np.sqrt(-0.49 / np.log(weights))
+
+    np.testing.assert_allclose(widths(3), np.repeat([4.0, 2.0, 1.0], 3), rtol=1e-4)
+    np.testing.assert_allclose(widths(1), 4.0, rtol=1e-4)
+    with pytest.raises(ValueError, match="falls in 0 stages"):
+        matching_objective(l1, 2, 11, 4.0, 1.0, 0)
+
+
+def test_the_sum_of_squares_is_the_mean_at_another_width():
+    """1 - exp(-sum r^2 / gamma^2) with gamma = zeta sqrt(d)."""
+    residual, gamma = jnp.array([0.3, -0.8, 0.1, 0.5]), 1.7
+    zeta = gamma / 2
+    loss = matching_objective(l1, 0, 1, zeta, zeta)(residual, 0)[0] / zeta**2
+    np.testing.assert_allclose(loss, 1 - np.exp(-np.sum(np.square(residual)) / gamma**2), rtol=1e-6)

@@ -14,8 +14,9 @@ from toy_training import Affine
 
 from pgm_jax.networks import Preconditioned
 from pgm_jax.schedules import VE
+from pgm_jax.training.draws import stratified_times
 from pgm_jax.training.losses import l2, matching_objective
-from pgm_jax.training.step import _stratified_times, init_state, make_step
+from pgm_jax.training.step import init_state, make_step
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -41,7 +42,7 @@ def start():
 @pytest.fixture(scope="module")
 def times():
     keys = jax.random.split(jax.random.key(0), 4000)
-    return np.asarray(jax.jit(jax.vmap(lambda key: _stratified_times(key, 16)))(keys), np.float64)
+    return np.asarray(jax.jit(jax.vmap(lambda key: stratified_times(key, 16)))(keys), np.float64)
 
 
 def test_each_stratum_has_one_time(times):
@@ -88,7 +89,7 @@ def test_the_scalars_are_those_of_the_definition(start):
 
     def expected(params):
         key_time, key_noise = jax.random.split(jax.random.fold_in(KEY, 0))
-        lam = jnp.stack([VE().lam(t) for t in _stratified_times(key_time, len(IMAGES))])[:, None, None, None]
+        lam = jnp.stack([VE().lam(t) for t in stratified_times(key_time, len(IMAGES))])[:, None, None, None]
         u = IMAGES + jnp.sqrt(lam) * jax.random.normal(key_noise, IMAGES.shape)
         residual = (NETWORK.apply(params, u, lam.ravel()) - IMAGES) / (0.5 * jnp.sqrt(lam / (0.25 + lam)))
         return jnp.mean(residual**2)

@@ -1,0 +1,179 @@
+"""What a training step sees: a noisy point, the conditions that the network is told, and the target.
+
+    levels of PGM         u = x_0 + sqrt(lam) eps                          conditions lam       target x_0
+    steps of ProxDM       y = x_t + sqrt(lam) eps', x_t = mu x_0 + s eps   conditions t, lam    target x_t
+
+A ProxDM network is asked at the pairs (t, lam) that its sampler will visit: a number of steps N is drawn from a list,
+then one of the N steps of the uniform grid; lam is tied to t through N.
+
+Source: ProxDM (arXiv 2507.08956), section on the sampling of t and lambda.
+"""
+
+import dataclasses
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pgm_jax.samplers import rate_integral
+from pgm_jax.types import Images, Key, Schedule, pytree
+
+COUNTS = (5, 10, 20, 50, 100, 1000)
+
+
+class Seen(NamedTuple):
+    """What a step sees of a batch.
+
+    Attributes:
+        point: noisy images, `[B, H, W, C]`.
+        conditions: what the network is told beside them, `[B]` each.
+        target: images of the same shape.
+    """
+
+    point: Array
+    conditions: tuple[Array, ...]
+    target: Array
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A distribution of what a step sees."""
+
+    def draw(self, key: Key, images: Images, /) -> Seen: ...
+
+
+def stratified_times(key: Key, count: int) -> Float[Array, " b"]:
+    """Times that are uniform on [0, 1] each, and spread evenly together: `(u + i / B) mod 1`.
+
+    Args:
+        key, count: random key, and number of times B.
+    """
+    return (jax.random.uniform(key) + jnp.arange(count) / count) % 1.0
+
+
+@pytree
+class LevelDraws:
+    """Images under noise of a random level, `u = x_0 + sqrt(lam(t)) eps`, t uniform.
+
+    Attributes:
+        schedule: distribution of the levels; that of `VE` makes log lam uniform.
+    """
+
+    schedule: Schedule
+
+    def draw(self, key: Key, images: Images) -> Seen:
+        """The points, their levels, and the clean images.
+
+        Args:
+            key, images: random key, and clean images `[B, H, W, C]`.
+        """
+        key_time, key_noise = jax.random.split(key)
+        lam = jax.vmap(self.schedule.lam)(stratified_times(key_time, images.shape[0]))
+        noise = jax.random.normal(key_noise, images.shape)
+        return Seen(images + jnp.sqrt(lam)[:, None, None, None] * noise, (lam,), images)
+
+
+@pytree
+class StepDraws:
+    """The steps of a ProxDM sampler, seen from their end; build it with `step_draws`.
+
+    Attributes:
+        schedule: variance-preserving forward process.
+        counts, weights: numbers of steps N, and their probabilities, `[k]`.
+        backward: lam of the backward step, `gamma / (1 - gamma / 2)`, or of the hybrid one, gamma.
+        continuous: t uniform on [0, 1 - 1 / N], or on the grid i / N.
+    """
+
+    schedule: Schedule
+    counts: Array
+    weights: Array
+    backward: bool = dataclasses.field(default=False, metadata=dict(static=True))
+    continuous: bool = dataclasses.field(default=False, metadata=dict(static=True))
+
+    def pairs(self, key: Key, count: int) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        """Random pairs (t, lam), `[B]` each.
+
+        Args:
+            key, count: random key, and number of pairs B.
+        """
+        key_count, key_time = jax.random.split(key)
+        steps = self.counts[jax.random.categorical(key_count, jnp.log(self.weights), shape=(count,))]
+        uniform = stratified_times(key_time, count)
+        if self.continuous:
+            t = uniform * (1 - 1 / steps)
+        else:
+            # Whole numbers, so that no node falls a cell short.
+            t = jnp.minimum(jnp.floor(uniform * steps).astype(int), steps - 1) / steps
+        ends = jnp.stack([jnp.minimum(t + 1 / steps, 1.0), t], axis=1)
+        gamma = jax.vmap(lambda times: rate_integral(self.schedule, times)[0])(ends)
+        return t, gamma / (1 - gamma / 2) if self.backward else gamma
+
+    def draw(self, key: Key, images: Images) -> Seen:
+        """The points y, their times and steps, and x_t.
+
+        Args:
+            key, images: random key, and clean images `[B, H, W, C]`.
+        """
+        key_pairs, key_time, key_step = jax.random.split(key, 3)
+        t, lam = self.pairs(key_pairs, images.shape[0])
+        mu, sigma, root = (
+            part[:, None, None, None] for part in (self.schedule.mu(t), self.schedule.sigma(t), jnp.sqrt(lam))
+        )
+        target = mu * images + sigma * jax.random.normal(key_time, images.shape)
+        return Seen(target + root * jax.random.normal(key_step, images.shape), (t, lam), target)
+
+
+def step_draws(
+    schedule: Schedule,
+    counts: tuple[int, ...] = COUNTS,
+    weights: str | float | tuple[float, ...] = "log",
+    *,
+    backward: bool = False,
+    continuous: bool = False,
+) -> StepDraws:
+    """The pairs (t, lam) that a ProxDM network is trained on.
+
+    Args:
+        schedule: variance-preserving forward process.
+        counts: numbers of steps N that the network will be sampled with.
+        weights: how often each is drawn: "log" in proportion to log N, "uniform", a number p for N^(1/p), or one
+            weight for each.
+        backward: for `backward_rows`; by default for `hybrid_rows`.
+        continuous: t anywhere between 0 and 1 - 1 / N; by default on the grid i / N of the sampler.
+
+    Raises:
+        ValueError: if there is no count, a count below 1 or, backward, one whose gamma reaches 2; if the weights do not
+            fit.
+    """
+    given = np.asarray(counts)
+    if given.ndim != 1 or not given.size or np.any(given < 1) or np.any(given != np.floor(given)):
+        raise ValueError(f"The numbers of steps are {counts}; give whole numbers, each at least 1.")
+    if backward:
+        for count in given:
+            longest = float(rate_integral(schedule, jnp.array([1.0, 1.0 - 1.0 / count]))[0])
+            if longest >= 2:
+                raise ValueError(
+                    f"With {count} steps the longest has gamma = {longest:.4g}; a backward step needs gamma < 2: leave "
+                    f"{count} out of {counts}, or train for hybrid steps."
+                )
+    shares = _weights(given.astype(float), weights)
+    return StepDraws(schedule, jnp.asarray(given), jnp.asarray(shares, float), backward, continuous)
+
+
+def _weights(counts: np.ndarray, rule: str | float | tuple[float, ...]) -> np.ndarray:
+    if isinstance(rule, str):
+        rules = dict(log=np.log(counts), uniform=np.ones_like(counts))
+        if rule not in rules:
+            raise ValueError(
+                f"The weights are {rule!r}; give 'log', 'uniform', a number p, or one weight for each count."
+            )
+        weights = rules[rule]
+    elif isinstance(rule, int | float):
+        weights = counts ** (1 / rule)
+    else:
+        weights = np.asarray(rule, float)
+    if weights.shape != counts.shape or np.any(weights < 0) or not weights.sum() > 0:
+        raise ValueError(f"The weights {rule} do not fit the {len(counts)} numbers of steps {counts.astype(int)}.")
+    return weights / weights.sum()
