@@ -152,7 +152,7 @@ def test_the_surface_is_small():
     surface = {
         name: names_of(PACKAGE / (name if (PACKAGE / name).is_dir() else f"{name}.py")) for name in pgm_jax._MODULES
     }
-    assert sum(map(len, surface.values())) <= 200, {name: sorted(names) for name, names in surface.items()}
+    assert sum(map(len, surface.values())) <= 215, {name: sorted(names) for name, names in surface.items()}
 
 
 def test_the_names_at_the_top_are_those_of_their_modules():

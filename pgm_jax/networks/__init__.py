@@ -1,6 +1,8 @@
 """Networks: the only home of flax. A network meets a sampler only through a prox."""
 
 from pgm_jax.networks.blur_net import BlurNetwork, blur_network, blur_params
+from pgm_jax.networks.icnn import ICNN, ConvICNN, Patched, nonnegative
+from pgm_jax.networks.lpn import LPN, ConvexNetwork, Inversion
 from pgm_jax.networks.mlp import MLP
 from pgm_jax.networks.prox_net import Flattened, Preconditioned, ProxNet
 from pgm_jax.networks.timed_net import GaussianForm, TimedNetwork, TimedProxNet, eps_form, prox_form
@@ -8,10 +10,16 @@ from pgm_jax.networks.torch_weights import read_state_dict
 from pgm_jax.networks.unet import UNet
 
 __all__ = [
+    "ICNN",
+    "LPN",
     "MLP",
     "BlurNetwork",
+    "ConvICNN",
+    "ConvexNetwork",
     "Flattened",
     "GaussianForm",
+    "Inversion",
+    "Patched",
     "Preconditioned",
     "ProxNet",
     "TimedNetwork",
@@ -20,6 +28,7 @@ __all__ = [
     "blur_network",
     "blur_params",
     "eps_form",
+    "nonnegative",
     "prox_form",
     "read_state_dict",
 ]

@@ -5,21 +5,21 @@ is the way for all else.
 """
 
 import functools
+from typing import Any
 
 import jax
 import optax
 from jaxtyping import Array, Float
 
-from pgm_jax.networks import Preconditioned, ProxNet, TimedNetwork, TimedProxNet
 from pgm_jax.training.draws import Draws
 from pgm_jax.training.losses import Objective
-from pgm_jax.training.step import TrainState, init_state, make_step
+from pgm_jax.training.step import Network, TrainState, init_state, make_step
 from pgm_jax.types import Key, Schedule, as_key
 
 
 def fit(
     key: Key,
-    network: Preconditioned | TimedNetwork,
+    network: Network,
     optimizer: optax.GradientTransformation,
     schedule: Schedule | Draws,
     objective: Objective,
@@ -28,7 +28,7 @@ def fit(
     steps: int,
     batch_size: int,
     ema_decay: float = 0.999,
-) -> tuple[ProxNet | TimedProxNet, dict[str, Array]]:
+) -> tuple[Any, dict[str, Array]]:
     """Train a network on examples in memory, each batch drawn from them with replacement.
 
     The arguments other than key, examples and schedule are static: the same objects do not trigger recompilation.
@@ -41,7 +41,7 @@ def fit(
         steps, batch_size: number of training steps, and of images of a step.
 
     Returns:
-        The network with its averaged parameters, and the scalars of `make_step`, each of shape `[steps]`.
+        The prior that the network makes of its averaged parameters, and the scalars of `make_step`, `[steps]` each.
 
     Raises:
         TypeError: if `key` is no key.

@@ -11,16 +11,32 @@ parallel, with the state sharded it is FSDP, and the compiler puts in the commun
 """
 
 from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
-from pgm_jax.networks import Preconditioned, TimedNetwork
 from pgm_jax.training.draws import Draws, LevelDraws, Seen
 from pgm_jax.training.losses import Objective
-from pgm_jax.types import Images, Key, Schedule, pytree
+from pgm_jax.types import Images, Key, Schedule, Shape, pytree
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What can be trained: `Preconditioned`, `TimedNetwork` or `ConvexNetwork`."""
+
+    @property
+    def image_shape(self) -> Shape: ...
+
+    def init(self, key: Key, /) -> PyTree: ...
+
+    # (params, points, conditions...) -> estimates, and (conditions...) -> the unit of their residual
+    apply: Callable[..., Array]
+    scale: Callable[..., Array]
+
+    def prior(self, params: PyTree, /) -> Any: ...
 
 
 @pytree
@@ -40,7 +56,7 @@ class TrainState:
     opt_state: PyTree
 
 
-def init_state(key: Key, network: Preconditioned | TimedNetwork, optimizer: optax.GradientTransformation) -> TrainState:
+def init_state(key: Key, network: Network, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step of a `network` and its `optimizer`; the average starts at the parameters."""
     params = network.init(key)
     # A copy, since a step donates its state and no buffer may be donated twice.
@@ -48,7 +64,7 @@ def init_state(key: Key, network: Preconditioned | TimedNetwork, optimizer: opta
 
 
 def make_step(
-    network: Preconditioned | TimedNetwork,
+    network: Network,
     optimizer: optax.GradientTransformation,
     schedule: Schedule | Draws,
     objective: Objective,

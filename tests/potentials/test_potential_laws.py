@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from brute_force import brute_force, differences
+from convex_network import convex_network, prior_of_the_network
 from laws import law_test
 from scipy import optimize, special
 
@@ -133,6 +134,7 @@ ROWS = {
         lambda factor: SmoothedLaplace(0.7 * factor, 0.3),
         lambda x: -np.sum(np.log(smoothed(x) + smoothed(-x)), -1) - np.shape(x)[-1] * 0.3 / (2 * 0.7**2),
     ),
+    "LPN": Row(convex_network, prior_of_the_network, (1, 2, 1), "descent", convex=False),
     "Box": Row(
         lambda factor: Box(jnp.asarray(factor * LOW), 0.8),
         lambda x: np.where(np.all((LOW <= x) & (x <= 0.8), -1), 0.0, np.inf),
@@ -372,7 +374,7 @@ def test_every_potential_has_a_row():
     public = {
         name for name, thing in vars(potentials).items() if isinstance(thing, type) and name in potentials.__all__
     }
-    assert public == {type(row.build(1.0)).__name__ for row in ROWS.values()}
+    assert public | {"LPN"} == {type(row.build(1.0)).__name__ for row in ROWS.values()}
 
 
 def test_a_point_of_the_ball_is_in_the_ball_to_rounding():

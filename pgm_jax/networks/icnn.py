@@ -1,0 +1,190 @@
+"""Input-convex networks: a number psi(y) that is convex in y whatever was learned, as no inner weight is negative.
+
+    z_0 = act(V_0 y + b_0)      z_{j+1} = act(W_{j+1} z_j + V_{j+1} y + b_{j+1})      psi = w z + v y + alpha |y|^2
+
+with W >= 0 and w >= 0, and `act(u) = softplus(beta u) / beta`, convex, increasing and of class C^2. The Hessian of psi
+is at least 2 alpha. Non-negative weights are kept by projection, `nonnegative` at the start and `keep_nonnegative` in
+the optimizer, or by writing them as softplus of free ones.
+
+Source: Amos, Xu and Kolter, ICML 2017; the C^2 activation and alpha from LPN (Fang, Buchanan and Sulam, ICLR 2024).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, PyTree
+
+INNER = "inner"  # leaves of this name are the weights that must not be negative
+_WAYS = ("projection", "softplus")
+
+
+def nonnegative(params: PyTree) -> PyTree:
+    """The parameters with their inner weights cut off at 0; what is already there stays, and the rest is not touched.
+
+    Args:
+        params: parameters of an input-convex network.
+    """
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: jnp.maximum(leaf, 0) if is_inner(path) else leaf, params)
+
+
+def is_inner(path: tuple) -> bool:
+    """Whether the leaf at a `path` of the parameters is one of the weights that must not be negative."""
+    return str(getattr(path[-1], "key", path[-1])).startswith(INNER)
+
+
+class _Convex(nn.Module):
+    """What the dense and the convolutional network share.
+
+    Attributes:
+        beta: sharpness of the softplus.
+        alpha: weight of |y|^2; the Hessian is at least twice this.
+        way: how inner weights are kept from being negative, "projection" or "softplus".
+        activation: convex and increasing function of class C^2, scaled by beta.
+    """
+
+    beta: float = 10.0
+    alpha: float = 0.0
+    way: str = "projection"
+    activation: Callable[[Array], Array] = jax.nn.softplus
+
+    def act(self, u: Array) -> Array:
+        """The scaled activation, `activation(beta u) / beta`."""
+        return self.activation(self.beta * u) / self.beta
+
+    def inner(self, place: int, shape: tuple[int, ...]) -> Array:
+        """Weights from 0 up, `[..., in, out]`, which average what comes in at the start."""
+        fan_in = math.prod(shape[:-1])
+        if self.way == "softplus":
+            # softplus(free) is about exp(free) here.
+            return jax.nn.softplus(self.param(f"free_{place}", _around(math.log(1 / fan_in)), shape))
+        return self.param(f"{INNER}_{place}", lambda key, shape: jax.random.uniform(key, shape) * 2 / fan_in, shape)
+
+
+def _spread(fan_in: int) -> dict[str, Any]:
+    """Initial weights and biases of one size, so that the bends of the units lie all over the data and not at 0."""
+    bound = fan_in**-0.5
+    uniform = lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)  # noqa: E731
+    return dict(kernel_init=uniform, bias_init=uniform)
+
+
+def _around(mean: float) -> Callable:
+    return lambda key, shape: mean + 0.1 * jax.random.normal(key, shape)
+
+
+class ICNN(_Convex):
+    """A dense input-convex network.
+
+    Attributes:
+        widths: features of each layer.
+    """
+
+    widths: tuple[int, ...] = (50, 50, 50, 50, 50)
+
+    @nn.compact
+    def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """The value psi(y) of each image, `[B]`.
+
+        Args:
+            y: images `[B, H, W, C]`, of a fixed H W C.
+        """
+        points = y.reshape(y.shape[0], -1)
+        z = self.act(nn.Dense(self.widths[0], **_spread(points.shape[1]))(points))
+        for place, width in enumerate(self.widths[1:], 1):
+            skip = nn.Dense(width, **_spread(points.shape[1]))(points)
+            z = self.act(z @ self.inner(place, (z.shape[1], width)) + skip)
+        out = z @ self.inner(len(self.widths), (z.shape[1], 1)) + nn.Dense(1, use_bias=False)(points)
+        return out[:, 0] + self.alpha * jnp.sum(points**2, axis=1)
+
+
+class ConvICNN(_Convex):
+    """A convolutional input-convex network for images of every size, the sum of local ones.
+
+    Attributes:
+        channels: width of every layer.
+        strides: stride of each layer; the sides of an image are multiples of their product.
+        size: side of the convolution kernels.
+    """
+
+    channels: int = 64
+    strides: tuple[int, ...] = (1, 2, 1, 2)
+    size: int = 3
+
+    @nn.compact
+    def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """The value psi(y) of each image, `[B]`.
+
+        Args:
+            y: images `[B, H, W, C]`.
+
+        Raises:
+            ValueError: if a side is no multiple of the product of the strides.
+        """
+        factor, sides = math.prod(self.strides), y.shape[1:3]
+        if any(side % factor for side in sides):
+            raise ValueError(
+                f"The images are {sides[0]} x {sides[1]}; the strides {self.strides} take sides that are multiples of "
+                f"{factor}: crop or pad the images, or evaluate patches."
+            )
+        kernel = self.size, self.size
+        spread = _spread(self.size**2 * y.shape[-1])
+        z = self.act(nn.Conv(self.channels, kernel, strides=self.strides[0], **spread)(y))
+        for place, stride in enumerate((*self.strides[1:],), 1):
+            weights = self.inner(place, (*kernel, self.channels, self.channels))
+            z = jax.lax.conv_general_dilated(
+                z, weights, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            seen = _averaged(y, math.prod(self.strides[: place + 1]))
+            z = self.act(z + nn.Conv(self.channels, kernel, **spread)(seen))
+        local = jnp.sum(z, axis=(1, 2)) @ self.inner(len(self.strides), (self.channels, 1))
+        return local[:, 0] + self.alpha * jnp.sum(y**2, axis=(1, 2, 3))
+
+
+class Patched(nn.Module):
+    """A convex network of patches as one of whole images: the mean over the patches that cover a pixel.
+
+    `psi(y) = sum_k (stride / patch)^2 psi_patch(y_k)` over all patches of a periodic image. Every pixel is in as many
+    of them, so that the gradient, the mean of the patches' own, is a prox again; where coverage differs, such a mean is
+    none.
+
+    Attributes:
+        module: convex network of patches, such as `ICNN` or `ConvICNN`.
+        patch: side of a patch, in pixels.
+        stride: distance of neighbouring patches; it divides `patch` and the sides of an image.
+    """
+
+    module: nn.Module
+    patch: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """The value psi(y) of each image, `[B]`.
+
+        Args:
+            y: images `[B, H, W, C]`.
+
+        Raises:
+            ValueError: if the patches do not cover every pixel as often.
+        """
+        b, h, w, c = y.shape
+        if self.patch % self.stride or h % self.stride or w % self.stride or self.patch > min(h, w):
+            raise ValueError(
+                f"Patches of {self.patch} at distances of {self.stride} do not cover the pixels of {h} x {w} images "
+                "equally; take a stride that divides the patch and both sides, and a patch no larger than the image."
+            )
+        rows, columns = (
+            (jnp.arange(0, side, self.stride)[:, None] + jnp.arange(self.patch)[None, :]) % side for side in (h, w)
+        )
+        # [b, rows of patches, patch, columns of patches, patch, c]
+        patches = y[:, rows][:, :, :, columns].transpose(0, 1, 3, 2, 4, 5)
+        values = self.module(patches.reshape(-1, self.patch, self.patch, c)).reshape(b, -1)
+        return (self.stride / self.patch) ** 2 * jnp.sum(values, axis=1)
+
+
+def _averaged(y: Array, factor: int) -> Array:
+    b, h, w, c = y.shape
+    return jnp.mean(y.reshape(b, h // factor, factor, w // factor, factor, c), axis=(2, 4))

@@ -1,0 +1,298 @@
+"""Learned proximal networks: the gradient of a convex network, which is a prox by construction.
+
+    f = grad psi, psi convex          f = prox_R with R(x) = <x, y> - |x|^2 / 2 - psi(y) at f(y) = x
+
+Trained at the noise sigma, f is the prox of the prior's potential g = R / sigma^2 at lam = sigma^2, and g has a value,
+a gradient `(y - x) / sigma^2` and a prox at every lam below as well:
+
+    prox_g^lam(v) = f(y),   tau y + (1 - tau) f(y) = v,   tau = lam / sigma^2 <= 1
+
+which is where a convex function of y is least; at tau = 1 it is one evaluation of f. The point y of an x solves another
+convex problem, `min_y psi(y) - <x, y>`.
+
+Sources: LPN (Fang, Buchanan and Sulam, ICLR 2024), eq. 5 to 8; Gribonval and Nikolova, J. Math. Imaging Vis. 62 (2020);
+the prox at other steps than the trained one is ours.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, PyTree
+
+from pgm_jax.networks.icnn import _WAYS, is_inner, nonnegative
+from pgm_jax.operators.solvers import Solver, conjugate_gradients
+from pgm_jax.potentials.base import ByAutodiff
+from pgm_jax.tracing import is_traced
+from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
+
+_FAR = 1e-3  # relative residual above which a point counts as out of the range of f
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvexNetwork:
+    """A convex module, `ICNN` or `ConvICNN`, whose gradient is trained: `init` and `apply` are pure functions.
+
+    Attributes:
+        module: maps images `[B, H, W, C]` to a number each, psi.
+        image_shape: (H, W, C).
+        sigma: standard deviation of the noise that it is trained at, in the units of the images.
+
+    Raises:
+        ValueError: if the activation of the module is not convex and increasing, or has no curvature, or its way of
+            keeping weights from being negative is unknown.
+    """
+
+    module: nn.Module
+    image_shape: Shape
+    sigma: float
+
+    def __post_init__(self):
+        way = getattr(self.module, "way", _WAYS[0])
+        if way not in _WAYS:
+            raise ValueError(f"Inner weights are kept from 0 up by {way!r}; ways are {', '.join(map(repr, _WAYS))}.")
+        _check_activation(getattr(self.module, "activation", jax.nn.softplus))
+
+    def init(self, key: Key) -> PyTree:
+        """Draw the parameters, of which the inner weights are not negative."""
+        return nonnegative(self.module.init(key, jnp.zeros((1, *self.image_shape)))["params"])
+
+    def psi(self, params: PyTree, y: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """The convex potential psi of each image.
+
+        Args:
+            params, y: parameters, and images `[B, H, W, C]`.
+        """
+        return cast(Array, self.module.apply({"params": params}, y))
+
+    def apply(self, params: PyTree, u: Float[Array, "b h w c"], lam: Scalars | None = None) -> Array:
+        """Evaluate f = grad psi, for training: its derivatives go by one forward and one reverse pass through psi.
+
+        Args:
+            params, u: parameters, and images `[B, H, W, C]`.
+            lam: not used: f knows the one level that it is trained at.
+        """
+        del lam
+        return _gradient(self, params, u)
+
+    def scale(self, lam: Scalars) -> Array:
+        """The unit of a residual, 1 whatever `lam`: widths of proximal matching are in the units of the images."""
+        return jnp.ones_like(jnp.asarray(lam, float))
+
+    def prior(self, params: PyTree) -> "LPN":
+        """The trained network as a potential.
+
+        Args:
+            params: parameters, whose inner weights are not negative.
+
+        Raises:
+            ValueError: if one is, by its name.
+        """
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+            if is_inner(path) and not is_traced(leaf) and float(np.min(np.asarray(leaf))) < 0:
+                name = "/".join(str(getattr(part, "key", part)) for part in path)
+                raise ValueError(
+                    f"The inner weights {name} go down to {float(np.min(np.asarray(leaf))):.3g}; psi is convex only "
+                    "where they are not negative. Train with `keep_nonnegative()` in the optimizer, or take "
+                    "`nonnegative(params)`, which is another network."
+                )
+        return LPN(params, self)
+
+
+def _check_activation(activation: Any) -> None:
+    slopes = np.asarray(jax.vmap(jax.grad(activation))(jnp.linspace(-4.0, 4.0, 161)))
+    bends = np.asarray(jax.vmap(jax.grad(jax.grad(activation)))(jnp.linspace(-4.0, 4.0, 161)))
+    name = getattr(activation, "__name__", repr(activation))
+    if slopes.min() < -1e-6 or np.diff(slopes).min() < -1e-6:
+        raise ValueError(f"The activation {name} is not convex and increasing; take jax.nn.softplus.")
+    if bends.max() < 1e-6:
+        raise ValueError(f"The activation {name} has no curvature, so that f would have steps; take jax.nn.softplus.")
+
+
+def _gradient_of_psi(network: ConvexNetwork, params: PyTree, u: Array) -> Array:
+    return jax.grad(lambda y: jnp.sum(network.psi(params, y)))(u)
+
+
+_gradient = jax.custom_vjp(_gradient_of_psi, nondiff_argnums=(0,))
+
+
+def _forward(network: ConvexNetwork, params: PyTree, u: Array) -> tuple[Array, tuple[PyTree, Array]]:
+    return _gradient_of_psi(network, params, u), (params, u)
+
+
+def _backward(network: ConvexNetwork, kept: tuple[PyTree, Array], cotangent: Array) -> tuple[PyTree, Array]:
+    """The gradient of `<v, grad psi>` is that of the derivative of psi along v: reverse over forward."""
+
+    def along(params: PyTree, u: Array) -> Array:
+        return jnp.sum(jax.jvp(lambda y: network.psi(params, y), (u,), (cotangent,))[1])
+
+    return jax.grad(along, argnums=(0, 1))(*kept)
+
+
+_gradient.defvjp(_forward, _backward)
+
+
+class Inversion(NamedTuple):
+    """The point y at which f is x, as far as the budget went, and how well.
+
+    Attributes:
+        point: y.
+        residual: |f(y) - x|.
+        gap: how far the value of R may be below the true one, `residual^2 / (4 alpha)`; infinite where alpha = 0.
+    """
+
+    point: Array
+    residual: Array
+    gap: Array
+
+
+@pytree
+class LPN(ByAutodiff):
+    """A learned proximal network as a potential, `g = R / sigma^2`; `ConvexNetwork.prior` makes it.
+
+    Attributes:
+        params: parameters (traced).
+        network: what evaluates them (static).
+        steps, inner: largest numbers of Newton steps of a convex problem, and of conjugate gradient steps of each.
+    """
+
+    params: PyTree
+    network: ConvexNetwork = dataclasses.field(metadata=dict(static=True))
+    steps: int = dataclasses.field(default=30, metadata=dict(static=True))
+    inner: int = dataclasses.field(default=60, metadata=dict(static=True))
+
+    @property
+    def image_shape(self) -> Shape:
+        """(H, W, C) of the images that the network takes."""
+        return self.network.image_shape
+
+    def psi(self, y: Float[Array, "h w c"]) -> Float[Array, ""]:
+        """The convex potential, whose gradient is f.
+
+        Args:
+            y: one image.
+        """
+        return self.network.psi(self.params, y[None])[0]
+
+    def denoise(self, y: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
+        """The network itself, `f(y) = grad psi(y)`: the prox at lam = sigma^2.
+
+        Args:
+            y: one image.
+        """
+        return jax.grad(self.psi)(y)
+
+    def invert(self, x: Float[Array, "h w c"]) -> Inversion:
+        """The y of f(y) = x, by Newton's method on the convex `psi(y) - <x, y>`.
+
+        Args:
+            x: one image; outside of the range of f there is no y, and the residual stays.
+        """
+        y = _root(self, x, jnp.zeros((), x.dtype))
+        residual = jnp.linalg.norm(self.denoise(y) - x)
+        alpha = getattr(self.network.module, "alpha", 0.0)
+        return Inversion(y, residual, residual**2 / (4 * alpha) if alpha > 0 else jnp.full_like(residual, jnp.inf))
+
+    def value(self, x: Float[Array, "h w c"]) -> Float[Array, ""]:
+        """The value, `(<x, y> - |x|^2 / 2 - psi(y)) / sigma^2` at f(y) = x; infinite outside of the range of f.
+
+        An inversion that ends early gives less, never more.
+        """
+        y, residual, _ = jax.tree.map(jax.lax.stop_gradient, self.invert(x))
+        value = jnp.sum(x * y) - jnp.sum(x**2) / 2 - self.psi(y)
+        outside = residual > _FAR * (1 + jnp.linalg.norm(jax.lax.stop_gradient(x)))
+        return jnp.where(outside, jnp.inf, value / self.network.sigma**2)
+
+    def grad(self, x: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
+        """The gradient, `(y - x) / sigma^2` at f(y) = x."""
+        return (self.invert(x).point - x) / self.network.sigma**2
+
+    def prox(self, v: Float[Array, "h w c"], lam: Scalar) -> Float[Array, "h w c"]:
+        """The prox for lam up to sigma^2, where it is one evaluation of f; below, a convex problem.
+
+        Args:
+            v, lam: one image, and step of the prox.
+
+        Raises:
+            ValueError: if lam is above sigma^2, where the problem is not convex; NaN where lam is traced.
+        """
+        tau = jnp.asarray(lam, v.dtype) / self.network.sigma**2
+        if not is_traced(tau) and float(tau) > 1 + 1e-5:
+            raise ValueError(
+                f"lam is {float(jnp.asarray(lam)):.4g}, above sigma^2 = {self.network.sigma**2:.4g}; this network "
+                "has a prox up to there. Take rows of smaller lam (a larger rho in ADMM), or a network of more noise."
+            )
+        y = _root(self, v, jnp.minimum(tau, 1.0))
+        # Twice the same point; the first is v itself at lam = 0, the second f(v) at sigma^2.
+        rest = jnp.maximum(1 - tau, 0.5)
+        point = jnp.where(tau < 0.5, (v - tau * y) / rest, self.denoise(y))
+        return jnp.where(tau > 1 + 1e-5, jnp.nan, point)
+
+
+@jax.custom_jvp
+def _root(net: LPN, v: Array, tau: Array) -> Array:
+    """The y of `tau y + (1 - tau) f(y) = v`, with the derivatives of the implicit function."""
+
+    def merit(y: Array) -> Array:
+        return tau * jnp.sum(y**2) / 2 + (1 - tau) * net.psi(y) - jnp.sum(v * y)
+
+    return _newton(lambda y: _excess(net, v, tau, y), merit, v, net.steps, net.inner)
+
+
+def _excess(net: LPN, v: Array, tau: Array, y: Array) -> Array:
+    return tau * y + (1 - tau) * net.denoise(y) - v
+
+
+@_root.defjvp
+def _implicit(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    net, v, tau = primals
+    y = _root(net, v, tau)
+    change = jax.jvp(lambda net, v, tau: _excess(net, v, tau, y), primals, tangents)[1]
+    hessian = lambda p: jax.jvp(lambda y: _excess(net, v, tau, y), (y,), (p,))[1]  # noqa: E731
+    return y, conjugate_gradients(hessian, -change, solver=Solver(_tolerance(v), 4 * net.inner))[0]
+
+
+def _tolerance(v: Array) -> float:
+    return 10 * float(jnp.finfo(v.dtype).eps)
+
+
+def _newton(excess: Any, merit: Any, start: Array, steps: int, inner: int) -> Array:
+    """The minimum of a convex merit, whose gradient is the excess: Newton-CG with halved steps."""
+    size = 1 + jnp.linalg.norm(start)
+
+    def moving(state: tuple[Array, ...]) -> Array:
+        _, _, norm, done, stuck = state
+        return (done < steps) & (norm > _tolerance(start) * size) & ~stuck
+
+    def improve(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        y, residual, norm, done, _ = state
+        hessian = lambda p: jax.jvp(excess, (y,), (p,))[1]  # noqa: E731
+        # As exact as the residual is small: superlinear at little cost.
+        forcing: Any = jnp.minimum(0.1, norm / size)
+        direction, _ = conjugate_gradients(hessian, -residual, solver=Solver(forcing, inner))
+        before, slope = merit(y), jnp.sum(residual * direction)
+        slack = 8 * jnp.finfo(y.dtype).eps * (1 + jnp.abs(before))
+
+        def too_far(tried: tuple[Array, Array]) -> Array:
+            length, halvings = tried
+            return (merit(y + length * direction) > before + 1e-4 * length * slope + slack) & (halvings < 30)
+
+        length, _ = jax.lax.while_loop(too_far, lambda t: (t[0] / 2, t[1] + 1), (jnp.ones((), y.dtype), jnp.array(0)))
+        following = y + length * direction
+        rest = excess(following)
+        after = jnp.linalg.norm(rest)
+        better = jnp.isfinite(after) & ((after < norm) | (merit(following) < before))
+        return (
+            jnp.where(better, following, y),
+            jnp.where(better, rest, residual),
+            jnp.where(better, after, norm),
+            done + 1,
+            ~better,
+        )
+
+    residual = excess(start)
+    state = start, residual, jnp.linalg.norm(residual), jnp.array(0), jnp.array(False)
+    return jax.lax.while_loop(moving, improve, state)[0]
