@@ -1,4 +1,4 @@
-"""Metrics of estimates against the truth, of samples against exact ones, and of posteriors by their coverage."""
+"""Metrics of estimates against the truth, of samples against exact ones, of posteriors by coverage, and of proxes."""
 
 from pgm_jax.metrics.calibration import (
     bootstrap_bands,
@@ -19,8 +19,10 @@ from pgm_jax.metrics.distribution import (
     wasserstein_1d,
 )
 from pgm_jax.metrics.image import data_misfit, psnr, ssim
+from pgm_jax.metrics.proxness import Proxness, proxness
 
 __all__ = [
+    "Proxness",
     "bootstrap_bands",
     "data_misfit",
     "effective_sample_size",
@@ -30,6 +32,7 @@ __all__ = [
     "inside",
     "interval_coverage",
     "mmd",
+    "proxness",
     "psnr",
     "rank_scores",
     "sbc_ranks",
