@@ -27,8 +27,8 @@ class Proxness(NamedTuple):
 
     Attributes:
         asymmetry: `|J w - J^T w| / |J w|`, the mean over points, each with a random w; 0 of a prox.
-        smallest_eigenvalue: least eigenvalue of the symmetric part of J that Lanczos iterations find, over the points; 0
-            or more of a prox.
+        smallest_eigenvalue: least eigenvalue of the symmetric part of J that Lanczos iterations find, over the points;
+            0 or more of a prox.
         monotonicity: least `<f(a) - f(b), a - b> / |a - b|^2` over pairs of points; 0 or more of a prox.
         cyclic_monotonicity: least `sum_i <f(y_i), y_i - y_{i+1}> / sum_i |y_i - y_{i+1}|^2` over random cycles; 0 or
             more of a prox.

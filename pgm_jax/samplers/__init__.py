@@ -1,6 +1,6 @@
 """Samplers: pairs (init, step) that `run` scans over the rows of a level grid; one method a file."""
 
-from pgm_jax.samplers.admm import admm
+from pgm_jax.samplers.admm import admm, plug_and_play_rows
 from pgm_jax.samplers.base import Sampler, converged, run, sample
 from pgm_jax.samplers.fista import fista
 from pgm_jax.samplers.hqs import hqs
@@ -55,6 +55,7 @@ __all__ = [
     "leimkuhler_matthews",
     "multistep",
     "pgm",
+    "plug_and_play_rows",
     "project_each",
     "project_last",
     "proxdm",

@@ -14,13 +14,16 @@ At the limit x = z, y is a gradient of g and -y one of f.
 Source: Boyd et al., Foundations and Trends in Machine Learning 3 (2011), whose equations are numbered above.
 """
 
+import warnings
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array
 
+from pgm_jax.operators.checks import check_number, check_whole
 from pgm_jax.samplers.base import Sampler
+from pgm_jax.tracing import is_traced
 from pgm_jax.types import Key, Potential, Prior, Scalar
 
 
@@ -87,3 +90,35 @@ def _step(prior: Prior, likelihood: Any, key: Key, state: ADMMState, lam: Scalar
     primal, dual = jnp.max(jnp.abs(data - x)), jnp.max(jnp.abs(x - state.x)) / lam
     info = ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
     return ADMMState(x, state.y + (data - x) / lam, data - v), info
+
+
+def plug_and_play_rows(likelihood: Any, lam: Scalar, count: int) -> Array:
+    """The rows of `admm` with a learned prior: one step lam, `[n]`, whose `rho = 1 / lam` is held against its bound.
+
+    With a learned proximal network, whose prior need not be convex, ADMM is known to converge for `rho > |A^T A|`, in
+    the units of U for rho above the Lipschitz constant of grad f: `lam < step_limit`. Source: LPN (Fang, Buchanan and
+    Sulam, ICLR 2024), theorem 4.1.
+
+    Args:
+        likelihood: f, with its `step_limit`.
+        lam: step, positive.
+        count: number of rows n, at least 1.
+
+    Raises:
+        ValueError: if lam is not positive or `count` below 1.
+        TypeError: if `count` is not a whole number.
+
+    Warns:
+        UserWarning: if lam is at the bound or above, or the likelihood has none, with the numbers.
+    """
+    count = check_whole("count is the number of rows", count, 1)
+    lam = check_number("lam is the step of ADMM", lam, above=0)
+    limit = getattr(likelihood, "step_limit", 0.0)
+    if not is_traced((lam, limit)) and not float(lam) < float(limit):
+        bound = f"above {1 / float(limit):.4g}" if float(limit) > 0 else "which this likelihood has no bound for"
+        warnings.warn(
+            f"ADMM with a learned prior is known to converge for rho = 1 / lam {bound}, and rho is "
+            f"{1 / float(lam):.4g}; it often does below, see the residual of its info. Take a smaller lam to be sure.",
+            stacklevel=2,
+        )
+    return jnp.full((count,), lam, float)
