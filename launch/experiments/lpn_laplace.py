@@ -32,7 +32,7 @@ SHAPE = (1, 1, 1)
 POINTS = (0.5, 1.0, 1.5, 2.0, 3.0)
 GRID = np.linspace(-4.0, 4.0, 161)
 INSIDE = np.linspace(-3.0, 3.0, 121)
-X, LEFT = np.linspace(-30.0, 30.0, 60_001), "least squares"
+X, LEFT = np.linspace(-12.0, 14.0, 13_001), "least squares"
 
 
 def soft(y: np.ndarray) -> np.ndarray:
@@ -50,9 +50,11 @@ def minimiser(y: float, gamma: float | None) -> float:
     if gamma is None:
         return float(weights @ X / weights.sum())
     point = float(soft(np.array(y)))
-    for _ in range(2000):
+    step = np.inf
+    while abs(step) > 1e-7:
         near = weights * np.exp(-((X - point) ** 2) / gamma**2)
-        point = float(near @ X / near.sum())
+        step = float(near @ X / near.sum()) - point
+        point += step
     return point
 
 
