@@ -74,7 +74,7 @@ def learned(c: Any, key: Key, objective: Objective) -> LPN:
     key_examples, key_fit = jax.random.split(key)
     examples = jax.random.laplace(key_examples, (c.examples, *SHAPE))
     network = ConvexNetwork(ICNN(beta=c.beta, widths=(c.width,) * c.layers), SHAPE, 1.0)
-    rate = optax.schedules.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.steps // 50, c.steps)
+    rate = optax.schedules.exponential_decay(c.learning_rate, c.steps, c.fall)
     optimizer = optax.chain(optax.adam(rate), keep_nonnegative())
     sizes: Any = dict(steps=c.steps, batch_size=c.batch_size, ema_decay=c.ema_decay)
     # One level, that of the noise of deviation 1.
