@@ -62,7 +62,7 @@ prior, history = fit(
     jax.random.key(1),
     network,
     optax.chain(optax.adam(optax.schedules.exponential_decay(5e-3, STEPS, 0.02)), keep_nonnegative()),
-    VE(1.0, 1.0001),
+    VE(1.0, 1.0),  # one level, that of sigma
     matching_objective(l1, STEPS // 4, STEPS, 0.5, 0.2, stages=3),
     examples,
     steps=STEPS,

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pgm_jax.tracing import is_traced
 from pgm_jax.types import Scalar, Scalars, Schedule, pytree
 
 
@@ -235,9 +236,11 @@ def karras_levels(lam_max: Scalar, lam_min: Scalar, count: int, rho: Scalar = 7.
         rho: how much the small levels are favoured; infinity would be `geometric_levels`.
 
     Raises:
-        ValueError: if `count` is below 1.
+        ValueError: if `count` is below 1, or the levels do not fall.
     """
     _check_count(count)
+    if not is_traced((lam_max, lam_min)) and not 0 < float(lam_min) < float(lam_max):
+        raise ValueError(f"The levels go from {lam_max} to {lam_min}; they are to fall, down to a positive one.")
     first, last = (jnp.asarray(lam, float) ** (0.5 / rho) for lam in (lam_max, lam_min))
     lam = (first + jnp.arange(count) / max(count - 1, 1) * (last - first)) ** (2 * rho)
     return _closed(jnp.ones_like(lam), lam)

@@ -104,8 +104,8 @@ class Potential(Prior, Protocol):
 
 
 @runtime_checkable
-class Diffusible(Potential, Protocol):
-    """A potential g = -log p that knows the one of `x_0 + sqrt(s) eps`, x_0 from p, for every variance s >= 0."""
+class Diffusible(Prior, Protocol):
+    """A prior g = -log p that knows the one of `x_0 + sqrt(s) eps`, x_0 from p, for every variance s >= 0."""
 
     def diffused(self, variance: Scalar, /) -> Potential: ...
 

@@ -300,3 +300,8 @@ def test_a_grid_needs_a_level(count):
         geometric_levels(1.0, 0.1, count)
     with pytest.raises(ValueError, match=f"{count} levels was asked for; it needs at least 1"):
         karras_levels(1.0, 0.1, count)
+
+
+def test_levels_of_edm_fall():
+    with pytest.raises(ValueError, match="go from 0.002 to 80.0; they are to fall"):
+        karras_levels(0.002, 80.0, 5)

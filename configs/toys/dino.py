@@ -16,12 +16,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.experiment = "dino"
     # Numbers of calls; those at which the claims are made; the one whose samples are drawn.
     config.calls, config.judged, config.shown = (5, 7, 10, 20, 30, 40), (10, 20), 10
-    # Backward steps need so many.
+    # The least number of calls for backward steps.
     config.backward_from = 10
     # Last times of the score, for the variants of Euler-Maruyama; that of the flow and of DPM-Solver++.
     config.ends, config.end = (1e-3, 1e-5), 1e-3
     # Highest and lowest level of EDM's grid.
     config.edm = (80.0**2, 0.002**2)
-    # Sets of samples; a set has so many copies of 142.
+    # Sets of samples; samples of a set for each of the 142 points.
     config.repeats, config.copies = 3, 7
     return config

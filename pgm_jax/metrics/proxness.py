@@ -9,7 +9,7 @@ Nikolova 2020). Then
     and cyclically monotone            sum_i <f(y_i), y_i - y_{i+1}> >= 0 over every cycle
     of a convex function               |f(a) - f(b)|^2 <= <f(a) - f(b), a - b>, firmly non-expansive
 
-An unconstrained network obeys none of them by construction; a learned proximal network all but the last.
+An unconstrained network is guaranteed none of them; a learned proximal network all but the last.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Proxness(NamedTuple):
     """How far a map is from being a prox, at some points.
 
     Attributes:
-        asymmetry: `|J w - J^T w| / |J w|`, the mean over points, each with a random w; 0 of a prox.
+        asymmetry: `|J w - J^T w| / max(|J w|, |J^T w|)`, the mean over points, each with a random w; 0 of a prox.
         smallest_eigenvalue: least eigenvalue of the symmetric part of J that Lanczos iterations find, over the points;
             0 or more of a prox.
         monotonicity: least `<f(a) - f(b), a - b> / |a - b|^2` over pairs of points; 0 or more of a prox.
@@ -74,14 +74,18 @@ def proxness(
         push = lambda w: jax.jvp(evaluate, (v,), (w,))[1]  # noqa: E731
         w = jax.random.normal(key, (size,), v.dtype)
         forward, back = push(w), pull(w)[0]
-        asymmetry = jnp.linalg.norm(forward - back) / jnp.linalg.norm(forward)
+        # A prox may be flat somewhere: what is 0 is symmetric.
+        length = jnp.maximum(jnp.linalg.norm(forward), jnp.linalg.norm(back))
+        asymmetry = jnp.linalg.norm(forward - back) / jnp.where(length == 0, 1, length)
         return value, asymmetry, _least_eigenvalue(lambda w: (push(w) + pull(w)[0]) / 2, w, iterations)
 
     values, asymmetry, least = jax.lax.map(lambda pair: at_point(*pair), (flat, jax.random.split(key_probe, count)))
     first, second = (jnp.asarray(side) for side in jnp.triu_indices(count, 1))
     moved, apart = values[first] - values[second], flat[first] - flat[second]
     product, squares = jnp.sum(moved * apart, axis=1), jnp.sum(apart**2, axis=1)
-    expansion = jnp.where(product > 0, jnp.sum(moved**2, axis=1) / product, jnp.inf)
+    gain = jnp.sum(moved**2, axis=1)
+    expansion = jnp.where(product > 0, gain / jnp.where(product > 0, product, 1), jnp.where(gain == 0, 0, jnp.inf))
+    squares = jnp.where(squares == 0, 1, squares)
 
     def around(key: Key) -> Array:
         cycle = jax.random.permutation(key, count)[: max(count // 2, 2)]

@@ -56,7 +56,7 @@ class _Convex(nn.Module):
         return self.activation(self.beta * u) / self.beta
 
     def inner(self, place: int, shape: tuple[int, ...]) -> Array:
-        """Weights from 0 up, `[..., in, out]`, which average what comes in at the start."""
+        """Non-negative weights, `[..., in, out]`, which average what comes in at the start."""
         fan_in = math.prod(shape[:-1])
         if self.way == "softplus":
             # softplus(free) is about exp(free) here.
@@ -80,6 +80,11 @@ class ICNN(_Convex):
 
     Attributes:
         widths: features of each layer.
+        beta: sharpness of the softplus.
+        alpha: weight of |y|^2; the Hessian is at least 2 alpha. At 0 psi is linear far out, so that its gradient has a
+            bounded range, outside of which the prior is infinite.
+        way: how inner weights are kept from being negative, "projection" or "softplus".
+        activation: convex and increasing function of class C^2.
     """
 
     widths: tuple[int, ...] = (50, 50, 50, 50, 50)
@@ -107,6 +112,7 @@ class ConvICNN(_Convex):
         channels: width of every layer.
         strides: stride of each layer; the sides of an image are multiples of their product.
         size: side of the convolution kernels.
+        beta, alpha, way, activation: as for `ICNN`.
     """
 
     channels: int = 64
@@ -147,8 +153,8 @@ class Patched(nn.Module):
     """A convex network of patches as one of whole images: the mean over the patches that cover a pixel.
 
     `psi(y) = sum_k (stride / patch)^2 psi_patch(y_k)` over all patches of a periodic image. Every pixel is in as many
-    of them, so that the gradient, the mean of the patches' own, is a prox again; where coverage differs, such a mean is
-    none.
+    of them, so that the gradient, the mean of the patches' own, is a prox again; where coverage differs, the mean is no
+    prox.
 
     Attributes:
         module: convex network of patches, such as `ICNN` or `ConvICNN`.
@@ -156,9 +162,24 @@ class Patched(nn.Module):
         stride: distance of neighbouring patches; it divides `patch` and the sides of an image.
     """
 
-    module: nn.Module
+    module: Any
     patch: int
     stride: int
+
+    @property
+    def alpha(self) -> float:
+        """Weight of |y|^2, that of the module, since every pixel is covered as often."""
+        return self.module.alpha
+
+    @property
+    def way(self) -> str:
+        """How the module keeps its inner weights from being negative."""
+        return self.module.way
+
+    @property
+    def activation(self) -> Callable[[Array], Array]:
+        """The activation of the module."""
+        return self.module.activation
 
     @nn.compact
     def __call__(self, y: Float[Array, "b h w c"]) -> Float[Array, " b"]:
@@ -168,7 +189,7 @@ class Patched(nn.Module):
             y: images `[B, H, W, C]`.
 
         Raises:
-            ValueError: if the patches do not cover every pixel as often.
+            ValueError: if the patches do not cover every pixel equally often.
         """
         b, h, w, c = y.shape
         if self.patch % self.stride or h % self.stride or w % self.stride or self.patch > min(h, w):

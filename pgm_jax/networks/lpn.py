@@ -10,7 +10,7 @@ a gradient `(y - x) / sigma^2` and a prox at every lam below as well:
 which is where a convex function of y is least; at tau = 1 it is one evaluation of f. The point y of an x solves another
 convex problem, `min_y psi(y) - <x, y>`.
 
-Sources: LPN (Fang, Buchanan and Sulam, ICLR 2024), eq. 5 to 8; Gribonval and Nikolova, J. Math. Imaging Vis. 62 (2020);
+Sources: LPN (Fang, Buchanan and Sulam, ICLR 2024); Gribonval and Nikolova, J. Math. Imaging Vis. 62 (2020);
 the prox at other steps than the trained one is ours.
 """
 
@@ -24,6 +24,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.networks.icnn import _WAYS, is_inner, nonnegative
+from pgm_jax.operators.checks import check_number
 from pgm_jax.operators.solvers import Solver, conjugate_gradients
 from pgm_jax.potentials.base import ByAutodiff
 from pgm_jax.tracing import is_traced
@@ -42,8 +43,8 @@ class ConvexNetwork:
         sigma: standard deviation of the noise that it is trained at, in the units of the images.
 
     Raises:
-        ValueError: if the activation of the module is not convex and increasing, or has no curvature, or its way of
-            keeping weights from being negative is unknown.
+        ValueError: if sigma is not positive, the activation of the module is not convex and increasing or has no
+            curvature, or its way of keeping weights from being negative is unknown.
     """
 
     module: nn.Module
@@ -51,6 +52,7 @@ class ConvexNetwork:
     sigma: float
 
     def __post_init__(self):
+        check_number("sigma is the noise of the training", self.sigma, above=0)
         way = getattr(self.module, "way", _WAYS[0])
         if way not in _WAYS:
             raise ValueError(f"Inner weights are kept from 0 up by {way!r}; ways are {', '.join(map(repr, _WAYS))}.")
@@ -153,6 +155,9 @@ class Inversion(NamedTuple):
 class LPN(ByAutodiff):
     """A learned proximal network as a potential, `g = R / sigma^2`; `ConvexNetwork.prior` makes it.
 
+    Its values have an offset of their own. All but `psi` and `denoise` solve convex problems: call them under
+    `jax.jit`, or each call traces its solver again.
+
     Attributes:
         params: parameters (traced).
         network: what evaluates them (static).
@@ -192,19 +197,22 @@ class LPN(ByAutodiff):
             x: one image; outside of the range of f there is no y, and the residual stays.
         """
         y = _root(self, x, jnp.zeros((), x.dtype))
-        residual = jnp.linalg.norm(self.denoise(y) - x)
+        # Squares have a derivative where nothing is left, the norm has none.
+        residual = jax.lax.stop_gradient(jnp.linalg.norm(self.denoise(y) - x))
         alpha = getattr(self.network.module, "alpha", 0.0)
         return Inversion(y, residual, residual**2 / (4 * alpha) if alpha > 0 else jnp.full_like(residual, jnp.inf))
 
     def value(self, x: Float[Array, "h w c"]) -> Float[Array, ""]:
-        """The value, `(<x, y> - |x|^2 / 2 - psi(y)) / sigma^2` at f(y) = x; infinite outside of the range of f.
+        """The value, `(<x, y> - |x|^2 / 2 - psi(y)) / sigma^2` at f(y) = x.
 
-        An inversion that ends early gives less, never more.
+        An inversion that ends early gives less, never more; `invert` says how much where alpha > 0. Without alpha the
+        range of f may be bounded: the value is then infinite where the residual stays above 1e-3 (1 + |x|), as x is out
+        of the range, or `steps` too few.
         """
-        y, residual, _ = jax.tree.map(jax.lax.stop_gradient, self.invert(x))
-        value = jnp.sum(x * y) - jnp.sum(x**2) / 2 - self.psi(y)
-        outside = residual > _FAR * (1 + jnp.linalg.norm(jax.lax.stop_gradient(x)))
-        return jnp.where(outside, jnp.inf, value / self.network.sigma**2)
+        y, residual, gap = self.invert(x)
+        value = (jnp.sum(x * y) - jnp.sum(x**2) / 2 - self.psi(y)) / self.network.sigma**2
+        outside = ~jnp.isfinite(gap) & (residual > _FAR * (1 + jnp.linalg.norm(x)))
+        return jnp.where(jax.lax.stop_gradient(outside), jnp.inf, value)
 
     def grad(self, x: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
         """The gradient, `(y - x) / sigma^2` at f(y) = x."""
@@ -217,8 +225,15 @@ class LPN(ByAutodiff):
             v, lam: one image, and step of the prox.
 
         Raises:
-            ValueError: if lam is above sigma^2, where the problem is not convex; NaN where lam is traced.
+            ValueError: if v is of another shape than `image_shape`, but for a `ConvICNN`, which takes others; if lam is
+                negative, or above sigma^2, where the problem is not convex. Where lam is traced, NaN above sigma^2.
         """
+        if v.shape != tuple(self.image_shape) and not hasattr(self.network.module, "strides"):
+            raise ValueError(
+                f"The network takes one image of shape (H, W, C) = {tuple(self.image_shape)}, and was given {v.shape}; "
+                "many images at once come from `jax.vmap`."
+            )
+        lam = check_number("lam is the step of the prox", lam, least=0)
         tau = jnp.asarray(lam, v.dtype) / self.network.sigma**2
         if not is_traced(tau) and float(tau) > 1 + 1e-5:
             raise ValueError(
@@ -226,7 +241,7 @@ class LPN(ByAutodiff):
                 "has a prox up to there. Take rows of smaller lam (a larger rho in ADMM), or a network of more noise."
             )
         y = _root(self, v, jnp.minimum(tau, 1.0))
-        # Twice the same point; the first is v itself at lam = 0, the second f(v) at sigma^2.
+        # Both are the same point; the first is v itself at lam = 0, the second f(v) at sigma^2.
         rest = jnp.maximum(1 - tau, 0.5)
         point = jnp.where(tau < 0.5, (v - tau * y) / rest, self.denoise(y))
         return jnp.where(tau > 1 + 1e-5, jnp.nan, point)

@@ -152,7 +152,8 @@ class TimedNetwork:
                 f"given {y.shape}: crop, pad or resize the images, or take a prior of their shape."
             )
         batched = y if y.ndim == 4 else y[None]
-        times, steps = (jnp.atleast_1d(jnp.asarray(value, y.dtype)) for value in (t, lam))
+        given = (jnp.atleast_1d(jnp.asarray(value, y.dtype)) for value in (t, lam))
+        times, steps = jnp.broadcast_arrays(*given)
         c = Coefficients(*(part[:, None, None, None] for part in self._coefficients(times, steps)))
         levels = jnp.maximum(self.schedule.lam(times), _LEAST_TIME), jnp.maximum(steps, _LEAST_STEP)
         conditions = 0.25 * jnp.log(jnp.stack(levels, axis=1))
@@ -192,7 +193,7 @@ class TimedProxNet:
         """
         return _AtTime(self, t)
 
-    def prox(self, v: Float[Array, "*b h w c"], lam: Scalar) -> Float[Array, "*b h w c"]:
+    def prox(self, v: Float[Array, "h w c"], lam: Scalar) -> Float[Array, "h w c"]:
         """The learned prox of the clean images, the slice t = 0.
 
         Args:

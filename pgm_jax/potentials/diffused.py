@@ -3,7 +3,7 @@
 A prior g = -log p_0 that knows its own noisy versions has a method `diffused(s)`, the potential of `x_0 + sqrt(s) eps`.
 A schedule then makes of it the marginals of its process: with s = lam(t) and mu = mu(t),
 
-    -log p_t(x)             = g_s(x / mu)
+    -log p_t(x)             = g_s(x / mu)                              up to a number that depends on t
     prox_{-lam ln p_t}(y)   = mu Prox_{g_s}^{lam / mu^2}(y / mu)
 
 so that what was learned or computed in clean space serves every schedule. The prox of PGM is the slice t = 0.
@@ -59,7 +59,7 @@ class Marginals:
     schedule: Any
 
     def at(self, t: Scalar) -> Scaled:
-        """The potential `-log p_t`, with value, gradient (minus the score) and prox.
+        """The potential `-log p_t`, with value, gradient (minus the score) and prox; of points, at t = 0, a prox alone.
 
         Args:
             t: time in [0, 1].

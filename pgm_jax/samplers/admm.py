@@ -95,9 +95,9 @@ def _step(prior: Prior, likelihood: Any, key: Key, state: ADMMState, lam: Scalar
 def plug_and_play_rows(likelihood: Any, lam: Scalar, count: int) -> Array:
     """The rows of `admm` with a learned prior: one step lam, `[n]`, whose `rho = 1 / lam` is held against its bound.
 
-    With a learned proximal network, whose prior need not be convex, ADMM is known to converge for `rho > |A^T A|`, in
-    the units of U for rho above the Lipschitz constant of grad f: `lam < step_limit`. Source: LPN (Fang, Buchanan and
-    Sulam, ICLR 2024), theorem 4.1.
+    With a learned proximal network of 0 < alpha < 1, whose prior need not be convex, ADMM is known to converge for
+    `rho > |A^T A|`, thus for rho above the Lipschitz constant of grad f: `lam < step_limit`. Source: LPN (Fang,
+    Buchanan and Sulam, ICLR 2024). A network that was trained at sigma has no prox above `lam = sigma^2`.
 
     Args:
         likelihood: f, with its `step_limit`.
@@ -113,12 +113,15 @@ def plug_and_play_rows(likelihood: Any, lam: Scalar, count: int) -> Array:
     """
     count = check_whole("count is the number of rows", count, 1)
     lam = check_number("lam is the step of ADMM", lam, above=0)
-    limit = getattr(likelihood, "step_limit", 0.0)
-    if not is_traced((lam, limit)) and not float(lam) < float(limit):
-        bound = f"above {1 / float(limit):.4g}" if float(limit) > 0 else "which this likelihood has no bound for"
-        warnings.warn(
-            f"ADMM with a learned prior is known to converge for rho = 1 / lam {bound}, and rho is "
-            f"{1 / float(lam):.4g}; it often does below, see the residual of its info. Take a smaller lam to be sure.",
-            stacklevel=2,
-        )
+    limit = getattr(likelihood, "step_limit", jnp.inf)
+    if not is_traced((lam, limit)) and not float(lam) < float(limit) < float("inf"):
+        rho = f"rho = 1 / lam = {1 / float(lam):.4g}"
+        if float(limit) == float("inf"):
+            said = f"{type(likelihood).__name__} has no `step_limit`: whether ADMM converges at {rho} is not known."
+        else:
+            said = (
+                f"ADMM with a learned prior is known to converge where rho is above {1 / float(limit):.4g}, and {rho}; "
+                "it often does below, see the residual of its info. Take a smaller lam to be sure."
+            )
+        warnings.warn(said, stacklevel=2)
     return jnp.full((count,), lam, float)

@@ -70,6 +70,11 @@ def multistep(denoise: Prox) -> Sampler:
 
 
 def _init(key: Key, x: Array, row: MultistepRows) -> MultistepState:
+    if not isinstance(row, MultistepRows):
+        raise TypeError(
+            f"multistep runs on `heun_rows` or `dpm_solver_rows`, and was given {type(row).__name__}; those of "
+            "`bridge` are for `diffusion`."
+        )
     x = x + jnp.sqrt(row.lam) * jax.random.normal(key, x.shape, x.dtype)
     return MultistepState(x, x, jnp.zeros_like(x))
 
@@ -88,7 +93,8 @@ def heun_rows(levels: Levels) -> MultistepRows:
     """The rows of Heun's method, `2 n - 1` for n levels: two calls a step, one for the last.
 
     Args:
-        levels: nodes of the grid, n + 1 of them, ending at lam = 0; only their lam counts. EDM takes `karras_levels`.
+        levels: nodes of the grid, n + 1 of them, ending at lam = 0; only their lam counts. The grid of EDM is
+            `karras_levels(80**2, 0.002**2, n)`, of variances.
     """
     s, t = jnp.sqrt(levels.lam[:-2]), jnp.sqrt(levels.lam[1:-1])
     ratio, half = t / s, (t - s) / 2

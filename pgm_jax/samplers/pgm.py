@@ -11,7 +11,7 @@
 | P-ULA                         | `data_first(prior, f)`, or the exact one | `proximal_rows(delta, count)`             |
 | MYULA                         | `parallel(prior, f)`                     | `langevin(lam, delta, count)`, one level  |
 | subgradient Langevin          | `explicit(prior, f)`                     | the same at lam = 1, which has no effect  |
-| DDPM, its probability flow    | a denoiser                               | `bridge(levels, eta=1)`, `eta=0`          |
+| DDPM; DDIM, its flow          | a denoiser                               | `bridge(levels, eta=1)`, `eta=0`          |
 | Euler-Maruyama diffusion      | a denoiser                               | `euler(levels, eta)`                      |
 | the same in a VP's own time   | a denoiser                               | `vp_euler(schedule, times, gamma, eta)`   |
 

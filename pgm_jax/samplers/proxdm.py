@@ -55,7 +55,9 @@ class ProxDMRows:
 def proxdm(prior: Any) -> Sampler:
     """The sampler of proximal diffusion models; it starts at `mu x + sqrt(1 - mu^2) xi`, thus from pure noise at t = 1.
 
-    Each row takes one prox.
+    Each row takes one prox. Its info has x_t itself as the estimate, which is clean only at the last row, and the step
+    of the prox as lam. Few steps narrow a density of some width, since the last prox goes to a mode: data of
+    N(0.5, 0.3^2) come out with a deviation of 0.244 after 20 hybrid steps, and of 0.287 after 100.
 
     Args:
         prior: anything whose `at(t).prox(y, lam)` is `prox_{-lam ln p_t}(y)`: `marginals(prior, schedule)`, exact, or a
@@ -74,6 +76,11 @@ def proxdm(prior: Any) -> Sampler:
 
 
 def _init(key: Key, x: Array, row: ProxDMRows) -> ChainState:
+    if not isinstance(row, ProxDMRows):
+        raise TypeError(
+            f"proxdm runs on `hybrid_rows` or `backward_rows`, and was given {type(row).__name__}; those of `bridge`, "
+            "`euler` and `vp_euler` are for `diffusion`."
+        )
     return ChainState(row.mu * x + jnp.sqrt(1 - row.mu**2) * jax.random.normal(key, x.shape, x.dtype))
 
 
@@ -94,7 +101,7 @@ def backward_rows(schedule: Schedule, count: int, eta: Scalar = 1.0) -> ProxDMRo
 
     Raises:
         ValueError: if a gamma is 2 or more, with the number of steps that avoids it; if the schedule does not
-            preserve the variance; if `count` is below 1.
+            preserve the variance; if `count` is below 1. Of a schedule that is traced, the rows are NaN there.
         TypeError: if `count` is not a whole number.
     """
     mu, end, gamma = _uniform(schedule, count)
@@ -103,7 +110,7 @@ def backward_rows(schedule: Schedule, count: int, eta: Scalar = 1.0) -> ProxDMRo
             f"With {count} steps the longest has gamma = {float(jnp.max(gamma)):.4g}; a backward step needs gamma < 2. "
             f"{_enough(schedule, count)} or `hybrid_rows`, which have no bound."
         )
-    shrink = 1 - gamma / 2
+    shrink = jnp.where(gamma < 2, 1 - gamma / 2, jnp.nan)
     return ProxDMRows(mu, 1 / shrink, eta * jnp.sqrt(gamma) / shrink, end, (1 + eta**2) / 2 * gamma / shrink)
 
 

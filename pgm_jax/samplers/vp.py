@@ -38,9 +38,12 @@ def vp_euler(
         last_noise: share of its noise that the last step adds: 0 as in every practical sampler, or 1.
 
     Raises:
-        ValueError: if the schedule does not preserve the variance, or the times do not fall.
+        ValueError: if the schedule does not preserve the variance, the times do not fall, or gamma does not fit them.
     """
+    _check(schedule, times)
     gamma = rate_integral(schedule, times) if gamma is None else gamma
+    if gamma.shape != (len(times) - 1,):
+        raise ValueError(f"{len(times)} times make {len(times) - 1} steps, and gamma has the shape {gamma.shape}.")
     mu, lam = schedule.mu(times[:-1]), schedule.lam(times[:-1])
     pull = (1 + eta**2) / 2 * gamma / (mu**2 * lam)
     noise = (eta * jnp.sqrt(gamma)).at[-1].multiply(last_noise)
@@ -73,16 +76,8 @@ def rate_integral(schedule: Schedule, times: Float[Array, " m"]) -> Float[Array,
     Raises:
         ValueError: if the schedule does not preserve the variance, or the times do not fall.
     """
-    lam, mu = schedule.lam(times), schedule.mu(times)
-    if not is_traced((lam, mu, times)):
-        if not bool(jnp.all(times[1:] < times[:-1])):
-            raise ValueError(f"The times are {times}; they are to fall, from 1 towards 0.")
-        if bool(jnp.any(jnp.abs(mu**2 * (1 + lam) - 1) > _PRESERVED)):
-            raise ValueError(
-                f"{type(schedule).__name__} does not preserve the variance, mu^2 + sigma^2 = 1; these steps are those "
-                "of such a process: LinearVP, Cosine or ddpm()."
-            )
-    log = jnp.log1p(lam)
+    _check(schedule, times)
+    log = jnp.log1p(schedule.lam(times))
     return log[:-1] - log[1:]
 
 
@@ -92,6 +87,24 @@ def left_point(schedule: Schedule, times: Float[Array, " m"]) -> Float[Array, " 
     Args:
         schedule: variance-preserving forward process whose mu is differentiable in t.
         times: nodes in [0, 1], falling, n + 1 of them.
+
+    Raises:
+        ValueError: if the schedule does not preserve the variance, or the times do not fall.
     """
+    _check(schedule, times)
     beta = jax.vmap(jax.grad(lambda t: -2 * jnp.log(schedule.mu(t))))(times[:-1])
     return beta * (times[:-1] - times[1:])
+
+
+def _check(schedule: Schedule, times: Array) -> None:
+    """Refuse another process than a variance-preserving one, and times that do not fall."""
+    lam, mu = schedule.lam(times), schedule.mu(times)
+    if is_traced((lam, mu, times)):
+        return
+    if not bool(jnp.all(times[1:] < times[:-1])):
+        raise ValueError(f"The times are {times}; they are to fall, from 1 towards 0.")
+    if bool(jnp.any(jnp.abs(mu**2 * (1 + lam) - 1) > _PRESERVED)):
+        raise ValueError(
+            f"{type(schedule).__name__} does not preserve the variance, mu^2 + sigma^2 = 1; these steps are those of "
+            "such a process: LinearVP, Cosine or ddpm()."
+        )

@@ -145,19 +145,18 @@ def step_draws(
 
     Raises:
         ValueError: if there is no count, a count below 1 or, backward, one whose gamma reaches 2; if the weights do not
-            fit.
+            fit, or would never draw a count; if the schedule does not preserve the variance.
     """
     given = np.asarray(counts)
     if given.ndim != 1 or not given.size or np.any(given < 1) or np.any(given != np.floor(given)):
         raise ValueError(f"The numbers of steps are {counts}; give whole numbers, each at least 1.")
-    if backward:
-        for count in given:
-            longest = float(rate_integral(schedule, jnp.array([1.0, 1.0 - 1.0 / count]))[0])
-            if longest >= 2:
-                raise ValueError(
-                    f"With {count} steps the longest has gamma = {longest:.4g}; a backward step needs gamma < 2: leave "
-                    f"{count} out of {counts}, or train for hybrid steps."
-                )
+    for count in given:
+        longest = float(jnp.max(rate_integral(schedule, 1.0 - jnp.arange(count + 1) / count)))
+        if backward and longest >= 2:
+            raise ValueError(
+                f"With {count} steps the longest has gamma = {longest:.4g}; a backward step needs gamma < 2: leave "
+                f"{count} out of {counts}, or train for hybrid steps."
+            )
     shares = _weights(given.astype(float), weights)
     return StepDraws(schedule, jnp.asarray(given), jnp.asarray(shares, float), backward, continuous)
 
@@ -171,9 +170,14 @@ def _weights(counts: np.ndarray, rule: str | float | tuple[float, ...]) -> np.nd
             )
         weights = rules[rule]
     elif isinstance(rule, int | float):
-        weights = counts ** (1 / rule)
+        weights = counts ** (1 / rule) if rule > 0 else np.zeros_like(counts)
     else:
         weights = np.asarray(rule, float)
     if weights.shape != counts.shape or np.any(weights < 0) or not weights.sum() > 0:
-        raise ValueError(f"The weights {rule} do not fit the {len(counts)} numbers of steps {counts.astype(int)}.")
+        raise ValueError(
+            f"The weights {rule} do not fit the {len(counts)} numbers of steps {counts.astype(int)}; give a positive "
+            "p, or one weight for each, from 0 up."
+        )
+    if rule == "log" and np.any(weights == 0):
+        raise ValueError("A single step has the weight log 1 = 0 and would never be drawn; give weights='uniform'.")
     return weights / weights.sum()

@@ -67,6 +67,8 @@ def matching_objective(
     Raises:
         ValueError: if a width is not positive, the warm start is longer than the training, or there is no stage.
     """
+    if stages == 1 and zeta_start != zeta_end:
+        raise ValueError(f"A single stage has one width, and {zeta_start} and {zeta_end} were given.")
     if stages is not None and stages < 1:
         raise ValueError(f"The width falls in {stages} stages; give at least 1, or None for a smooth fall.")
     if min(zeta_start, zeta_end) <= 0:

@@ -2,8 +2,9 @@
 
     u = x_0 + sqrt(lam) eps,  lam = schedule.lam(t),  t ~ U[0, 1] stratified over the batch
     theta <- theta - optimizer(grad mean_i loss((phi_theta(u_i, lam_i) - x_i) / c_out(lam_i)))
-                                                                             or other points and targets, see `draws`
     ema   <- d ema + (1 - d) theta,  d = min(decay, (1 + step) / (10 + step))
+
+Networks of more conditions, or of another target, are drawn for by `pgm_jax.training.draws`.
 
 A step is a pure function of (state, batch, key of the run): what is random in it comes from `fold_in(key, step)`, so a
 resumed run continues as if it had never stopped. It is one global-view program: with the state replicated it is data
@@ -18,7 +19,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
-from pgm_jax.training.draws import Draws, LevelDraws, Seen
+from pgm_jax.networks import ConvexNetwork, TimedNetwork
+from pgm_jax.tracing import is_traced
+from pgm_jax.training.draws import Draws, LevelDraws, Seen, StepDraws
 from pgm_jax.training.losses import Objective
 from pgm_jax.types import Images, Key, Schedule, Shape, pytree
 
@@ -86,12 +89,13 @@ def make_step(
         gradient), `grad_norm` and, after the step, `param_norm`.
 
     Raises:
-        ValueError: if the decay is not in [0, 1).
+        ValueError: if the decay is not in [0, 1), or the network is told other conditions than are drawn.
     """
     if not 0.0 <= ema_decay < 1.0:
         raise ValueError(f"ema_decay is {ema_decay}; the decay of an average is in [0, 1).")
 
     draws = schedule if isinstance(schedule, Draws) else LevelDraws(schedule)
+    _check_pairing(network, draws)
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
         apart = network.apply(params, seen.point, *seen.conditions) - seen.target
@@ -111,3 +115,21 @@ def make_step(
         return TrainState(state.step + 1, params, ema, opt_state), scalars
 
     return step
+
+
+def _check_pairing(network: Network, draws: Draws) -> None:
+    """Refuse conditions that the network is not told, and levels that it is not for."""
+    if isinstance(network, TimedNetwork) and isinstance(draws, LevelDraws):
+        raise ValueError("A TimedNetwork is told t and lam; give `step_draws(schedule)` in place of the schedule.")
+    if isinstance(draws, StepDraws) and not isinstance(network, TimedNetwork):
+        raise ValueError(
+            f"A {type(network).__name__} is told lam alone; give the schedule in place of `step_draws`, or train a "
+            "TimedNetwork."
+        )
+    if isinstance(network, ConvexNetwork) and isinstance(draws, LevelDraws) and not is_traced(draws):
+        lam = draws.schedule.lam(jnp.array([0.0, 1.0]))
+        if bool(jnp.any(jnp.abs(lam / network.sigma**2 - 1) > 1e-2)):
+            raise ValueError(
+                f"The network is that of noise of deviation {network.sigma:g} alone, and the levels are others; give "
+                f"VE({network.sigma:g}, {network.sigma:g})."
+            )

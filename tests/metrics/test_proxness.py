@@ -7,7 +7,7 @@ import pytest
 from convex_network import convex_network
 
 from pgm_jax.metrics import proxness
-from pgm_jax.potentials import Laplace, Mixture
+from pgm_jax.potentials import Box, Laplace, Mixture
 
 KEY = jax.random.key(0)
 POINTS = np.random.default_rng(0).standard_normal((12, 3))
@@ -46,6 +46,15 @@ def test_proxes_of_convex_functions_pass(prox):
     found = measured(prox)
     assert found.asymmetry < 1e-9 and found.smallest_eigenvalue > -1e-9
     assert min(found.monotonicity, found.cyclic_monotonicity) >= 0 and found.expansion <= 1 + 1e-9
+
+
+def test_proxes_that_are_flat_somewhere_pass():
+    """Points of one image: nothing moves, and nothing is divided by nothing."""
+    for prox in (Laplace(0.05).prox, Box(-0.1, 0.1).prox):
+        found = measured(prox)
+        assert found.asymmetry == 0 and found.smallest_eigenvalue > -1e-12 and 0 <= found.expansion <= 1 + 1e-9
+        assert min(found.monotonicity, found.cyclic_monotonicity) >= 0
+    assert measured(Laplace(1.0).prox, np.concatenate([POINTS, POINTS])).monotonicity >= 0
 
 
 def test_the_prox_of_a_mixture_expands_and_is_one_all_the_same():

@@ -170,6 +170,14 @@ def test_the_prior_has_a_value_that_gives_its_gradient(prior):
         np.testing.assert_allclose(jax.jit(jax.grad(prior.value))(x), prior.grad(x), rtol=1e-7, atol=1e-8)
 
 
+def test_second_derivatives_of_the_value_are_those_of_the_gradient():
+    network = NETWORKS["dense"]
+    prior = network.prior(drawn(network))
+    x = images(prior, 1, 0.3, seed=7)[0]
+    twice, once = jax.jit(jax.hessian(prior.value))(x), jax.jit(jax.jacobian(prior.grad))(x)
+    np.testing.assert_allclose(twice, once, rtol=1e-6, atol=1e-7)
+
+
 def test_out_of_the_range_the_prior_is_infinite():
     """Without alpha psi is linear far out, and f is bounded."""
     network = ConvexNetwork(ICNN(beta=3.0, widths=(4, 4)), (1, 1, 1), 1.0)
@@ -204,6 +212,13 @@ def test_training_keeps_inner_weights_from_being_negative():
         assert any(np.any(leaf == 0) for leaf in inner), "the projection had nothing to do"
 
 
+def test_training_at_another_noise_is_refused():
+    objective = matching_objective(l2, 9, 9, 1.0, 1.0)
+    with pytest.raises(ValueError, match=r"noise of deviation 0.5 alone.*VE\(0.5, 0.5\)"):
+        make_step(NETWORKS["dense"], optax.adam(0.1), VE(), objective, 0.5)
+    make_step(NETWORKS["dense"], optax.adam(0.1), VE(0.5, 0.5), objective, 0.5)
+
+
 def test_the_convolutional_network_takes_other_sizes_and_says_which_not():
     network = NETWORKS["convolutional"]
     wide = dataclasses.replace(network, image_shape=(6, 8, 1)).prior(drawn(network))
@@ -217,6 +232,14 @@ def test_mistakes_are_said_in_words(prior):
     with pytest.raises(ValueError, match="lam is 0.5, above sigma.2 = 0.25.*smaller lam"):
         prior.prox(images(prior, 1)[0], 0.5)
     assert np.all(np.isnan(jax.jit(prior.prox)(images(prior, 1)[0], 0.5)))
+    with pytest.raises(ValueError, match="lam is the step of the prox, a number at least 0"):
+        prior.prox(images(prior, 1)[0], -0.1)
+    with pytest.raises(ValueError, match="sigma is the noise of the training, a number above 0"):
+        ConvexNetwork(ICNN(), (1, 1, 1), 0.0)
+    with pytest.raises(ValueError, match="relu has no curvature"):
+        ConvexNetwork(Patched(ICNN(activation=jax.nn.relu), 2, 1), (4, 4, 1), 1.0)
+    with pytest.raises(ValueError, match=r"takes one image of shape \(H, W, C\) = \(1, 3, 1\), and was given"):
+        NETWORKS["dense"].prior(drawn(NETWORKS["dense"])).prox(jnp.zeros((2, 1, 3, 1)), 0.1)
     for activation, words in ((jax.nn.silu, "silu is not convex"), (jax.nn.relu, "relu has no curvature")):
         with pytest.raises(ValueError, match=words):
             ConvexNetwork(ICNN(activation=activation), (1, 1, 1), 1.0)

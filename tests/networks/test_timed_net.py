@@ -90,6 +90,13 @@ def test_it_does_not_depend_on_how_a_schedule_counts():
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
+def test_one_time_serves_many_steps():
+    net = network(FORMS["Gaussian"])
+    weights = params(net)
+    shared = net.apply(weights, Y, 0.3, LAM)
+    np.testing.assert_allclose(shared, net.apply(weights, Y, jnp.full(3, 0.3), LAM), rtol=1e-5, atol=1e-6)
+
+
 def test_features_of_several_conditions_stand_side_by_side():
     c = jnp.array([[0.1, -0.4], [0.7, 0.2]])
     both = fourier_features(c, 16)

@@ -21,9 +21,9 @@ def test_below_the_bound_nothing_is_said_and_at_it_a_number():
         warnings.simplefilter("error")
         rows = plug_and_play_rows(LIKELIHOOD, 3.9, 5)
     np.testing.assert_allclose(rows, np.full(5, 3.9), rtol=1e-6)
-    with pytest.warns(UserWarning, match=r"for rho = 1 / lam above 0.25, and rho is 0.125"):
+    with pytest.warns(UserWarning, match=r"where rho is above 0.25, and rho = 1 / lam = 0.125"):
         plug_and_play_rows(LIKELIHOOD, 8.0, 5)
-    with pytest.warns(UserWarning, match="which this likelihood has no bound for"):
+    with pytest.warns(UserWarning, match="Gaussian has no `step_limit`: whether ADMM converges at rho"):
         plug_and_play_rows(Gaussian(0.0, 1.0), 1.0, 5)
     with pytest.raises(ValueError, match="lam is the step of ADMM, a number above 0"):
         plug_and_play_rows(LIKELIHOOD, 0.0, 5)

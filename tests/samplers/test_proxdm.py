@@ -156,6 +156,11 @@ def test_a_process_without_loss_of_signal_is_refused():
     for rows in (hybrid_rows, backward_rows):
         with pytest.raises(ValueError, match="VE does not preserve the variance"):
             rows(VE(), 10)
+    with pytest.raises(ValueError, match="VE does not preserve the variance"):
+        left_point(VE(), uniform(4))
+    with pytest.raises(ValueError, match=r"5 times make 4 steps, and gamma has the shape \(3,\)"):
+        vp_euler(VP, uniform(4), jnp.ones(3))
+    assert np.isnan(jax.jit(lambda rate: backward_rows(LinearVP(0.1, rate), 5).lam)(20.0)[0])
     with pytest.raises(ValueError, match="are to fall"):
         vp_euler(VP, jnp.array([0.0, 0.5, 1.0]))
     with pytest.raises(ValueError, match="number of steps, a whole number at least 1, and is 0"):
@@ -165,6 +170,14 @@ def test_a_process_without_loss_of_signal_is_refused():
 def test_a_prior_of_one_level_is_refused():
     with pytest.raises(TypeError, match=r"Gaussian has no `at\(t\)`.*Give `marginals\(prior, schedule\)`"):
         proxdm(Gaussian(0.0, 1.0))
+
+
+def test_rows_of_another_sampler_are_refused():
+    rows = bridge(uniform_levels(VP, 3))
+    with pytest.raises(TypeError, match="proxdm runs on `hybrid_rows` or `backward_rows`, and was given Rows"):
+        run(KEY, proxdm(FAMILY), jnp.zeros(()), rows)
+    with pytest.raises(TypeError, match="multistep runs on `heun_rows` or `dpm_solver_rows`, and was given Rows"):
+        run(KEY, multistep(FAMILY.denoise), jnp.zeros(()), rows)
 
 
 def test_one_point_is_reached_exactly_and_of_several_one():

@@ -6,12 +6,13 @@ import numpy as np
 import optax
 import pytest
 
-from pgm_jax.networks import MLP, GaussianForm, TimedNetwork
+from pgm_jax.networks import MLP, GaussianForm, Preconditioned, TimedNetwork
 from pgm_jax.samplers import backward_rows, hybrid_rows
 from pgm_jax.schedules import VE, LinearVP
 from pgm_jax.training import fit
 from pgm_jax.training.draws import LevelDraws, step_draws
 from pgm_jax.training.losses import l2, matching_objective
+from pgm_jax.training.step import make_step
 
 VP = LinearVP()
 KEY = jax.random.key(0)
@@ -103,3 +104,15 @@ def test_mistakes_are_said_in_words():
         step_draws(VP, SIX, "cubic")
     with pytest.raises(ValueError, match="do not fit the 6 numbers of steps"):
         step_draws(VP, SIX, (1.0, 2.0))
+    with pytest.raises(ValueError, match="give a positive p"):
+        step_draws(VP, SIX, 0)
+    with pytest.raises(ValueError, match="A single step has the weight log 1 = 0"):
+        step_draws(VP, (1, 5))
+    with pytest.raises(ValueError, match="VE does not preserve the variance"):
+        step_draws(VE(), (5, 10))
+    network = TimedNetwork(MLP(8, 1, 8), (1, 1, 1), VP)
+    objective = matching_objective(l2, 1, 1, 1.0, 1.0)
+    with pytest.raises(ValueError, match="TimedNetwork is told t and lam.*step_draws"):
+        make_step(network, optax.adam(1.0), VP, objective, 0.9)
+    with pytest.raises(ValueError, match="Preconditioned is told lam alone"):
+        make_step(Preconditioned(MLP(8, 1, 8), (1, 1, 1)), optax.adam(1.0), step_draws(VP), objective, 0.9)

@@ -139,16 +139,18 @@ def test_objective_errors(arguments, words):
 
 
 def test_a_width_may_fall_in_stages():
-    """Three widths, each for a third of the steps after the warm start; a single stage keeps the first."""
+    """Three widths, each for a third of the steps after the warm start; a single stage keeps its own."""
     residual = jnp.full((4,), 0.7)
 
-    def widths(stages):
-        objective = matching_objective(l1, 2, 11, 4.0, 1.0, stages)
+    def widths(stages, last=1.0):
+        objective = matching_objective(l1, 2, 11, 4.0, last, stages)
         weights = np.array([float(objective(residual, step)[1]) for step in range(2, 11)])
         return np.sqrt(-0.49 / np.log(weights))
 
     np.testing.assert_allclose(widths(3), np.repeat([4.0, 2.0, 1.0], 3), rtol=1e-4)
-    np.testing.assert_allclose(widths(1), 4.0, rtol=1e-4)
+    np.testing.assert_allclose(widths(1, 4.0), 4.0, rtol=1e-4)
+    with pytest.raises(ValueError, match="A single stage has one width"):
+        widths(1)
     with pytest.raises(ValueError, match="falls in 0 stages"):
         matching_objective(l1, 2, 11, 4.0, 1.0, 0)
 
