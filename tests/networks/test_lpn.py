@@ -239,7 +239,7 @@ def test_mistakes_are_said_in_words(prior):
     with pytest.raises(ValueError, match="relu has no curvature"):
         ConvexNetwork(Patched(ICNN(activation=jax.nn.relu), 2, 1), (4, 4, 1), 1.0)
     with pytest.raises(ValueError, match=r"takes one image of shape \(H, W, C\) = \(1, 3, 1\), and was given"):
-        NETWORKS["dense"].prior(drawn(NETWORKS["dense"])).prox(jnp.zeros((2, 1, 3, 1)), 0.1)
+        NETWORKS["dense"].prior(drawn(NETWORKS["dense"])).prox(jnp.zeros((1, 2, 1)), 0.1)
     for activation, words in ((jax.nn.silu, "silu is not convex"), (jax.nn.relu, "relu has no curvature")):
         with pytest.raises(ValueError, match=words):
             ConvexNetwork(ICNN(activation=activation), (1, 1, 1), 1.0)
