@@ -14,7 +14,7 @@ with s' the node before s. The step to 0 is Euler's, which returns P, and so is 
 Sources: Karras et al., NeurIPS 2022, algorithm 1 (Heun); Lu et al., arXiv 2211.01095, algorithm 2 (DPM-Solver++(2M)).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def multistep(denoise: Prox) -> Sampler:
     return Sampler(Partial(_init), Partial(_step, as_partial(denoise)))
 
 
-def _init(key: Key, x: Array, row: MultistepRows) -> MultistepState:
+def _init(key: Key, x: Array, row: Any) -> MultistepState:
     if not isinstance(row, MultistepRows):
         raise TypeError(
             f"multistep runs on `heun_rows` or `dpm_solver_rows`, and was given {type(row).__name__}; those of "

@@ -75,7 +75,7 @@ def proxdm(prior: Any) -> Sampler:
     return Sampler(Partial(_init), Partial(_step, prior))
 
 
-def _init(key: Key, x: Array, row: ProxDMRows) -> ChainState:
+def _init(key: Key, x: Array, row: Any) -> ChainState:
     if not isinstance(row, ProxDMRows):
         raise TypeError(
             f"proxdm runs on `hybrid_rows` or `backward_rows`, and was given {type(row).__name__}; those of `bridge`, "
