@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from launch.experiments.chains import Method, chains
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
-from launch.experiments.plots import COLOURS, FAINT, INK, panelled
+from launch.experiments.plots import COLOURS, against_calls, cloud, panelled
 from pgm_jax.potentials import Mixture, marginals
 from pgm_jax.samplers import (
     backward_rows,
@@ -115,7 +115,11 @@ def run(config: Any, key: Key) -> Findings:
     chosen = [np.asarray(jax.random.choice(each, points, (len(target),)), np.float64) for each in sets]
     floor = [transport(x, target) for x in chosen]
     tables = [table(c, order, found, floor) for order in (2, 1)]
-    figure = panelled([curves(c, found, floor), *map(cloud(points, c.shown), shown.items())], across=4)
+    clouds = [
+        cloud(f"{name}, {c.shown} calls", x, points, COLOURS[name.startswith("ProxDM")], (1.3, 1.3))
+        for name, x in shown.items()
+    ]
+    figure = panelled([curves(c, found, floor), *clouds], across=4)
     return Findings(tables, {"dino": figure}, claims_of(c, found))
 
 
@@ -184,29 +188,7 @@ def curves(c: Any, found: Distances, floor: Sequence[tuple[float, float]]) -> Ca
             if name in found:
                 means = [np.mean([w2 for _, w2 in pairs]) for pairs in found[name].values()]
                 axis.plot(list(found[name]), means, style, color=colour, markersize=4, linewidth=1.4, label=name)
-        mean = float(np.mean([w2 for _, w2 in floor]))
-        axis.axhline(mean, color=INK, linewidth=1, linestyle="--", label="random points")
-        axis.set(
-            xscale="log", yscale="log", title="W2 to the drawing", xlabel="calls", xticks=c.calls, xticklabels=c.calls
-        )
-        axis.minorticks_off()
-        axis.legend(fontsize=6.5, frameon=False, loc="best")
+        axis.set_title("W2 to the drawing")
+        against_calls(axis, c.calls, float(np.mean([w2 for _, w2 in floor])), "random points")
 
     return panel
-
-
-def cloud(points: np.ndarray, calls: int) -> Callable[[tuple[str, np.ndarray]], Callable[[Axes], None]]:
-    """The samples of one sampler over the drawing."""
-
-    def of(named: tuple[str, np.ndarray]) -> Callable[[Axes], None]:
-        name, x = named
-
-        def panel(axis: Axes) -> None:
-            axis.plot(*points.T, ".", color=FAINT, markersize=5)
-            axis.plot(*x.T, ".", color=COLOURS[1] if name.startswith("ProxDM") else COLOURS[0], markersize=2)
-            axis.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal", xticks=[], yticks=[])
-            axis.set_title(f"{name}, {calls} calls", fontsize=9)
-
-        return panel
-
-    return of

@@ -85,3 +85,26 @@ def lines(
     for (name, (x, y)), colour in zip(curves.items(), COLOURS, strict=False):
         axis.plot(np.asarray(x), np.asarray(y), style, color=colour, markersize=4, linewidth=1.4, label=name)
     axis.set(xscale=scale, yscale=scale, **labels)
+
+
+def against_calls(axis: Axes, calls: Sequence[int], floor: float, floor_name: str) -> None:
+    """Finish a panel of distances against numbers of calls: a dashed floor, a tick for each number, a small legend."""
+    axis.axhline(floor, color=INK, linewidth=1, linestyle="--", label=floor_name)
+    axis.set(xscale="log", yscale="log", xlabel="calls", xticks=calls, xticklabels=calls)
+    axis.minorticks_off()
+    axis.legend(fontsize=6.5, frameon=False)
+
+
+def cloud(
+    title: str, x: np.ndarray, target: np.ndarray, colour: str, limits: tuple[float, float]
+) -> Callable[[Axes], None]:
+    """Samples in the plane over the points that they are to be like, in grey; `limits` are half the sides."""
+
+    def panel(axis: Axes) -> None:
+        axis.plot(*target.T, ".", color=FAINT, markersize=4)
+        axis.plot(*x.T, ".", color=colour, markersize=2)
+        wide, high = limits
+        axis.set(xlim=(-wide, wide), ylim=(-high, high), aspect="equal", xticks=[], yticks=[])
+        axis.set_title(title, fontsize=9)
+
+    return panel

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from launch.experiments.chains import Method, chains
 from launch.experiments.dino import transport
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
-from launch.experiments.plots import COLOURS, FAINT, INK, panelled
+from launch.experiments.plots import COLOURS, against_calls, cloud, lines, panelled
 from pgm_jax.networks import MLP, GaussianForm, Preconditioned, TimedNetwork
 from pgm_jax.samplers import (
     bridge,
@@ -110,7 +110,10 @@ def run(config: Any, key: Key) -> Findings:
             found.setdefault(name, {})[calls] = mean_and_deviation(distances)
             if calls == c.shown:
                 shown[name] = drawn[0]
-    clouds = [cloud(f"{name}, {c.shown} calls", x, held[0]) for name, x in shown.items()]
+    clouds = [
+        cloud(f"{name}, {c.shown} calls", x, held[0], COLOURS[name.startswith("ProxDM")], (2.0, 1.4))
+        for name, x in shown.items()
+    ]
     figure = panelled([curves(c, found, floor[0]), *clouds], across=4)
     return Findings([table(c, found, floor)], {"prox_diffusion_2d": figure}, claims_of(c, found))
 
@@ -143,24 +146,8 @@ def curves(c: Any, found: Found, floor: float) -> Callable[[Axes], None]:
     """W2 against calls."""
 
     def panel(axis: Axes) -> None:
-        for (name, each), colour in zip(found.items(), COLOURS, strict=True):
-            axis.plot(list(each), [w2 for w2, _ in each.values()], "o-", color=colour, markersize=4, label=name)
-        axis.axhline(floor, color=INK, linewidth=1, linestyle="--", label="exact samples")
-        axis.set(xscale="log", yscale="log", title="W2 to held-out points", xlabel="calls")
-        axis.set(xticks=c.calls, xticklabels=c.calls)
-        axis.minorticks_off()
-        axis.legend(fontsize=6.5, frameon=False)
-
-    return panel
-
-
-def cloud(title: str, x: np.ndarray, target: np.ndarray) -> Callable[[Axes], None]:
-    """Samples over held-out points."""
-
-    def panel(axis: Axes) -> None:
-        axis.plot(*target.T, ".", color=FAINT, markersize=3)
-        axis.plot(*x.T, ".", color=COLOURS[1] if title.startswith("ProxDM") else COLOURS[0], markersize=2)
-        axis.set(xlim=(-2, 2), ylim=(-1.4, 1.4), aspect="equal", xticks=[], yticks=[])
-        axis.set_title(title, fontsize=9)
+        distances = {name: (list(each), [w2 for w2, _ in each.values()]) for name, each in found.items()}
+        lines(axis, distances, title="W2 to held-out points")
+        against_calls(axis, c.calls, floor, "exact samples")
 
     return panel

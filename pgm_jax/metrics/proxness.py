@@ -71,7 +71,7 @@ def proxness(
 
     def at_point(v: Array, key: Key) -> tuple[Array, Array, Array]:
         value, pull = jax.vjp(evaluate, v)
-        push = lambda w: jax.jvp(evaluate, (v,), (w,))[1]  # noqa: E731
+        _, push = jax.linearize(evaluate, v)
         w = jax.random.normal(key, (size,), v.dtype)
         forward, back = push(w), pull(w)[0]
         # A prox may be flat somewhere: what is 0 is symmetric.

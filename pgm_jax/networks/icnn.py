@@ -19,7 +19,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 INNER = "inner"  # leaves of this name are the weights that must not be negative
-_WAYS = ("projection", "softplus")
+WAYS = ("projection", "softplus")
 
 
 def nonnegative(params: PyTree) -> PyTree:
@@ -138,7 +138,7 @@ class ConvICNN(_Convex):
         kernel = self.size, self.size
         spread = _spread(self.size**2 * y.shape[-1])
         z = self.act(nn.Conv(self.channels, kernel, strides=self.strides[0], **spread)(y))
-        for place, stride in enumerate((*self.strides[1:],), 1):
+        for place, stride in enumerate(self.strides[1:], 1):
             weights = self.inner(place, (*kernel, self.channels, self.channels))
             z = jax.lax.conv_general_dilated(
                 z, weights, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")

@@ -23,7 +23,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
-from pgm_jax.networks.icnn import _WAYS, is_inner, nonnegative
+from pgm_jax.networks.icnn import WAYS, is_inner, nonnegative
 from pgm_jax.operators.checks import check_number
 from pgm_jax.operators.solvers import Solver, conjugate_gradients
 from pgm_jax.potentials.base import ByAutodiff
@@ -53,9 +53,9 @@ class ConvexNetwork:
 
     def __post_init__(self):
         check_number("sigma is the noise of the training", self.sigma, above=0)
-        way = getattr(self.module, "way", _WAYS[0])
-        if way not in _WAYS:
-            raise ValueError(f"Inner weights are kept from 0 up by {way!r}; ways are {', '.join(map(repr, _WAYS))}.")
+        way = getattr(self.module, "way", WAYS[0])
+        if way not in WAYS:
+            raise ValueError(f"Inner weights are kept from 0 up by {way!r}; ways are {', '.join(map(repr, WAYS))}.")
         _check_activation(getattr(self.module, "activation", jax.nn.softplus))
 
     def init(self, key: Key) -> PyTree:
@@ -266,7 +266,7 @@ def _implicit(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Arra
     net, v, tau = primals
     y = _root(net, v, tau)
     change = jax.jvp(lambda net, v, tau: _excess(net, v, tau, y), primals, tangents)[1]
-    hessian = lambda p: jax.jvp(lambda y: _excess(net, v, tau, y), (y,), (p,))[1]  # noqa: E731
+    _, hessian = jax.linearize(lambda y: _excess(net, v, tau, y), y)
     return y, conjugate_gradients(hessian, -change, solver=Solver(_tolerance(v), 4 * net.inner))[0]
 
 
@@ -284,7 +284,7 @@ def _newton(excess: Any, merit: Any, start: Array, steps: int, inner: int) -> Ar
 
     def improve(state: tuple[Array, ...]) -> tuple[Array, ...]:
         y, residual, norm, done, _ = state
-        hessian = lambda p: jax.jvp(excess, (y,), (p,))[1]  # noqa: E731
+        _, hessian = jax.linearize(excess, y)
         # As exact as the residual is small: superlinear at little cost.
         forcing: Any = jnp.minimum(0.1, norm / size)
         direction, _ = conjugate_gradients(hessian, -residual, solver=Solver(forcing, inner))

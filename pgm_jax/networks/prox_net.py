@@ -30,6 +30,20 @@ def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
     return std**2 / total, std * jnp.sqrt(lam / total), 1.0 / jnp.sqrt(total)
 
 
+def as_batch(u: Array, image_shape: Shape) -> Array:
+    """The images u, one or a batch, as a batch of images of `image_shape`.
+
+    Raises:
+        ValueError: if u is of another shape.
+    """
+    if u.ndim not in (3, 4) or u.shape[-3:] != tuple(image_shape):
+        raise ValueError(
+            f"The network takes images of shape (H, W, C) = {tuple(image_shape)}, one or a batch, and was given "
+            f"{u.shape}: crop, pad or resize the images, or take a prior of their shape."
+        )
+    return u if u.ndim == 4 else u[None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Preconditioned:
     """A flax module with its preconditioning: `init` and `apply` are pure functions of a plain dict of parameters.
@@ -68,12 +82,7 @@ class Preconditioned:
         Raises:
             ValueError: if u is of another shape than `image_shape`.
         """
-        if u.ndim not in (3, 4) or u.shape[-3:] != tuple(self.image_shape):
-            raise ValueError(
-                f"The network takes images of shape (H, W, C) = {tuple(self.image_shape)}, one or a batch, and "
-                f"was given {u.shape}: crop, pad or resize the images, or take a prior of their shape."
-            )
-        batched = u if u.ndim == 4 else u[None]
+        batched = as_batch(u, self.image_shape)
         levels = jnp.atleast_1d(jnp.asarray(lam, u.dtype))
         c_skip, c_out, c_in = (c[:, None, None, None] for c in prox_coefficients(levels, self.std))
         # The floor keeps log(0) out of the network; c_out = 0 removes what it says there.

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
+from pgm_jax.networks.prox_net import as_batch
 from pgm_jax.types import Key, Scalar, Scalars, Schedule, Shape, pytree
 
 _LEAST_TIME, _LEAST_STEP = 1e-6, 1e-12  # levels below are one and the same to the module
@@ -146,12 +147,7 @@ class TimedNetwork:
         Raises:
             ValueError: if y is of another shape than `image_shape`.
         """
-        if y.ndim not in (3, 4) or y.shape[-3:] != tuple(self.image_shape):
-            raise ValueError(
-                f"The network takes images of shape (H, W, C) = {tuple(self.image_shape)}, one or a batch, and was "
-                f"given {y.shape}: crop, pad or resize the images, or take a prior of their shape."
-            )
-        batched = y if y.ndim == 4 else y[None]
+        batched = as_batch(y, self.image_shape)
         given = (jnp.atleast_1d(jnp.asarray(value, y.dtype)) for value in (t, lam))
         times, steps = jnp.broadcast_arrays(*given)
         c = Coefficients(*(part[:, None, None, None] for part in self._coefficients(times, steps)))

@@ -143,19 +143,18 @@ class SmoothedLaplace(ByAutodiff):
         variance = jnp.asarray(self.variance, v.dtype)
         lam, noisy = jnp.asarray(lam, v.dtype), variance > 0
         smooth = SmoothedLaplace(self.scale, jnp.where(noisy, variance, jnp.ones_like(variance)))
-        sharp = jnp.sign(v) * jnp.maximum(jnp.abs(v) - lam / self.scale, 0.0)
-        return jnp.where(noisy, smooth._root(v, lam), sharp)
+        return jnp.where(noisy, smooth._root(v, lam), soft_threshold(v, lam / self.scale))
 
     def _root(self, v: Array, lam: Array) -> Array:
         """The root of `u - v + lam g'(u)`, whose slope is at least 1."""
 
-        def excess(u: Array, potential: "SmoothedLaplace", v: Array, lam: Array) -> tuple[Array, Array]:
-            slope, bend = jax.jvp(potential.grad, (u,), (jnp.ones_like(u),))
+        def excess(u: Array) -> tuple[Array, Array]:
+            slope, bend = jax.jvp(self.grad, (u,), (jnp.ones_like(u),))
             return u - v + lam * slope, 1 + lam * bend
 
         def narrow(state: tuple[Array, ...]) -> tuple[Array, ...]:
             low, high, u, _, rounds = state
-            value, bend = excess(u, self, v, lam)
+            value, bend = excess(u)
             low, high = jnp.where(value < 0, u, low), jnp.where(value < 0, high, u)
             newton = u - value / bend
             following = jnp.where((newton > low) & (newton < high), newton, (low + high) / 2)
@@ -170,8 +169,13 @@ class SmoothedLaplace(ByAutodiff):
         start = (v - reach, v + reach, v, jnp.full_like(v, jnp.inf), jnp.array(0))
         u = jax.lax.stop_gradient(jax.lax.while_loop(moving, narrow, jax.lax.stop_gradient(start))[2])
         # One more step from the root: its derivatives are those of the implicit function theorem.
-        value, bend = excess(u, self, v, lam)
+        value, bend = excess(u)
         return u - value / jax.lax.stop_gradient(bend)
+
+
+def soft_threshold(v: Array, threshold: Scalar) -> Array:
+    """The prox of the absolute values, `sign(v) max(|v| - threshold, 0)`."""
+    return jnp.sign(v) * jnp.maximum(jnp.abs(v) - threshold, 0.0)
 
 
 def _log_mills(z: Array) -> Array:

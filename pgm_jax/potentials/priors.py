@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.potentials.diffused import SmoothedLaplace
+from pgm_jax.potentials.diffused import SmoothedLaplace, soft_threshold
 from pgm_jax.types import Scalar, pytree
 
 
@@ -51,7 +51,7 @@ class Laplace(ByAutodiff):
 
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
         """The prox, soft thresholding: `sign(v) max(|v| - lam / b, 0)`."""
-        return jnp.sign(v) * jnp.maximum(jnp.abs(v) - lam / self.scale, 0.0)
+        return soft_threshold(v, lam / self.scale)
 
     def diffused(self, variance: Scalar) -> SmoothedLaplace:
         """The potential of `x + sqrt(s) eps`.
