@@ -26,7 +26,7 @@ _SHIPPED = ("fashion_mnist",)
 _HALF_ERROR = 1e-2
 
 # What a network of a file may be: beyond every published U-Net, and small enough to be made in seconds.
-_MOST_BLOCKS, _MOST_LEVELS, _WIDEST, _MOST_PIXELS = 64, 10, 2**14, 2**28
+_MOST_BLOCKS, _MOST_LEVELS, _WIDEST, _MOST_PIXELS = 32, 10, 2**14, 2**28
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _DESCRIPTION = 2**16  # characters
 
@@ -108,7 +108,7 @@ def load_prior(path: str | Path) -> ProxNet:
     try:
         description = _description(arrays.pop("network"))
         network = network_of(description)
-        if 2 * sum(network.module.blocks) > len(arrays):  # a block has parameters of its own on both ways
+        if 20 * sum(network.module.blocks) > len(arrays):  # a block has ten arrays of its own on either way
             raise ValueError(f"unet.blocks is {description['unet']['blocks']}, and the file has {len(arrays)} arrays")
         shapes = jax.eval_shape(network.init, jax.random.key(0))
     except Exception as error:  # a description may be wrong in as many ways as there are arguments of a network

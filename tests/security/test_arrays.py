@@ -43,9 +43,9 @@ def said(**entries):
 DEEP = (1,) * 3_000
 # What is wrong in a description, and words of the error.
 DESCRIPTIONS = {
-    "3,000 blocks": (unet(blocks=[1, 3_000]), "unet.blocks is [1, 3000]; give whole numbers from 0 to 64"),
-    "65 blocks": (unet(blocks=[1, 64]), "unet.blocks is [1, 64]; give at most 64 in all"),
-    "64 blocks of few arrays": (unet(blocks=[32, 32]), "unet.blocks is [32, 32], and the file has"),
+    "3,000 blocks": (unet(blocks=[1, 3_000]), "unet.blocks is [1, 3000]; give whole numbers from 0 to 32"),
+    "33 blocks": (unet(blocks=[1, 32]), "unet.blocks is [1, 32]; give at most 32 in all"),
+    "32 blocks of few arrays": (unet(blocks=[16, 16]), "unet.blocks is [16, 16], and the file has"),
     "3,000 levels": (unet(channels=DEEP, blocks=DEEP, attention=[False] * 3_000), "1 to 10 levels"),
     "blocks below 0": (unet(blocks=[1, -1]), "unet.blocks is [1, -1]"),
     "blocks of one level": (unet(blocks=[1]), "have 2, 1 and 2 entries"),
@@ -100,8 +100,8 @@ TEXTS = {
 def deepened(arrays):
     """As many blocks as are allowed, and arrays as many as theirs."""
     told = json.loads(str(arrays["network"]))
-    told["unet"].update(blocks=[32, 32])
-    arrays.update({f"w{index}": np.ones(1) for index in range(1_300)}, network=np.asarray(json.dumps(told)))
+    told["unet"].update(blocks=[16, 16])
+    arrays.update({f"w{index}": np.ones(1) for index in range(700)}, network=np.asarray(json.dumps(told)))
 
 
 def first(change):
@@ -124,7 +124,7 @@ WEIGHTS = {
     "of one number more": (first(lambda a: np.append(a, a[0])), "do not fit"),
     "of another number": (first(lambda a: a + np.float16(1)), "their SHA-256 differs"),
     "1,000 arrays more": (lambda a: a.update({f"w{i}": np.ones(1) for i in range(1_000)}), "of 1000 do not fit"),
-    "64 blocks of other arrays": (deepened, "do not fit"),
+    "32 blocks of other arrays": (deepened, "do not fit"),
     "a name of 60 kB": (lambda a: a.update({"w" * 60_000: np.ones(1)}), "of 1 do not fit"),
 }
 
