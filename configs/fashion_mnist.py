@@ -59,6 +59,7 @@ def get_config() -> ml_collections.ConfigDict:
             warm_share=0.8,
             zeta_start=2.0,
             zeta_end=1.0,
+            stages=0,  # or the number of widths that zeta takes, each for as many steps
             learning_rate=1e-3,
             warmup_steps=500,
             decay_share=0.4,

@@ -105,9 +105,9 @@ def known_settings(config: Any, usual: Any, name: str = "config") -> None:
         known_settings(config[setting], usual[setting], f"{name}.{setting}")
 
 
-def usual_config() -> Any:
-    """The configuration of the default file."""
-    return runpy.run_path(str(Path(__file__).parents[1] / DEFAULT))["get_config"]()
+def usual_config(file: str = DEFAULT) -> Any:
+    """The configuration of a file that comes with the project."""
+    return runpy.run_path(str(Path(__file__).parents[1] / file))["get_config"]()
 
 
 @one_line_errors()

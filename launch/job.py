@@ -74,6 +74,11 @@ def read_job() -> Job:
     """The job that the flags describe; an OSError, ValueError or TypeError where it cannot be done."""
     given = flags.FLAGS
     prior = load_prior(given.prior or "fashion_mnist")
+    if not isinstance(prior, ProxNet):
+        raise ValueError(
+            f"{given.prior} holds a {type(prior).__name__}; PGM asks its prior for the prox at every level: give one "
+            "that was trained with network.unet alone, as in configs/fashion_mnist.py."
+        )
     weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
     description = dict(file=given.prior or "bundled", sha256=hashlib.sha256(weights).hexdigest())
     known_settings(_CONFIG.value.sampler, usual_config().sampler, "config.sampler")

@@ -1,9 +1,12 @@
-"""Trains a prox network on clean images alone.
+"""Trains a network on clean images alone: the prox of PGM, that of proximal diffusion, or a convex network.
 
   Fashion-MNIST, prepared by launch.prepare:
     python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
   your own images, a folder or an .npz:
     python -m launch.train --workdir=runs/mine --config.data.source=./photos --config.data.image_shape='(64, 64, 3)'
+  the networks of proximal diffusion and a learned proximal network:
+    python -m launch.train --config=configs/proxdm.py --workdir=runs/proxdm
+    python -m launch.train --config=configs/lpn.py --workdir=runs/lpn
   another setting of the configuration, on all devices of this machine, the state shared out among them:
     python -m launch.train --workdir=runs/large --config.train.batch_size=256 --config.train.sharding=fsdp
 
@@ -24,17 +27,16 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from absl import flags
 from absl import logging as absl_logging
 
-from launch.config import DATA_DIR, define_config, known, known_settings, one_line_errors, run, usual_config
+from launch.config import DATA_DIR, define_config, known, one_line_errors, run
+from launch.networks import read_network
 from launch.runs import LOCK, RECORD, differences, former_run, remove, run_record, write_json
 from pgm_jax.files import local_path, only_writer
-from pgm_jax.networks import Preconditioned, ProxNet
+from pgm_jax.networks.descriptions import Described
 from pgm_jax.operators.base import check_image_shape
-from pgm_jax.pretrained import network_of, save_prior
-from pgm_jax.schedules import VE
+from pgm_jax.pretrained import save_prior
 from pgm_jax.training.data import batches, open_source
 from pgm_jax.training.hosts import join_processes, together
 from pgm_jax.training.images import to_float
@@ -50,7 +52,7 @@ SHARDINGS = {"replicated": replicated, "fsdp": fully_sharded}
 LIMITS: list[tuple[str, Callable[[float], bool], str]] = [
     ("steps batch_size log_every save_every", lambda value: value >= 1, "at least 1"),
     ("steps", lambda value: value < 2**31, "below 2^31"),
-    ("warmup_steps sheet_every weight_decay", lambda value: 0 <= value < np.inf, "at least 0"),
+    ("warmup_steps sheet_every weight_decay stages", lambda value: 0 <= value < np.inf, "at least 0"),
     ("learning_rate clip_norm sigma_min sigma_max zeta_start zeta_end", lambda value: 0 < value < np.inf, "positive"),
     ("warm_share decay_share", lambda value: 0 <= value <= 1, "from 0 to 1"),
     ("adam_b2 ema_decay", lambda value: 0 <= value < 1, "from 0 to below 1"),
@@ -74,7 +76,7 @@ def check(train_config: Any, image_shape: tuple[int, ...]) -> None:
     """Raise a ValueError for a number that the training cannot have."""
     c, image_shape = train_config, check_image_shape(image_shape)
     for names, allowed, words in LIMITS:
-        for name in names.split():
+        for name in set(names.split()) & set(c):
             if not isinstance(value := getattr(c, name), int | float) or not allowed(value):
                 raise ValueError(f"config.train.{name} is {value!r}; it must be {words}.")
     size = 4 * c.batch_size * math.prod(image_shape) // jax.process_count()
@@ -84,37 +86,10 @@ def check(train_config: Any, image_shape: tuple[int, ...]) -> None:
             f"config.train.batch_size is {c.batch_size}; its images of {tuple(image_shape)} take {size / 2**30:.3g} "
             f"GiB, and this machine has {memory / 2**30:.3g} GiB."
         )
-    if c.sigma_min >= c.sigma_max:
-        raise ValueError(f"config.train.sigma_min is {c.sigma_min}; it must be below sigma_max, {c.sigma_max}.")
     if c.batch_size % jax.device_count():
         raise ValueError(
             f"config.train.batch_size is {c.batch_size}; it must be a multiple of the {jax.device_count()} devices."
         )
-
-
-def checked_network(config: Any) -> Preconditioned:
-    """The network of the configuration, once it is known that it takes the images."""
-    try:
-        network = network_of(config.network.to_dict() | dict(image_shape=config.data.image_shape))
-        jax.eval_shape(network.init, jax.random.key(0))
-    except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
-        raise ValueError(
-            f"config.network makes no network for images of {tuple(config.data.image_shape)} ({error}). Give channels, "
-            "blocks and attention one entry a level, and images whose sides are multiples of patch * 2^(levels - 1)."
-        ) from error
-    return network
-
-
-def optimizer_of(train_config: Any) -> optax.GradientTransformation:
-    """AdamW with clipping; the learning rate warms up, stays, and falls linearly to 0 over the last part."""
-    c = train_config
-    decay_steps = int(c.steps * c.decay_share)
-    rise = optax.schedules.linear_schedule(0.0 if c.warmup_steps else c.learning_rate, c.learning_rate, c.warmup_steps)
-    fall = optax.schedules.linear_schedule(1.0, 0.0, decay_steps, transition_begin=c.steps - decay_steps)
-    return optax.chain(
-        optax.clip_by_global_norm(c.clip_norm),
-        optax.adamw(lambda step: rise(step) * fall(step), b2=c.adam_b2, weight_decay=c.weight_decay),
-    )
 
 
 def open_workdir(folder: Path, record: dict[str, Any], restart: bool) -> tuple[dict[str, Any] | None, list[str]]:
@@ -156,15 +131,13 @@ def main(_: list[str]) -> None:
     with contextlib.ExitStack() as stack:
         with together():
             c = config.train
-            usual = usual_config()
-            for section in ("data", "network", "train"):
-                known_settings(config[section], usual[section], f"config.{section}")
             check(c, config.data.image_shape)
-            network = checked_network(config)
+            network, draws, optimizer = read_network(config)
             known(c.warm_up, WARM_UPS, "config.train.warm_up")
             known(c.sharding, SHARDINGS, "config.train.sharding")
             warm_steps = int(c.steps * c.warm_share)
-            objective = matching_objective(WARM_UPS[c.warm_up], warm_steps, c.steps, c.zeta_start, c.zeta_end)
+            zetas = c.zeta_start, c.zeta_end, c.stages or None
+            objective = matching_objective(WARM_UPS[c.warm_up], warm_steps, c.steps, *zetas)
             source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
             shard = (jax.process_index(), jax.process_count())
             dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
@@ -179,8 +152,8 @@ def main(_: list[str]) -> None:
             state = train(
                 jax.random.key(c.seed),
                 network,
-                optimizer_of(c),
-                VE(c.sigma_min, c.sigma_max),
+                optimizer,
+                draws,
                 objective,
                 dataset,
                 folder=folder,
@@ -211,11 +184,11 @@ def newest_step(folder: Path) -> int:
     return max((int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()), default=0)
 
 
-def save_weights(path: Path, network: Preconditioned, state: TrainState, steps: int) -> None:
+def save_weights(path: Path, network: Described, state: TrainState, steps: int) -> None:
     """Write the averaged weights of a state as a prior, and say so; all processes of a pod call it."""
     ema = whole(state.ema)
     if jax.process_index() == 0:
-        save_prior(path, ProxNet(ema, network))
+        save_prior(path, network.prior(ema))
         print(f"{int(state.step)} of {steps} steps; the averaged weights are in {path}", flush=True)
 
 

@@ -8,7 +8,6 @@ made of it, and holds a digest of the parameters.
 import hashlib
 import importlib.resources
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,48 +18,18 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.files import local_path, one_line, read_arrays, write_arrays
-from pgm_jax.networks import Preconditioned, ProxNet, UNet
+from pgm_jax.networks import LPN, ProxNet, TimedProxNet
+from pgm_jax.networks.descriptions import MODULES, describe, least_arrays, network_of
 
 _ASSETS = importlib.resources.files("pgm_jax") / "assets"
 _SHIPPED = ("fashion_mnist",)
 _HALF_ERROR = 1e-2
-
-# What a network of a file may be: beyond every published U-Net, and small enough to be made in seconds.
-_MOST_BLOCKS, _MOST_LEVELS, _WIDEST, _MOST_PIXELS = 32, 10, 2**14, 2**28
-_FLOATS = ("float16", "bfloat16", "float32", "float64")
 _DESCRIPTION = 2**16  # characters
 
-
-def describe(network: Preconditioned) -> dict[str, Any]:
-    """A preconditioned U-Net, `network`, as plain numbers and words; `network_of` inverts it.
-
-    Raises:
-        TypeError: if the network is no U-Net.
-    """
-    if not isinstance(network.module, UNet):
-        raise TypeError(
-            f"A prior file holds a UNet, got {type(network.module).__name__}; keep its params by other means."
-        )
-    unet = {name: getattr(network.module, name) for name in UNet.__annotations__ if name not in ("parent", "name")}
-    unet["dtype"] = jnp.dtype(unet["dtype"]).name
-    return dict(unet=unet, image_shape=network.image_shape, mean=network.mean, std=network.std)
+Learned = ProxNet | TimedProxNet | LPN
 
 
-def network_of(description: dict[str, Any]) -> Preconditioned:
-    """The network of a `description` by `describe`, possibly by way of JSON: lists become tuples.
-
-    Raises:
-        ValueError: if a setting has another type or range than a usable network has.
-    """
-    _check(description)
-    unet: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["unet"].items()}
-    unet["dtype"] = jnp.dtype(unet["dtype"])
-    return Preconditioned(
-        UNet(**unet), tuple(description["image_shape"]), float(description["mean"]), float(description["std"])
-    )
-
-
-def save_prior(path: str | Path, prior: ProxNet) -> None:
+def save_prior(path: str | Path, prior: Learned) -> None:
     """Write a prior atomically to one `.npz` file, parameters in half precision.
 
     An array of which half precision would lose more than 1 % of any column (its last axis), be it too large or too
@@ -68,12 +37,12 @@ def save_prior(path: str | Path, prior: ProxNet) -> None:
 
     Args:
         path: file to write; `.npz` is appended where it is missing.
-        prior: network and parameters.
+        prior: a `ProxNet`, `TimedProxNet` or `LPN`.
 
     Raises:
         ValueError: if a parameter is NaN or infinite, the network is larger than `load_prior` takes, or the path is the
             name of a prior that ships with the library.
-        TypeError: if the network is no U-Net.
+        TypeError: if the network has no description, as one of a module of your own.
     """
     if str(path) in _SHIPPED:
         raise ValueError(f"{path!r} is the name of a prior that comes with the library; give another one.")
@@ -81,13 +50,13 @@ def save_prior(path: str | Path, prior: ProxNet) -> None:
     if broken := [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]:
         raise ValueError(f"The parameters {broken[:4]} are NaN or infinite: this prior is not worth a file.")
     description = describe(prior.network)
-    _check(description)
+    network_of(description)
     halved = {name: _halved(leaf) for name, leaf in leaves.items()}
     text = json.dumps(description | dict(sha256=_digest(halved)))
     write_arrays(_npz(path), dict(network=np.asarray(text)) | halved)
 
 
-def load_prior(path: str | Path) -> ProxNet:
+def load_prior(path: str | Path) -> Learned:
     """A prior that ships with the library, by name, or one that `save_prior` wrote.
 
     "fashion_mnist" is learned on the training images of Fashion-MNIST, padded to 32 x 32.
@@ -97,7 +66,8 @@ def load_prior(path: str | Path) -> ProxNet:
 
     Raises:
         FileNotFoundError: if there is no such file or name.
-        ValueError: if the file is no prior, is damaged, or its parameters are not those of its network or not finite.
+        ValueError: if the file is no prior, is damaged, its parameters are not those of its network or not finite, or
+            an inner weight of a convex network is negative.
     """
     if str(path) in _SHIPPED:
         with importlib.resources.as_file(_ASSETS / f"{path}_prior.npz") as file:
@@ -108,7 +78,7 @@ def load_prior(path: str | Path) -> ProxNet:
     try:
         description = _description(arrays.pop("network"))
         network = network_of(description)
-        if 20 * sum(network.module.blocks) > len(arrays):  # a block has ten arrays of its own on either way
+        if least_arrays(network) > len(arrays):
             raise ValueError(f"unet.blocks is {description['unet']['blocks']}, and the file has {len(arrays)} arrays")
         shapes = jax.eval_shape(network.init, jax.random.key(0))
     except Exception as error:  # a description may be wrong in as many ways as there are arguments of a network
@@ -128,7 +98,11 @@ def load_prior(path: str | Path) -> ProxNet:
         raise ValueError(
             f"{path}: the parameters are not those that were saved, as their SHA-256 differs; copy it anew."
         )
-    return ProxNet(jax.tree.unflatten(jax.tree.structure(shapes), map(jnp.asarray, leaves.values())), network)
+    params = jax.tree.unflatten(jax.tree.structure(shapes), map(jnp.asarray, leaves.values()))
+    try:
+        return network.prior(params)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def example_images() -> Float[Array, "64 32 32 1"]:
@@ -164,62 +138,9 @@ def _description(array: np.ndarray) -> dict[str, Any]:
     if array.dtype.kind != "U" or array.shape or array.nbytes > 4 * _DESCRIPTION:
         raise ValueError(f"its network is {array.dtype.name[:40]} {list(array.shape)[:8]}, and a text was expected")
     found = json.loads(str(array))
-    if not isinstance(found, dict) or not isinstance(found.get("unet"), dict):
-        raise ValueError("it has no unet with its settings")
+    if not isinstance(found, dict) or not any(isinstance(found.get(name), dict) for name in MODULES):
+        raise ValueError(f"it has no {', '.join(MODULES)} with its settings")
     return found
-
-
-def _check(description: Mapping[str, Any]) -> None:
-    """Raise a ValueError for what is no description of a usable network."""
-    fields = {name: getattr(UNet, name) for name in UNet.__annotations__ if name not in ("parent", "name")}
-    if unknown := sorted(description["unet"].keys() - fields):
-        raise ValueError(f"unet.{unknown[0]} is no setting of a U-Net; it has {', '.join(fields)}")
-    fields |= description["unet"]
-    levels = fields["channels"]
-    _whole(levels, "unet.channels", 1, _WIDEST)
-    _whole(fields["blocks"], "unet.blocks", 0, _MOST_BLOCKS)
-    shape = description["image_shape"]
-    _whole(shape, "image_shape", 1, _WIDEST)
-    for name, least in dict(patch=1, head_channels=1, embedding=2).items():
-        number = fields[name]
-        if type(number) is not int or not least <= number <= _WIDEST:
-            raise ValueError(f"unet.{name} is {_brief(number)}; give a whole number from {least} to {_WIDEST}")
-    attention = fields["attention"]
-    if not isinstance(attention, list | tuple) or not all(isinstance(each, bool) for each in attention):
-        raise ValueError(f"unet.attention is {_brief(attention)}; give true or false for each level")
-    if not 1 <= len(levels) == len(fields["blocks"]) == len(attention) <= _MOST_LEVELS:
-        raise ValueError(
-            f"unet.channels, unet.blocks and unet.attention have {len(levels)}, {len(fields['blocks'])} and "
-            f"{len(attention)} entries; give each one entry a level, for 1 to {_MOST_LEVELS} levels"
-        )
-    if sum(fields["blocks"]) > _MOST_BLOCKS:
-        raise ValueError(f"unet.blocks is {_brief(fields['blocks'])}; give at most {_MOST_BLOCKS} in all")
-    for width, attends in zip(levels, attention, strict=True):
-        if attends and width % fields["head_channels"]:
-            raise ValueError(f"unet.head_channels is {fields['head_channels']}; it must divide {width}, unet.channels")
-    if (dtype := str(description["unet"]["dtype"])) not in _FLOATS:
-        raise ValueError(f"unet.dtype is {_brief(dtype)}; give one of {', '.join(_FLOATS)}")
-    side = fields["patch"] * 2 ** (len(levels) - 1)
-    if len(shape) != 3 or shape[0] % side or shape[1] % side or math.prod(shape) > _MOST_PIXELS:
-        raise ValueError(
-            f"image_shape is {_brief(shape)}; give (height, width, channels), both sides multiples of patch * "
-            f"2^(levels - 1) = {side}, and at most {_MOST_PIXELS} numbers"
-        )
-    # Within float32, where the scalings of a network take squares.
-    for name, least in dict(mean=-1e18, std=1e-18).items():
-        number = description[name]
-        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= 1e18:
-            raise ValueError(f"{name} is {_brief(number)}; give a number from {least:g} to 1e18")
-
-
-def _whole(numbers: Any, name: str, least: int, most: int) -> None:
-    if not isinstance(numbers, list | tuple) or not all(type(n) is int and least <= n <= most for n in numbers):
-        raise ValueError(f"{name} is {_brief(numbers)}; give whole numbers from {least} to {most}")
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _some(names: list[str]) -> list[str]:

@@ -43,6 +43,8 @@ class Draws(Protocol):
 
     def draw(self, key: Key, images: Images, /) -> Seen: ...
 
+    def previews(self, key: Key, images: Images, /) -> list[Seen]: ...
+
 
 def stratified_times(key: Key, count: int) -> Float[Array, " b"]:
     """Times that are uniform on [0, 1] each, and spread evenly together: `(u + i / B) mod 1`.
@@ -71,7 +73,19 @@ class LevelDraws:
         """
         key_time, key_noise = jax.random.split(key)
         lam = jax.vmap(self.schedule.lam)(stratified_times(key_time, images.shape[0]))
-        noise = jax.random.normal(key_noise, images.shape)
+        return self._seen(key_noise, images, lam)
+
+    def previews(self, key: Key, images: Images) -> list[Seen]:
+        """The images at four levels, with the same noise.
+
+        Args:
+            key, images: random key, and clean images `[B, H, W, C]`.
+        """
+        levels = [jnp.full(len(images), self.schedule.lam(t)) for t in (0.3, 0.5, 0.7, 0.9)]
+        return [self._seen(key, images, lam) for lam in levels]
+
+    def _seen(self, key: Key, images: Images, lam: Array) -> Seen:
+        noise = jax.random.normal(key, images.shape)
         return Seen(images + jnp.sqrt(lam)[:, None, None, None] * noise, (lam,), images)
 
 
@@ -106,9 +120,7 @@ class StepDraws:
         else:
             # Whole numbers, so that no node falls a cell short.
             t = jnp.minimum(jnp.floor(uniform * steps).astype(int), steps - 1) / steps
-        ends = jnp.stack([jnp.minimum(t + 1 / steps, 1.0), t], axis=1)
-        gamma = jax.vmap(lambda times: rate_integral(self.schedule, times)[0])(ends)
-        return t, gamma / (1 - gamma / 2) if self.backward else gamma
+        return t, self._step(t, steps)
 
     def draw(self, key: Key, images: Images) -> Seen:
         """The points y, their times and steps, and x_t.
@@ -116,13 +128,41 @@ class StepDraws:
         Args:
             key, images: random key, and clean images `[B, H, W, C]`.
         """
-        key_pairs, key_time, key_step = jax.random.split(key, 3)
-        t, lam = self.pairs(key_pairs, images.shape[0])
+        key_pairs, *keys = jax.random.split(key, 3)
+        return self._seen(keys, images, *self.pairs(key_pairs, images.shape[0]))
+
+    def previews(self, key: Key, images: Images) -> list[Seen]:
+        """The last step of four of the samplers, on the clean images, with the same noise.
+
+        Args:
+            key, images: random key, and clean images `[B, H, W, C]`.
+        """
+        t = jnp.zeros(len(images))
+        counts = [self.counts[len(self.counts) * part // 4] for part in (3, 2, 1, 0)]
+        keys = list(jax.random.split(key))
+        return [self._seen(keys, images, t, self._step(t, jnp.broadcast_to(count, t.shape))) for count in counts]
+
+    def _step(self, t: Array, steps: Array) -> Array:
+        ends = jnp.stack([jnp.minimum(t + 1 / steps, 1.0), t], axis=1)
+        gamma = jax.vmap(lambda times: rate_integral(self.schedule, times)[0])(ends)
+        return gamma / (1 - gamma / 2) if self.backward else gamma
+
+    def _seen(self, keys: list[Key], images: Images, t: Array, lam: Array) -> Seen:
+        key_time, key_step = keys
         mu, sigma, root = (
             part[:, None, None, None] for part in (self.schedule.mu(t), self.schedule.sigma(t), jnp.sqrt(lam))
         )
         target = mu * images + sigma * jax.random.normal(key_time, images.shape)
         return Seen(target + root * jax.random.normal(key_step, images.shape), (t, lam), target)
+
+
+def as_draws(schedule: Schedule | Draws) -> Draws:
+    """What a training step sees: draws as they are, a schedule as the levels of PGM.
+
+    Args:
+        schedule: distribution of the levels, or draws.
+    """
+    return schedule if isinstance(schedule, Draws) else LevelDraws(schedule)
 
 
 def step_draws(

@@ -22,6 +22,7 @@ from typing import Any
 
 import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -30,13 +31,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pgm_jax.files import local_path
-from pgm_jax.networks import Preconditioned
 from pgm_jax.training import checkpoint
 from pgm_jax.training.checkpoint import CheckpointError
+from pgm_jax.training.draws import Draws, as_draws
 from pgm_jax.training.hosts import on_any, together
 from pgm_jax.training.losses import Objective
 from pgm_jax.training.sharding import device_mesh, replicated, whole
-from pgm_jax.training.step import TrainState, init_state, make_step
+from pgm_jax.training.step import Network, TrainState, init_state, make_step
 from pgm_jax.training.writers import ScalarWriter
 from pgm_jax.types import Images, Key, Schedule, as_key
 
@@ -77,9 +78,9 @@ class Interrupted(KeyboardInterrupt):
 
 def train(
     key: Key,
-    network: Preconditioned,
+    network: Network,
     optimizer: optax.GradientTransformation,
-    schedule: Schedule,
+    schedule: Schedule | Draws,
     objective: Objective,
     dataset: grain.MapDataset,
     *,
@@ -91,7 +92,7 @@ def train(
     state_sharding: Callable[[Mesh, PyTree], PyTree] = replicated,
     mesh: Mesh | None = None,
 ) -> TrainState:
-    """Train a prox network, from the newest checkpoint in the folder where there is one.
+    """Train a network, from the newest checkpoint in the folder where there is one.
 
     A checkpoint of another network or another kind of optimizer is refused. What may change on the way are numbers,
     such as the learning rate, and the type of the computation.
@@ -205,7 +206,7 @@ def _refuse_history(folder: Path) -> None:
         )
 
 
-def _identity(network: Preconditioned, opt_state: PyTree) -> dict[str, Any]:
+def _identity(network: Network, opt_state: PyTree) -> dict[str, Any]:
     """What gives a state its shapes and its meaning; the parameters have one type, whatever that of the computation."""
 
     def fields(value: Any) -> dict[str, Any]:
@@ -224,20 +225,16 @@ def _identity(network: Preconditioned, opt_state: PyTree) -> dict[str, Any]:
 
 
 def _preview(
-    network: Preconditioned, params: PyTree, images: Images | Float[np.ndarray, "n h w c"], schedule: Schedule
+    network: Network, params: PyTree, images: Images | Float[np.ndarray, "n h w c"], schedule: Schedule | Draws
 ) -> np.ndarray:
     """Images, and noisy and restored ones at four levels."""
-    images = np.asarray(images)
-    noise = np.random.default_rng(0).standard_normal(images.shape).astype(np.float32)
     rows = [images]
-    for t in (0.3, 0.5, 0.7, 0.9):
-        lam = np.full(len(images), schedule.lam(t), np.float32)
-        noisy = images + np.sqrt(lam)[:, None, None, None] * noise
-        rows += [noisy, np.asarray(_apply(network, params, noisy, lam))]
-    return np.stack(rows)
+    for seen in as_draws(schedule).previews(jax.random.key(0), jnp.asarray(images)):
+        rows += [seen.point, _apply(network, params, seen.point, *seen.conditions)]
+    return np.stack([np.asarray(row) for row in rows])
 
 
-_apply = jax.jit(lambda network, params, u, lam: network.apply(params, u, lam), static_argnums=0)
+_apply = jax.jit(lambda network, params, *seen: network.apply(params, *seen), static_argnums=0)
 
 
 def _mean_scalars(pending: list[dict[str, Any]], step: int) -> dict[str, float]:

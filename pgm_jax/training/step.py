@@ -21,7 +21,7 @@ from jaxtyping import Array, PyTree
 
 from pgm_jax.networks import ConvexNetwork, TimedNetwork
 from pgm_jax.tracing import is_traced
-from pgm_jax.training.draws import Draws, LevelDraws, Seen, StepDraws
+from pgm_jax.training.draws import Draws, LevelDraws, Seen, StepDraws, as_draws
 from pgm_jax.training.losses import Objective
 from pgm_jax.types import Images, Key, Schedule, Shape, pytree
 
@@ -94,7 +94,7 @@ def make_step(
     if not 0.0 <= ema_decay < 1.0:
         raise ValueError(f"ema_decay is {ema_decay}; the decay of an average is in [0, 1).")
 
-    draws = schedule if isinstance(schedule, Draws) else LevelDraws(schedule)
+    draws = as_draws(schedule)
     _check_pairing(network, draws)
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:

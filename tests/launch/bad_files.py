@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from pgm_jax.files import write_arrays
-from pgm_jax.networks import Preconditioned, ProxNet, UNet
+from pgm_jax.networks import Preconditioned, TimedNetwork, UNet
 from pgm_jax.pretrained import save_prior
+from pgm_jax.schedules import LinearVP
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UNET: dict[str, Any] = dict(
@@ -271,10 +272,14 @@ def write_files(folder: pathlib.Path) -> None:
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (folder / "idx" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"no idx file")[:-4])
 
-    for name, shape in (("prior", (8, 8, 1)), ("colour", (8, 8, 3))):
-        network = Preconditioned(UNet(**UNET), shape)
-        params = network.init(jax.random.key(0))
-        save_prior(folder / f"{name}.npz", ProxNet(params, network))
+    module = UNet(**UNET)
+    networks = dict(
+        prior=Preconditioned(module, (8, 8, 1)),
+        colour=Preconditioned(module, (8, 8, 3)),
+        timed=TimedNetwork(module, (8, 8, 1), LinearVP(0.1, 20.0)),
+    )
+    for name, network in networks.items():
+        save_prior(folder / f"{name}.npz", network.prior(network.init(jax.random.key(0))))
     with np.load(folder / "prior.npz") as arrays:
         broken = {key: array if key == "network" else np.full_like(array, np.nan) for key, array in arrays.items()}
     write_arrays(folder / "nan_prior.npz", broken)

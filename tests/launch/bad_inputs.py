@@ -144,6 +144,7 @@ a prior by a wrong name | --prior=fashion_mnits | fashion_mnits
 a prior of text | --prior={f}/text.npz | text.npz
 a prior of images | --prior={f}/ones.npz | ones.npz
 a prior, truncated | --prior={f}/cut_prior.npz | cut_prior.npz
+a prior of proximal diffusion | --prior={f}/timed.npz | timed.npz & TimedProxNet
 a prior of NaN | --prior={f}/nan_prior.npz | nan_prior.npz & NaN
 a prior that is a folder | --prior={f}/photos.npz | photos.npz
 an operator without noise | --operator=denoising | --sigma

@@ -39,7 +39,7 @@ SETTINGS = {
 
 # The words that an answer holds, by the flags that are asked.
 ANSWERS = {
-    "--help": "Trains a prox network on clean images alone",
+    "--help": "Trains a network on clean images alone",
     "--config.train.stepz=3": 'has no setting \'stepz\'. Did you mean "steps" instead of "stepz"?',
     "--config=configs/fashion_mnist.py --config.train.stepz=3": 'Did you mean "steps"',
     "--config=configs/fashion_mnits.py": "fashion_mnits.py",
@@ -150,9 +150,9 @@ def door(monkeypatch):
 
     verbosity = logging.get_verbosity()
 
-    def run(folder, images, restart=False, **changes):
-        config = runpy.run_path(str(ROOT / "configs" / "fashion_mnist.py"))["get_config"]()
-        config.update_from_flattened_dict(SETTINGS | {"data.source": str(images)} | changes)
+    def run(folder, images, restart=False, file="fashion_mnist.py", settings=SETTINGS, **changes):
+        config = runpy.run_path(str(ROOT / "configs" / file))["get_config"]()
+        config.update_from_flattened_dict(settings | {"data.source": str(images)} | changes)
         monkeypatch.setattr(train, "_CONFIG", types.SimpleNamespace(value=config.lock()))
         with flagsaver.as_parsed(workdir=str(folder), restart=str(restart).lower()):
             flags.FLAGS.mark_as_parsed()
@@ -249,6 +249,47 @@ def test_it_leaves_a_prior_that_reads(finished):
     np.testing.assert_array_equal(jax.jit(prior.network.apply)(prior.params, u, 0.0), u)
 
 
+SISTERS = {
+    "proxdm.py": {"network.unet.patch": 2, "train.counts": (5, 10)},
+    "lpn.py": {"network.conv_icnn.channels": 4, "network.conv_icnn.strides": (1, 2), "train.stages": 1}
+    | {"train.zeta_end": 0.2},
+}
+
+
+def settings_of(file):
+    """The sizes of these tests for one of the sisters."""
+    shared = {name: value for name, value in SETTINGS.items() if file == "proxdm.py" or "network" not in name}
+    return shared | {"train.sheet_every": 3} | SISTERS[file]
+
+
+@pytest.mark.parametrize("file", SISTERS)
+def test_the_sisters_train_and_resume_by_the_same_command(door, images, tmp_path, capsys, file):
+    from pgm_jax.pretrained import load_prior
+
+    for steps in (3, 5):
+        door(tmp_path, images, file=file, settings=settings_of(file), **{"train.steps": steps})
+    assert "Going on from step 3 of 5" in capsys.readouterr().out and newest(tmp_path) == 5
+    prior = load_prior(tmp_path / "prior.npz")
+    assert type(prior).__name__ == {"proxdm.py": "TimedProxNet", "lpn.py": "LPN"}[file]
+    assert prior.image_shape == (8, 8, 1) and (tmp_path / "sheets" / "0000003.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("proxdm.py", {"train.counts": (0, 5)}, "The numbers of steps are"),
+        ("proxdm.py", {"train.counts": (5, 10), "train.backward": True}, "With 5 steps the longest has gamma"),
+        ("proxdm.py", {"network.timed.form": "score"}, "timed.form is 'score'"),
+        ("lpn.py", {"network.conv_icnn.strides": (3,)}, "The images are 8 x 8; the strides"),
+        ("lpn.py", {"network.sigma": -1.0}, "sigma is -1.0; give a number"),
+    ],
+)
+def test_settings_of_the_sisters_are_refused_in_words(door, images, tmp_path, file, change, words):
+    with pytest.raises(SystemExit, match=words):
+        door(tmp_path / "run", images, file=file, settings=settings_of(file), **change)
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_changed_is_said_and_kept(door, images, finished, capsys):
     door(finished, images, **{"train.steps": 6, "train.learning_rate": 5e-4})
     said = capsys.readouterr().out
@@ -318,7 +359,7 @@ def test_the_learning_rate_rises_stays_and_falls(monkeypatch, warmup, share, rat
     monkeypatch.syspath_prepend(ROOT)
     import ml_collections
 
-    from launch.train import optimizer_of
+    from launch.networks import optimizer_of
 
     train = runpy.run_path(str(ROOT / "configs" / "fashion_mnist.py"))["get_config"]().train
     train.update(steps=10, warmup_steps=warmup, decay_share=share, weight_decay=0.0, learning_rate=0.5)

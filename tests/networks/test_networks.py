@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from pgm_jax.networks import MLP, Preconditioned, ProxNet, UNet
+from pgm_jax.networks.descriptions import describe, network_of
 from pgm_jax.networks.layers import depth_to_space, fourier_features, space_to_depth
 from pgm_jax.networks.prox_net import prox_coefficients
-from pgm_jax.pretrained import describe, example_images, load_prior, network_of, save_prior
+from pgm_jax.pretrained import example_images, load_prior, save_prior
 
 SHAPE = (8, 4, 3)
 TINY = dict(channels=(16,), blocks=(1,), attention=(False,), patch=4, embedding=8)

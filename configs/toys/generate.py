@@ -1,0 +1,27 @@
+r"""Pictures of clothes out of noise: feature distance of proximal and score samplers of learned networks, by calls.
+
+    python -m launch.prepare --dataset=fashion_mnist
+    python -m launch.train --config=configs/proxdm.py --workdir=runs/proxdm
+    python -m launch.train --workdir=runs/denoiser --config.network.unet.patch=4 --config.train.steps=16000 \
+        --config.train.warm_share=1. --config.train.sigma_min=0.01 --config.train.sigma_max=152.
+    python -m launch.toys --config=configs/toys/generate.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The configuration: the networks, the data, and how much is drawn."""
+    config = ml_collections.ConfigDict()
+    config.experiment = "generate"
+    # Files of launch.train, and the set whose labels the classifier learns: a TFDS set, or an .npz with train and test.
+    config.prior, config.denoiser = "runs/proxdm/prior.npz", "runs/denoiser/prior.npz"
+    config.source = "fashion_mnist"
+    config.classifier_steps, config.classifier_batch = 2_000, 128
+    # Calls; the most of all samplers but two; those of the claim; those whose pictures are shown.
+    config.calls, config.most = (5, 10, 20, 50, 100, 1000), 100
+    config.judged, config.shown = (10, 50), (10, 50)
+    # Last time of the score, and the highest and lowest level of Heun's method.
+    config.end, config.edm = 1e-3, (80.0**2, 0.002**2)
+    config.samples = 1_000
+    return config

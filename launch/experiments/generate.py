@@ -1,0 +1,151 @@
+"""Pictures out of noise by learned networks: the feature distance of every sampler against its calls.
+
+Two networks of one module that have seen as many images: the prox of the noisy density at every time (ProxDM), and the
+posterior mean at every level, for all samplers that take a score. Both are files that `launch.train` wrote. Distances
+are those of `features`, to test images that no network has seen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+
+from launch.experiments.chains import Method, chains
+from launch.experiments.features import accuracy, classifier, distance, read_labelled
+from launch.experiments.findings import Cell, Claim, Findings, Table, bounded
+from launch.experiments.plots import against_calls, lines, panelled, picture
+from pgm_jax.networks import ProxNet, TimedProxNet
+from pgm_jax.pretrained import load_prior
+from pgm_jax.samplers import (
+    bridge,
+    diffusion,
+    dpm_solver_rows,
+    ended_times,
+    heun_rows,
+    hybrid_rows,
+    left_point,
+    multistep,
+    proxdm,
+    vp_euler,
+)
+from pgm_jax.schedules import geometric_levels, karras_levels, uniform_levels
+from pgm_jax.types import Key
+
+EULER, HYBRID = "Euler–Maruyama", "ProxDM hybrid"
+SHOWN = 10  # pictures of a sampler in the figure
+
+
+def methods(c: Any, prior: TimedProxNet, denoiser: ProxNet, calls: int) -> dict[str, Method]:
+    """All samplers of so many calls; Heun's method, whose calls are odd, makes one less."""
+    schedule, shape = prior.network.schedule, prior.image_shape
+    denoised, solver, proximal = diffusion(denoiser.prox), multistep(denoiser.prox), proxdm(prior)
+    times = ended_times(calls, c.end)
+    levels = geometric_levels(schedule.lam(1.0), schedule.lam(c.end), calls)
+
+    def euler(eta: float) -> Method:
+        return chains(denoised, vp_euler(schedule, times, left_point(schedule, times), eta), shape)
+
+    return {
+        EULER: euler(1.0),
+        "probability flow, Euler": euler(0.0),
+        "DDIM": chains(denoised, bridge(uniform_levels(schedule, calls), 0.0), shape),
+        "Heun (EDM)": chains(solver, heun_rows(karras_levels(c.edm[0], c.edm[1], (calls + 1) // 2)), shape),
+        "DPM-Solver++(2M)": chains(solver, dpm_solver_rows(levels), shape),
+        HYBRID: chains(proximal, hybrid_rows(schedule, calls), shape),
+    }
+
+
+def read_networks(c: Any) -> tuple[TimedProxNet, ProxNet]:
+    """The two networks of the configuration.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: if one is of another kind, or they are of other images.
+    """
+    prior, denoiser = load_prior(c.prior), load_prior(c.denoiser)
+    if not isinstance(prior, TimedProxNet) or not isinstance(denoiser, ProxNet):
+        raise ValueError(
+            f"config.prior holds a {type(prior).__name__} and config.denoiser a {type(denoiser).__name__}; give a "
+            "network of configs/proxdm.py and one of configs/fashion_mnist.py, as configs/toys/generate.py says."
+        )
+    if prior.image_shape != denoiser.image_shape:
+        raise ValueError(f"The networks take images of {prior.image_shape} and {denoiser.image_shape}, which differ.")
+    return prior, denoiser
+
+
+def run(config: Any, key: Key) -> Findings:
+    """Feature distances of all samplers at all numbers of calls, and their pictures."""
+    c = config
+    prior, denoiser = read_networks(c)
+    key_classifier, key_chains = jax.random.split(key)
+    train, test = (read_labelled(c.source, split, prior.image_shape) for split in ("train", "test"))
+    judge = classifier(key_classifier, train, c.classifier_steps, c.classifier_batch)
+    held = jnp.asarray(test.images)
+    floor = float(distance(judge, jnp.asarray(train.images[: c.samples]), held))
+    found: dict[str, dict[int, float]] = {}
+    pictures: dict[str, np.ndarray] = {}
+    for calls in c.calls:
+        for name, method in methods(c, prior, denoiser, calls).items():
+            if calls > c.most and name not in (EULER, HYBRID):
+                continue
+            drawn = method.draw(key_chains, c.samples)
+            finite = bool(jnp.all(jnp.isfinite(drawn)))
+            found.setdefault(name, {})[calls] = (
+                float(distance(judge, jnp.clip(drawn, -1, 1), held)) if finite else float("inf")
+            )
+            if calls in c.shown and name in (EULER, "DPM-Solver++(2M)", HYBRID):
+                pictures[f"{name}, {calls} calls"] = np.asarray(drawn[:SHOWN])
+    pictures["test images"] = test.images[:SHOWN]
+    panels = [curves(c, found, floor), *(strip(name, images) for name, images in pictures.items())]
+    figure = panelled(panels, across=2)
+    return Findings([table(c, found, floor, accuracy(judge, test))], {"generate": figure}, claims_of(c, found))
+
+
+Found = Mapping[str, Mapping[int, float]]
+
+
+def table(c: Any, found: Found, floor: float, found_classes: float) -> Table:
+    """Feature distances by calls."""
+    rows: list[Sequence[Cell]] = [("training images", *[floor] * len(c.calls))]
+    rows += [(name, *(each.get(calls) for calls in c.calls)) for name, each in found.items()]
+    caption = (
+        f"Squared Fréchet distance of {c.samples:,} pictures to the test images, in 64 features of a classifier that "
+        f"finds {100 * found_classes:.1f} % of their classes. Heun's method makes a call less where the number is even."
+    )
+    return Table("Pictures out of noise: feature distance by calls", ("sampler", *map(str, c.calls)), rows, caption)
+
+
+def claims_of(c: Any, found: Found) -> list[Claim]:
+    """Few hybrid steps are better than many of Euler-Maruyama."""
+    few, many = c.judged
+    bound = found[EULER][many]
+    text = f"{HYBRID}, {few} calls: feature distance"
+    return [bounded(text, found[HYBRID][few], "<", bound, f"{bound:.4g}, {EULER} of {many}")]
+
+
+def curves(c: Any, found: Found, floor: float) -> Callable[[Axes], None]:
+    """Distance against calls."""
+
+    def panel(axis: Axes) -> None:
+        lines(axis, {name: (list(each), list(each.values())) for name, each in found.items()}, title="feature distance")
+        against_calls(axis, c.calls, floor, "training images")
+
+    return panel
+
+
+def strip(name: str, images: np.ndarray) -> Callable[[Axes], None]:
+    """Pictures in two rows."""
+
+    def panel(axis: Axes) -> None:
+        half = -(-len(images) // 2)
+        rows = [np.concatenate(list(part), axis=1) for part in (images[:half], images[half : 2 * half])]
+        width = rows[0].shape[1]
+        rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=-1) for row in rows]
+        picture(axis, (np.clip(np.concatenate(rows), -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1)
+        axis.set_title(name)
+        axis.grid(False)
+
+    return panel

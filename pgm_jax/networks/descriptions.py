@@ -1,0 +1,232 @@
+"""Networks as plain numbers and words, and back: what a file says of its network, and a configuration of its own.
+
+    one condition, lam      unet = {...}, image_shape, mean, std                                   `Preconditioned`
+    two, t and lam          the same and timed = {beta_min, beta_max, form, loss}                  `TimedNetwork`
+    a convex potential      icnn or conv_icnn = {...}, image_shape, sigma, patches = {patch, stride}  `ConvexNetwork`
+
+Files come from anywhere, so that every number is checked before a network is made of it.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from pgm_jax.networks.icnn import ICNN, WAYS, ConvICNN, Patched
+from pgm_jax.networks.lpn import ConvexNetwork
+from pgm_jax.networks.prox_net import Preconditioned
+from pgm_jax.networks.timed_net import Form, GaussianForm, TimedNetwork, eps_form, prox_form
+from pgm_jax.networks.unet import UNet
+from pgm_jax.schedules import LinearVP
+
+# What a network of a file may be: beyond every published one, and small enough to be made in seconds.
+_MOST_BLOCKS, _MOST_LEVELS, _WIDEST, _MOST_PIXELS = 32, 10, 2**14, 2**28
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_FORMS: dict[str, Form] = dict(eps=eps_form, prox=prox_form)
+_CONVEX: dict[str, type[ICNN | ConvICNN]] = dict(icnn=ICNN, conv_icnn=ConvICNN)
+MODULES = ("unet", *_CONVEX)
+
+Described = Preconditioned | TimedNetwork | ConvexNetwork
+
+
+def describe(network: Described) -> dict[str, Any]:
+    """A `network` as plain numbers and words; `network_of` inverts it.
+
+    Raises:
+        TypeError: if its module, its schedule or its activation has no such description.
+    """
+    if isinstance(network, ConvexNetwork):
+        return _describe_convex(network)
+    if not isinstance(network.module, UNet):
+        raise TypeError(
+            f"A prior file holds a UNet, got {type(network.module).__name__}; keep its params by other means."
+        )
+    unet = _settings(network.module)
+    unet["dtype"] = jnp.dtype(unet["dtype"]).name
+    told = dict(unet=unet, image_shape=network.image_shape)
+    if isinstance(network, Preconditioned):
+        return told | dict(mean=network.mean, std=network.std)
+    if not isinstance(network.schedule, LinearVP):
+        raise TypeError(f"A prior file holds a network of LinearVP, got {type(network.schedule).__name__}.")
+    schedule = dict(beta_min=float(network.schedule.beta_min), beta_max=float(network.schedule.beta_max))
+    if isinstance(network.form, GaussianForm):
+        told |= dict(mean=network.form.mean, std=network.form.std)
+        form = "gaussian"
+    elif (form := next((name for name, known in _FORMS.items() if known is network.form), None)) is None:
+        raise TypeError(f"A prior file holds a network of a form of its own module, got {network.form}.")
+    return told | dict(timed=dict(**schedule, form=form, loss=network.loss))
+
+
+def network_of(description: dict[str, Any]) -> Described:
+    """The network of a `description` by `describe`, possibly by way of JSON: lists become tuples.
+
+    Raises:
+        ValueError: if a setting has another type or range than a usable network has.
+        KeyError: if one is missing.
+    """
+    if convex := [name for name in _CONVEX if name in description]:
+        return _convex_network(description, convex[0])
+    _check_unet(description)
+    unet = _tuples(description["unet"])
+    unet["dtype"] = jnp.dtype(unet["dtype"])
+    module, shape = UNet(**unet), tuple(description["image_shape"])
+    if "timed" not in description:
+        _check_scaling(description)
+        return Preconditioned(module, shape, float(description["mean"]), float(description["std"]))
+    timed = _known(description["timed"], "timed", ["beta_min", "beta_max", "form", "loss"])
+    form, low, high = timed["form"], timed["beta_min"], timed["beta_max"]
+    if form not in ("gaussian", *_FORMS):
+        raise ValueError(f"timed.form is {_brief(form)}; give 'gaussian', {', '.join(map(repr, _FORMS))}")
+    _number(low, "timed.beta_min", 1e-6, 1e6)
+    _number(high, "timed.beta_max", low, 1e6)
+    if form == "gaussian":
+        _check_scaling(description)
+        own: Form = GaussianForm(float(description["mean"]), float(description["std"]))
+    else:
+        own = _FORMS[form]
+    return TimedNetwork(module, shape, LinearVP(float(low), float(high)), own, timed["loss"])
+
+
+def least_arrays(network: Described) -> int:
+    """How many arrays of parameters a network has at least, told without making it.
+
+    Args:
+        network: any that can be described.
+    """
+    # A block of a U-Net has ten arrays of its own on either way.
+    return 20 * sum(network.module.blocks) if isinstance(network.module, UNet) else 0
+
+
+def _describe_convex(network: ConvexNetwork) -> dict[str, Any]:
+    module, told = network.module, dict[str, Any](image_shape=network.image_shape, sigma=network.sigma)
+    if isinstance(module, Patched):
+        told |= dict(patches=dict(patch=module.patch, stride=module.stride))
+        module = module.module
+    names = [name for name, known in _CONVEX.items() if type(module) is known]
+    if not names or module.activation is not jax.nn.softplus:
+        raise TypeError(
+            f"A prior file holds an ICNN or a ConvICNN of softplus, got {type(module).__name__} of "
+            f"{getattr(module.activation, '__name__', module.activation)}; keep its params by other means."
+        )
+    settings = _settings(module)
+    del settings["activation"]
+    return {names[0]: settings} | told
+
+
+def _convex_network(description: dict[str, Any], name: str) -> ConvexNetwork:
+    kind = _CONVEX[name]
+    fields = _known(description[name], name, sorted(_names(kind) - {"activation"}))
+    for widths, most in dict(widths=_WIDEST, strides=8).items():
+        if widths in fields:
+            _whole(fields[widths], f"{name}.{widths}", 1, most)
+            if not 1 <= len(fields[widths]) <= _MOST_BLOCKS:
+                raise ValueError(f"{name}.{widths} has {len(fields[widths])} entries; give 1 to {_MOST_BLOCKS}")
+    for width in ("channels", "size"):
+        if width in fields:
+            _integer(fields[width], f"{name}.{width}", 1, _WIDEST if width == "channels" else 99)
+    for number, least in dict(beta=1e-6, alpha=0.0).items():
+        if number in fields:
+            _number(fields[number], f"{name}.{number}", least, 1e6)
+    if fields.get("way", WAYS[0]) not in WAYS:
+        raise ValueError(f"{name}.way is {_brief(fields['way'])}; give one of {', '.join(map(repr, WAYS))}")
+    shape = _image_shape(description, 1)
+    module: nn.Module = kind(**cast(Any, _tuples(fields)))
+    if patches := description.get("patches"):
+        patches = _known(patches, "patches", ["patch", "stride"])
+        for side in ("patch", "stride"):
+            _integer(patches[side], f"patches.{side}", 1, _WIDEST)
+        module = Patched(module, patches["patch"], patches["stride"])
+    _number(description["sigma"], "sigma", 1e-18, 1e18)
+    return ConvexNetwork(module, shape, float(description["sigma"]))
+
+
+def _names(module: type[nn.Module]) -> set[str]:
+    names = {name for kind in module.__mro__ for name in getattr(kind, "__annotations__", {}) if name in _fields(kind)}
+    return names - {"parent", "name"}
+
+
+def _fields(kind: type) -> Mapping[str, Any]:
+    return getattr(kind, "__dataclass_fields__", {})
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in sorted(_names(type(module)))}
+
+
+def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
+def _check_unet(description: Mapping[str, Any]) -> None:
+    """Raise a ValueError for what is no description of a usable U-Net."""
+    names = _names(UNet)
+    fields = {name: getattr(UNet, name) for name in names} | _known(description["unet"], "unet", sorted(names))
+    levels = fields["channels"]
+    _whole(levels, "unet.channels", 1, _WIDEST)
+    _whole(fields["blocks"], "unet.blocks", 0, _MOST_BLOCKS)
+    for name, least in dict(patch=1, head_channels=1, embedding=2).items():
+        _integer(fields[name], f"unet.{name}", least, _WIDEST)
+    attention = fields["attention"]
+    if not isinstance(attention, list | tuple) or not all(isinstance(each, bool) for each in attention):
+        raise ValueError(f"unet.attention is {_brief(attention)}; give true or false for each level")
+    if not 1 <= len(levels) == len(fields["blocks"]) == len(attention) <= _MOST_LEVELS:
+        raise ValueError(
+            f"unet.channels, unet.blocks and unet.attention have {len(levels)}, {len(fields['blocks'])} and "
+            f"{len(attention)} entries; give each one entry a level, for 1 to {_MOST_LEVELS} levels"
+        )
+    if sum(fields["blocks"]) > _MOST_BLOCKS:
+        raise ValueError(f"unet.blocks is {_brief(fields['blocks'])}; give at most {_MOST_BLOCKS} in all")
+    for width, attends in zip(levels, attention, strict=True):
+        if attends and width % fields["head_channels"]:
+            raise ValueError(f"unet.head_channels is {fields['head_channels']}; it must divide {width}, unet.channels")
+    if (dtype := str(description["unet"]["dtype"])) not in _FLOATS:
+        raise ValueError(f"unet.dtype is {_brief(dtype)}; give one of {', '.join(_FLOATS)}")
+    _image_shape(description, fields["patch"] * 2 ** (len(levels) - 1))
+
+
+def _check_scaling(description: Mapping[str, Any]) -> None:
+    # Within float32, where the scalings of a network take squares.
+    for name, least in dict(mean=-1e18, std=1e-18).items():
+        _number(description[name], name, least, 1e18)
+
+
+def _image_shape(description: Mapping[str, Any], side: int) -> tuple[int, int, int]:
+    shape = description["image_shape"]
+    _whole(shape, "image_shape", 1, _WIDEST)
+    if len(shape) != 3 or shape[0] % side or shape[1] % side or math.prod(shape) > _MOST_PIXELS:
+        raise ValueError(
+            f"image_shape is {_brief(shape)}; give (height, width, channels), both sides multiples of patch * "
+            f"2^(levels - 1) = {side}, and at most {_MOST_PIXELS} numbers"
+        )
+    return tuple(shape)
+
+
+def _known(settings: Any, of: str, names: list[str]) -> dict[str, Any]:
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"{of} is {_brief(settings)}; give its settings, {', '.join(names)}")
+    if unknown := sorted(settings.keys() - set(names)):
+        raise ValueError(f"{of}.{unknown[0]} is no setting of it; it has {', '.join(names)}")
+    return dict(settings)
+
+
+def _whole(numbers: Any, name: str, least: int, most: int) -> None:
+    if not isinstance(numbers, list | tuple) or not all(type(n) is int and least <= n <= most for n in numbers):
+        raise ValueError(f"{name} is {_brief(numbers)}; give whole numbers from {least} to {most}")
+
+
+def _integer(number: Any, name: str, least: int, most: int) -> None:
+    if type(number) is not int or not least <= number <= most:
+        raise ValueError(f"{name} is {_brief(number)}; give a whole number from {least} to {most}")
+
+
+def _number(number: Any, name: str, least: float, most: float) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= most:
+        raise ValueError(f"{name} is {_brief(number)}; give a number from {least:g} to {most:g}")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
