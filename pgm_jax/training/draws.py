@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     Attributes:
         point: noisy images, `[B, H, W, C]`.
         conditions: what the network is told beside them, `[B]` each.
-        target: images of the same shape.
+        target: images of the same shape, or several for each point, `[K, B, H, W, C]`.
     """
 
     point: Array

@@ -98,9 +98,10 @@ def make_step(
     _check_pairing(network, draws)
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
-        apart = network.apply(params, seen.point, *seen.conditions) - seen.target
-        residual = apart / network.scale(*seen.conditions)[:, None, None, None]
-        loss, weight = jax.vmap(objective, (0, None))(residual, step)
+        estimate = network.apply(params, seen.point, *seen.conditions)
+        apart = estimate[None] - seen.target.reshape(-1, *estimate.shape)
+        residual = apart / network.scale(*seen.conditions)[None, :, None, None, None]
+        loss, weight = jax.vmap(jax.vmap(objective, (0, None)), (0, None))(residual, step)
         scalars = dict(mse=jnp.mean(residual**2), weight=jnp.mean(weight), dead=jnp.mean(weight < 1e-3))
         return jnp.mean(loss), scalars
 

@@ -8,7 +8,7 @@ from toy_settings import toy_settings
 from launch.experiments import lpn_laplace
 from launch.experiments.lpn_laplace import minimiser, soft
 
-TOY = toy_settings("lpn_laplace", examples=64, width=4, layers=2, steps=3, batch_size=8)
+TOY = toy_settings("lpn_laplace", targets=4, width=4, layers=2, steps=3, batch_size=8)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Pictures out of noise: the classifier learns, its distance is one, and the experiment at toy size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_settings import toy_settings
+
+import pgm_jax as pgm
+from launch.experiments import generate
+from launch.experiments.features import accuracy, classifier, distance, read_labelled
+from pgm_jax.networks import Preconditioned, TimedNetwork, UNet
+from pgm_jax.schedules import LinearVP
+
+SHAPE = (8, 8, 1)
+SIZES = dict(calls=(2, 4), most=2, judged=(2, 4), shown=(2,), samples=12, classifier_steps=60, classifier_batch=16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two networks, untrained, and images of two classes: dark and bright ones."""
+    folder = tmp_path_factory.mktemp("generate")
+    rng, module = np.random.default_rng(0), UNet(channels=(8,), blocks=(1,), attention=(False,), embedding=4)
+    networks = dict(prior=TimedNetwork(module, SHAPE, LinearVP()), denoiser=Preconditioned(module, SHAPE))
+    for name, network in networks.items():
+        pgm.save_prior(folder / name, network.prior(network.init(jax.random.key(0))))
+    arrays = {}
+    for split, count in dict(train=40, test=20).items():
+        labels = np.arange(count) % 2
+        noise = rng.integers(0, 60, (count, 8, 8))
+        arrays |= {split: (noise + 150 * labels[:, None, None]).astype(np.uint8), f"{split}_label": labels}
+    np.savez(folder / "images.npz", **arrays)
+    np.savez(folder / "no_labels.npz", train=arrays["train"], test=arrays["test"])
+    return folder
+
+
+def settings(folder, **changes):
+    files = {name: str(folder / f"{name}.npz") for name in ("prior", "denoiser")}
+    return toy_settings("generate", **{**SIZES, **files, "source": str(folder / "images.npz"), **changes})
+
+
+def test_the_classifier_learns_and_its_distance_grows_with_noise(folder):
+    train, test = (read_labelled(str(folder / "images.npz"), split, SHAPE) for split in ("train", "test"))
+    params = classifier(jax.random.key(0), train, 60, 16)
+    assert accuracy(params, test) == 1.0
+    images = jnp.asarray(test.images)
+    noise = jax.random.normal(jax.random.key(1), images.shape)
+    same, *noisy = (float(distance(params, images + s * noise, images)) for s in (0.0, 0.1, 0.3, 1.0))
+    assert noisy == sorted(noisy) and abs(same) < 1e-2 * noisy[0]
+
+
+def test_it_runs_at_toy_size(folder):
+    found = generate.run(settings(folder), jax.random.key(0))
+    (table,) = found.tables
+    assert len(table.rows) == 7 and all(len(row) == len(table.columns) for row in table.rows)
+    assert [row[-1] is None for row in table.rows] == [False, False, True, True, True, True, False]
+    assert len(found.claims) == 1 and set(found.figures) == {"generate"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(prior="denoiser"), "config.prior holds a ProxNet and config.denoiser a ProxNet"),
+        (dict(denoiser="fashion_mnist"), r"The networks take images of .8, 8, 1. and .32, 32, 1., which differ"),
+        (dict(source="no_labels"), "no_labels.npz has no labels of 'train'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(folder, changes, words):
+    changes = {name: file if file == "fashion_mnist" else str(folder / f"{file}.npz") for name, file in changes.items()}
+    with pytest.raises(ValueError, match=words):
+        generate.run(settings(folder, **changes), jax.random.key(0))
