@@ -148,7 +148,8 @@ def run(config: Any, key: Key) -> Findings:
     caption = (
         f"f(y) at five points; the largest |f - soft| on [-4, 4] and on its part |y| ≥ 1.5; the largest |R - |x|| on "
         f"[-3, 3] after the constant of the smallest error. A convex network of {c.layers} layers of {c.width}, "
-        f"{c.steps:,} steps of {c.batch_size:,} points with {c.targets} targets each. The finite width alone costs {minimiser(1.0, c.gammas[1]):.3f} at the kink."
+        f"{c.steps:,} steps of {c.batch_size:,} points with {c.targets} targets each. The finite width alone costs "
+        f"{minimiser(1.0, c.gammas[1]):.3f} at the kink."
     )
     figure = panelled([prox_panel(proxes), error_panel(proxes), prior_panel(priors)])
     return Findings(
