@@ -23,15 +23,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict(
         dict(
             seed=0,
-            steps=10_000,
+            steps=6_000,
             batch_size=64,
             # zeta in the units of the images, since the network corrects any part of them.
             warm_up="l1",
             warm_share=0.5,
             zeta_start=0.2,
-            zeta_end=0.05,
-            stages=4,
-            learning_rate=1e-3,
+            zeta_end=0.1,
+            stages=2,
+            learning_rate=2e-3,
             warmup_steps=500,
             decay_share=0.4,
             adam_b2=0.99,

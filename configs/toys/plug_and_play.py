@@ -1,0 +1,27 @@
+r"""A learned proximal network at work: deblurring, compressed sensing and tomography of clothes by plug-and-play ADMM.
+
+python -m launch.prepare --dataset=fashion_mnist
+python -m launch.train --config=configs/lpn.py --workdir=runs/lpn
+python -m launch.toys --config=configs/toys/plug_and_play.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The configuration: the network, the measurements, and the settings of each method."""
+    config = ml_collections.ConfigDict()
+    config.experiment = "plug_and_play"
+    config.prior = "runs/lpn/prior.npz"
+    config.images = 16
+    # Width of the blur in pixels, views of the scan, noise of the measurements.
+    config.blur, config.views, config.noise, config.sinogram_noise = 1.2, 16, 0.05, 0.2
+    config.rows, config.calls = 100, 100
+    # For deblurring, sensing x4, sensing x16 and tomography; chosen on 16 other test images.
+    config.lpn_strength = (0.1, 0.1, 0.05, 0.4)
+    config.tv_weight = (4.0, 4.0, 4.0, 4.0)
+    config.unet_strength = (0.1, 0.1, 0.05, 0.4)
+    config.tv_step, config.unet_step = 0.01, 0.01
+    # rho over its bound in the two runs whose residuals are shown.
+    config.ratios, config.residual_rows = (1.25, 0.01), 200
+    return config

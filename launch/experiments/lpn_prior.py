@@ -1,0 +1,180 @@
+"""What a learned proximal network says of images: its prior under noise, blur and mixing, with certificates.
+
+    R(x) = <x, y> - |x|^2 / 2 - psi(y),  f(y) = x        g = R / sigma^2
+
+The value is to rise with what is done to an image. It comes from a convex inversion, whose Fenchel-Young gap bounds
+what an early end leaves out; a doubled budget shows it once more. Values are those of g, in nats; what counts is their
+differences, since the offset is not known.
+
+Source: after LPN (Fang, Buchanan and Sulam, ICLR 2024), section 5, with counts and certificates beside the means.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from matplotlib.axes import Axes
+
+from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
+from launch.experiments.plots import COLOURS, panelled, picture
+from pgm_jax.networks import LPN
+from pgm_jax.operators import gaussian_blur
+from pgm_jax.pretrained import load_prior
+from pgm_jax.training.data import open_source
+from pgm_jax.training.images import to_float
+from pgm_jax.types import Key
+
+Change = Callable[[Array, float], Array]
+
+
+class Values(NamedTuple):
+    """The prior of all images at every strength of a change, `[strengths, N]` each."""
+
+    value: np.ndarray
+    gap: np.ndarray
+    doubled: np.ndarray
+
+
+def read_prior(file: str) -> LPN:
+    """The learned proximal network of a file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds another kind of network.
+    """
+    prior = load_prior(file)
+    if not isinstance(prior, LPN):
+        raise ValueError(
+            f"config.prior holds a {type(prior).__name__}; give a network of launch.train --config=configs/lpn.py."
+        )
+    return prior
+
+
+def changes(key: Key, images: Array) -> dict[str, Change]:
+    """What is done to the images, by name; a strength of 0 leaves them as they are."""
+    noise = jax.random.normal(key, images.shape)
+    others = jnp.roll(images, 1, axis=0)
+
+    def blurred(x: Array, width: float) -> Array:
+        return x if width == 0 else jax.vmap(gaussian_blur(x.shape[1:], width).forward)(x)
+
+    return {
+        "noise of deviation": lambda x, s: x + s * noise,
+        "Gaussian blur of width": blurred,
+        "share of another image": lambda x, s: (1 - s) * x + s * others,
+    }
+
+
+@jax.jit
+def _measured(prior: LPN, images: Array) -> tuple[Array, Array]:
+    """The value of each image, and its gap, in the units of the value."""
+
+    def one(x: Array) -> tuple[Array, Array]:
+        return prior.value(x), prior.invert(x).gap / prior.network.sigma**2
+
+    return jax.lax.map(one, images, batch_size=32)
+
+
+def measured(prior: LPN, strengths: Sequence[float], change: Change, images: Array) -> Values:
+    """The values at all strengths, with the certificates and with twice the budget."""
+    twice = LPN(prior.params, prior.network, 2 * prior.steps, 2 * prior.inner)
+    found = [(*_measured(prior, change(images, s)), _measured(twice, change(images, s))[0]) for s in strengths]
+    return Values(*(np.stack([np.asarray(part[i], float) for part in found]) for i in range(3)))
+
+
+def ordered(values: np.ndarray) -> float:
+    """The share of images whose value rises at every strength."""
+    return float(np.mean(np.all(np.diff(values, axis=0) > 0, axis=0)))
+
+
+def run(config: Any, key: Key) -> Findings:
+    """The prior of held-out images under every change."""
+    c = config
+    prior = read_prior(c.prior)
+    source = open_source(c.source, c.split, prior.image_shape)
+    images = jnp.asarray(to_float(np.stack([source[i] for i in range(min(c.images, len(source)))])))
+    strengths = dict(zip(changes(key, images), (c.noise, c.blur, c.mixing), strict=True))
+    found = {name: measured(prior, strengths[name], change, images) for name, change in changes(key, images).items()}
+    seconds = timed(prior, images[: c.timed])
+    shown = {
+        name: np.concatenate([np.asarray(change(images[:1], s))[0] for s in strengths[name]], axis=1)
+        for name, change in changes(key, images).items()
+    }
+    panels = [
+        *(curve(name, strengths[name], found[name].value) for name in found),
+        *(row_of(name, image) for name, image in shown.items()),
+    ]
+    tables = [table(name, strengths[name], found[name], len(images)) for name in found]
+    return Findings(tables, {"lpn_prior": panelled(panels)}, claims_of(c, found, seconds))
+
+
+def timed(prior: LPN, images: Array) -> float:
+    """Seconds for the values of some images, without compilation."""
+    value = jax.jit(lambda prior, x: jax.vmap(prior.value)(x))
+    value(prior, images).block_until_ready()
+    begin = time.monotonic()
+    value(prior, images + 1e-3).block_until_ready()
+    return time.monotonic() - begin
+
+
+def errors(found: dict[str, Values]) -> tuple[float, float]:
+    """The largest gap, and the largest change by a doubled budget, as shares of the spread of the values."""
+    first = next(iter(found.values())).value
+    spread = float(np.std(first[0]))
+    gap = max(float(each.gap.max()) for each in found.values()) / spread
+    doubled = max(float(np.abs(each.doubled - each.value).max()) for each in found.values()) / spread
+    return gap, doubled
+
+
+def claims_of(c: Any, found: dict[str, Values], seconds: float) -> list[Claim]:
+    """The prior rises with noise and blur, and is as exact as it says."""
+    noise, blur, _ = found
+    gap, doubled = errors(found)
+    return [
+        bounded("share of images whose value rises at every level of noise", ordered(found[noise].value), "≥", 0.95),
+        bounded("share of images whose value rises at every width of blur", ordered(found[blur].value), "≥", 0.95),
+        bounded("largest Fenchel-Young gap, over the deviation of R of the images", gap, "≤", 1e-4),
+        bounded("largest change by a doubled budget, over the same", doubled, "≤", 1e-4),
+        bounded(f"seconds for {c.timed} images", seconds, "≤", 10.0),
+    ]
+
+
+def table(name: str, strengths: Sequence[float], values: Values, count: int) -> Table:
+    """The rise of the prior at every strength."""
+    rises = values.value - values.value[:1]
+    rows: list[Sequence[Cell]] = [
+        (f"{s:g}", mean_and_deviation(rise), float(np.mean(rise > 0)) if i else None, float(gap.max()))
+        for i, (s, rise, gap) in enumerate(zip(strengths, rises, values.gap, strict=True))
+    ]
+    caption = (
+        f"Rise of the prior's value over that of the image itself, mean ± deviation of {count} test images; "
+        f"{100 * ordered(values.value):.0f} % of them rise at every step."
+    )
+    return Table(f"Learned prior: {name}", (name, "rise", "share that rises", "largest gap"), rows, caption)
+
+
+def curve(name: str, strengths: Sequence[float], values: np.ndarray) -> Callable[[Axes], None]:
+    """The rise of every image, and the median."""
+
+    def panel(axis: Axes) -> None:
+        rises = values - values[:1]
+        axis.plot(strengths, rises, color=COLOURS[0], alpha=0.12, linewidth=0.8)
+        axis.plot(strengths, np.median(rises, axis=1), color=COLOURS[1], linewidth=1.8, label="median")
+        axis.set(title="rise of the prior's value", xlabel=name)
+
+    return panel
+
+
+def row_of(name: str, image: np.ndarray) -> Callable[[Axes], None]:
+    """The first image at every strength."""
+
+    def panel(axis: Axes) -> None:
+        picture(axis, (np.clip(image, -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1)
+        axis.set_title(name)
+        axis.grid(False)
+
+    return panel
