@@ -9,7 +9,7 @@ import pytest
 from convex_network import convex_network
 
 from pgm_jax import operators
-from pgm_jax.potentials import Gaussian, GaussianLikelihood
+from pgm_jax.potentials import Box, Gaussian, GaussianLikelihood, consensus
 from pgm_jax.samplers import admm, plug_and_play_rows, run
 
 MASK = operators.mask((1, 2, 1), jnp.array([1.0, 0.0]).reshape(1, 2, 1))
@@ -42,3 +42,49 @@ def test_with_a_learned_proximal_network_it_ends_at_a_stationary_point():
     assert np.abs(slope).max() < 1e-6
     falling = np.asarray(residuals)[2:190]
     assert np.all(np.diff(falling) < 0) and falling[-1] < 1e-3 * falling[0]
+
+
+BLUR = operators.circular_blur((4, 4, 1), jnp.ones((3, 3)) / 9)
+SEEN = GaussianLikelihood(BLUR, jax.random.normal(jax.random.key(0), (4, 4, 1)), 0.5)
+
+
+def ended(prior, likelihood, start, lam=0.2, order="123"):
+    state, info = jax.jit(
+        lambda: run(
+            jax.random.key(0), admm(prior, likelihood, order), start, jnp.full(400, lam), lambda state, info: info
+        )
+    )()
+    return np.asarray(state.x), np.asarray(info.residual)
+
+
+@pytest.mark.parametrize("order", ["123", "132", "213"])
+def test_every_order_ends_at_the_minimiser(order):
+    """With g = |x|^2 / (2 tau) that of (A^T A / s^2 + I / tau) x = A^T y / s^2, whatever the step."""
+    with jax.enable_x64(True):
+        prior = Gaussian(0.0, 2.0)
+        for lam in (0.2, 1.0):
+            x, residual = ended(prior, SEEN, jnp.ones((4, 4, 1)), lam, order)
+            exact = SEEN.prox(jnp.zeros((4, 4, 1)), 4.0)  # Prox_f of step tau = 4 at 0
+            np.testing.assert_allclose(x, exact, atol=1e-7)
+            assert residual[-1] < 1e-6 < residual[0]
+
+
+def test_another_order_is_refused():
+    with pytest.raises(ValueError, match="The order of the updates is '321'; it is one of '123', '132', '213'"):
+        admm(Gaussian(0.0, 1.0), SEEN, "321")
+
+
+def test_several_priors_agree_on_the_minimiser_of_their_sum():
+    """Two Gaussian priors of variance 4 are one of variance 2; and a box keeps its sides."""
+    with jax.enable_x64(True):
+        start = jnp.zeros((2, 4, 4, 1))
+        copies, residual = ended(*consensus(SEEN, Gaussian(0.0, 2.0), Gaussian(0.0, 2.0)), start)
+        np.testing.assert_allclose(copies[0], copies[1], atol=1e-7)
+        np.testing.assert_allclose(copies[0], SEEN.prox(jnp.zeros((4, 4, 1)), 2.0), atol=1e-7)
+        assert residual[-1] < 1e-6
+        boxed, _ = ended(*consensus(SEEN, Gaussian(0.0, 2.0), Box(0.0, 0.1)), start)
+        single, _ = ended(Box(0.0, 0.1), GaussianLikelihood(BLUR, SEEN.y, 0.5), jnp.zeros((4, 4, 1)))
+        np.testing.assert_allclose(boxed[0], boxed[1], atol=1e-6)
+        assert boxed.min() > -1e-6 and boxed.max() < 0.1 + 1e-6 and boxed[0].sum() <= single.sum() + 1e-6
+    with pytest.raises(ValueError, match="No prior was given"):
+        consensus(SEEN)
