@@ -196,7 +196,23 @@ class LPN(ByAutodiff):
         Args:
             x: one image; outside of the range of f there is no y, and the residual stays.
         """
-        y = _root(self, x, jnp.zeros((), x.dtype))
+        return self._inversion(x, _root(self, x, jnp.zeros((), x.dtype)))
+
+    def value_at(self, x: Float[Array, "h w c"], y: Float[Array, "h w c"]) -> tuple[Float[Array, ""], Inversion]:
+        """The value that a guess of the inverse gives, `(<x, y> - |x|^2 / 2 - psi(y)) / sigma^2`, and how good it is.
+
+        It is never above the value itself (Fenchel and Young), and below it by at most `gap / sigma^2`. One pass gives
+        it where a second network, trained on `inverse_draws(prior)`, guesses y.
+
+        Args:
+            x, y: one image, and a guess of the y of f(y) = x.
+        """
+        return self._value_at(x, y), self._inversion(x, y)
+
+    def _value_at(self, x: Array, y: Array) -> Array:
+        return (jnp.sum(x * y) - jnp.sum(x**2) / 2 - self.psi(y)) / self.network.sigma**2
+
+    def _inversion(self, x: Array, y: Array) -> Inversion:
         # Squares have a derivative where nothing is left, the norm has none.
         residual = jax.lax.stop_gradient(jnp.linalg.norm(self.denoise(y) - x))
         alpha = getattr(self.network.module, "alpha", 0.0)
@@ -210,7 +226,7 @@ class LPN(ByAutodiff):
         of the range, or `steps` too few.
         """
         y, residual, gap = self.invert(x)
-        value = (jnp.sum(x * y) - jnp.sum(x**2) / 2 - self.psi(y)) / self.network.sigma**2
+        value = self._value_at(x, y)
         outside = ~jnp.isfinite(gap) & (residual > _FAR * (1 + jnp.linalg.norm(x)))
         return jnp.where(jax.lax.stop_gradient(outside), jnp.inf, value)
 

@@ -2,6 +2,7 @@
 
     levels of PGM         u = x_0 + sqrt(lam) eps                          conditions lam       target x_0
     steps of ProxDM       y = x_t + sqrt(lam) eps', x_t = mu x_0 + s eps   conditions t, lam    target x_t
+    inverse of an LPN     x = f(y), y = x_0 + sigma eps                    conditions lam       target y
 
 A ProxDM network is asked at the pairs (t, lam) that its sampler will visit: a number of steps N is drawn from a list,
 then one of the N steps of the uniform grid; lam is tied to t through N.
@@ -10,13 +11,14 @@ Source: ProxDM (arXiv 2507.08956), section on the sampling of t and lambda.
 """
 
 import dataclasses
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pgm_jax.networks import LPN
 from pgm_jax.samplers import rate_integral
 from pgm_jax.types import Images, Key, Schedule, pytree
 
@@ -154,6 +156,52 @@ class StepDraws:
         )
         target = mu * images + sigma * jax.random.normal(key_time, images.shape)
         return Seen(target + root * jax.random.normal(key_step, images.shape), (t, lam), target)
+
+
+@pytree
+class InverseDraws:
+    """Points of a learned proximal network and what they come from, `x = f(y)` and y; build it with `inverse_draws`.
+
+    Attributes:
+        prior: trained network, whose f is inverted.
+    """
+
+    prior: LPN
+
+    def draw(self, key: Key, images: Images) -> Seen:
+        """The points x, their level sigma^2, and y.
+
+        Args:
+            key, images: random key, and clean images `[B, H, W, C]`.
+        """
+        y = images + self.prior.network.sigma * jax.random.normal(key, images.shape)
+        lam = jnp.full(len(images), self.prior.network.sigma**2)
+        return Seen(self.prior.network.apply(self.prior.params, y), (lam,), y)
+
+    def previews(self, key: Key, images: Images) -> list[Seen]:
+        """One draw.
+
+        Args:
+            key, images: random key, and clean images `[B, H, W, C]`.
+        """
+        return [self.draw(key, images)]
+
+
+def inverse_draws(prior: Any) -> InverseDraws:
+    """What a second convex network G is trained on, to invert a first one: `grad G(f(y)) = y`, thus G = psi*.
+
+    By squares its gradient is the inverse of f, and the value of the first network's prior takes one pass of each:
+    `prior.value_at(x, dual.denoise(x))`, with its certificate.
+
+    Args:
+        prior: trained learned proximal network.
+
+    Raises:
+        TypeError: if it is another prior.
+    """
+    if not isinstance(prior, LPN):
+        raise TypeError(f"{type(prior).__name__} has no inverse; give an LPN, that of a trained ConvexNetwork.")
+    return InverseDraws(prior)
 
 
 def as_draws(schedule: Schedule | Draws) -> Draws:

@@ -5,12 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from convex_network import convex_network
 
-from pgm_jax.networks import MLP, GaussianForm, Preconditioned, TimedNetwork
+from pgm_jax.networks import ICNN, MLP, ConvexNetwork, GaussianForm, Preconditioned, TimedNetwork
+from pgm_jax.potentials import Gaussian
 from pgm_jax.samplers import backward_rows, hybrid_rows
 from pgm_jax.schedules import VE, LinearVP
 from pgm_jax.training import fit
-from pgm_jax.training.draws import LevelDraws, step_draws
+from pgm_jax.training.convexity import keep_nonnegative
+from pgm_jax.training.draws import LevelDraws, inverse_draws, step_draws
 from pgm_jax.training.losses import l2, matching_objective
 from pgm_jax.training.step import make_step
 
@@ -116,3 +119,34 @@ def test_mistakes_are_said_in_words():
         make_step(network, optax.adam(1.0), VP, objective, 0.9)
     with pytest.raises(ValueError, match="Preconditioned is told lam alone"):
         make_step(Preconditioned(MLP(8, 1, 8), (1, 1, 1)), optax.adam(1.0), step_draws(VP), objective, 0.9)
+
+
+def test_a_guess_of_the_inverse_gives_a_value_from_below_and_its_gap():
+    with jax.enable_x64(True):
+        prior = convex_network(1.0)
+        y = jax.random.normal(jax.random.key(0), (6, 1, 2, 1))
+        x = jax.vmap(prior.denoise)(y)
+        exact = jax.jit(jax.vmap(prior.value))(x)
+        np.testing.assert_allclose(jax.vmap(prior.value_at)(x, y)[0], exact, rtol=1e-9)
+        guessed, found = jax.vmap(prior.value_at)(x, y + 0.1)
+        missing = exact - guessed
+        assert (missing > 0).all() and (missing <= found.gap / 9).all() and (found.residual > 0).all()
+
+
+def test_a_second_network_learns_the_inverse_of_a_first_one():
+    """It starts at an error of the size of y, and its values come near the exact ones from below."""
+    prior, shape = convex_network(1.0), (1, 2, 1)
+    dual = ConvexNetwork(ICNN(beta=3.0, widths=(16,), alpha=0.5), shape, 3.0)
+    optimizer = optax.chain(optax.adam(1e-2), keep_nonnegative())
+    examples = jax.random.normal(jax.random.key(1), (50, *shape))
+    objective, draws = matching_objective(l2, 300, 300, 1.0, 1.0), inverse_draws(prior)
+    found, scalars = fit(
+        jax.random.key(0), dual, optimizer, draws, objective, examples, steps=300, batch_size=64, ema_decay=0.9
+    )
+    assert scalars["mse"][-20:].mean() < 0.1 * scalars["mse"][0]
+    x = jax.vmap(prior.denoise)(examples[:8])
+    exact = jax.jit(jax.vmap(prior.value))(x)
+    guessed, _ = jax.vmap(prior.value_at)(x, jax.vmap(found.denoise)(x))
+    assert (guessed <= exact + 1e-5).all() and np.abs(guessed - exact).mean() < 0.2 * np.asarray(exact).std()
+    with pytest.raises(TypeError, match="Gaussian has no inverse; give an LPN"):
+        inverse_draws(Gaussian(0.0, 1.0))
