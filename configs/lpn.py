@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict(
         dict(
             seed=0,
-            steps=6_000,
+            steps=5_000,
             batch_size=64,
             # zeta in the units of the images, since the network corrects any part of them.
             warm_up="l1",

@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict(
         dict(
             seed=0,
-            steps=12_000,
+            steps=10_000,
             batch_size=64,
             # Numbers of steps of the samplers, and how often each is drawn: "log", "uniform" or a weight for each.
             counts=(5, 10, 20, 50, 100, 1000),

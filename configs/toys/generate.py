@@ -2,7 +2,7 @@ r"""Pictures of clothes out of noise: feature distance of proximal and score sam
 
     python -m launch.prepare --dataset=fashion_mnist
     python -m launch.train --config=configs/proxdm.py --workdir=runs/proxdm
-    python -m launch.train --workdir=runs/denoiser --config.network.unet.patch=4 --config.train.steps=12000 \
+    python -m launch.train --workdir=runs/denoiser --config.network.unet.patch=4 --config.train.steps=10000 \
         --config.train.warm_share=1. --config.train.sigma_min=0.01 --config.train.sigma_max=152.
     python -m launch.toys --config=configs/toys/generate.py
 """
