@@ -117,7 +117,7 @@ class Measurement(Gaussian):
 
 
 likelihood = Measurement(jnp.full(SHAPE, 2.0), 1.0)
-rows = plug_and_play_rows(likelihood, 0.5, 40)
+rows = plug_and_play_rows(prior, likelihood, 0.5, 40)
 state, residual = run(jax.random.key(0), admm(prior, likelihood), jnp.zeros(SHAPE), rows, lambda _, info: info.residual)
 figure, axis = plt.subplots(figsize=(4.5, 3), constrained_layout=True)
 axis.plot(residual, color=BLUE)

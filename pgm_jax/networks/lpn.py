@@ -174,6 +174,11 @@ class LPN(ByAutodiff):
         """(H, W, C) of the images that the network takes."""
         return self.network.image_shape
 
+    @property
+    def largest_step(self) -> float:
+        """The largest lam of `prox`, sigma^2."""
+        return self.network.sigma**2
+
     def psi(self, y: Float[Array, "h w c"]) -> Float[Array, ""]:
         """The convex potential, whose gradient is f.
 

@@ -129,7 +129,7 @@ def _info(before: ADMMState, x: Array, data: Array, lam: Scalar) -> ADMMInfo:
     return ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
 
 
-def plug_and_play_rows(likelihood: Any, lam: Scalar, count: int) -> Array:
+def plug_and_play_rows(prior: Any, likelihood: Any, lam: Scalar, count: int) -> Array:
     """The rows of `admm` with a learned prior: one step lam, `[n]`, whose `rho = 1 / lam` is held against its bound.
 
     With a learned proximal network of 0 < alpha < 1, whose prior need not be convex, ADMM is known to converge for
@@ -137,12 +137,13 @@ def plug_and_play_rows(likelihood: Any, lam: Scalar, count: int) -> Array:
     Buchanan and Sulam, ICLR 2024). A network that was trained at sigma has no prox above `lam = sigma^2`.
 
     Args:
+        prior: g, with its `largest_step` if its prox has one.
         likelihood: f, with its `step_limit`.
         lam: step, positive.
         count: number of rows n, at least 1.
 
     Raises:
-        ValueError: if lam is not positive or `count` below 1.
+        ValueError: if lam is not positive, or above the largest step of the prior, or `count` is below 1.
         TypeError: if `count` is not a whole number.
 
     Warns:
@@ -150,6 +151,12 @@ def plug_and_play_rows(likelihood: Any, lam: Scalar, count: int) -> Array:
     """
     count = check_whole("count is the number of rows", count, 1)
     lam = check_number("lam is the step of ADMM", lam, above=0)
+    largest = getattr(prior, "largest_step", jnp.inf)
+    if not is_traced((lam, largest)) and float(lam) > float(largest) * (1 + 1e-5):
+        raise ValueError(
+            f"lam is {float(lam):.4g}, and the prox of {type(prior).__name__} is known up to {float(largest):.4g}; "
+            "take a smaller lam."
+        )
     limit = getattr(likelihood, "step_limit", jnp.inf)
     if not is_traced((lam, limit)) and not float(lam) < float(limit) < float("inf"):
         rho = f"rho = 1 / lam = {1 / float(lam):.4g}"

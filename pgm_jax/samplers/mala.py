@@ -40,8 +40,13 @@ def proximal_mala(prox: Prox, *potentials: Potential) -> Sampler:
 
     Args:
         prox: `(v, lam) -> Prox_U^lam(v)`, exact or by a splitting; it shapes the proposals, not the distribution.
-        potentials: what U is the sum of, by their values: prior and likelihood, or U itself.
+        potentials: what U is the sum of, by their values: prior and likelihood, or U itself; at least one.
+
+    Raises:
+        ValueError: if there is no potential, which would accept every proposal.
     """
+    if not potentials:
+        raise ValueError("No potential was given; give proximal_mala(prox, prior, likelihood), whose values count.")
     return Sampler(Partial(_init, as_partial(prox)), Partial(_step, as_partial(prox), potentials))
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from laws import law_test
 from tracing import Counted
@@ -384,3 +385,8 @@ def test_a_run_collects_nothing_unless_it_is_told():
     _, (lam, x) = run(KEY, sampler, jnp.zeros(SHAPE), case.rows, lambda state, info: (info.lam, state.x))
     np.testing.assert_array_equal(lam, case.rows.lam)
     np.testing.assert_array_equal(x[-1], state.x)
+
+
+def test_mala_without_a_potential_is_refused():
+    with pytest.raises(ValueError, match="No potential was given; give proximal_mala"):
+        samplers.proximal_mala(lambda v, lam: v)
