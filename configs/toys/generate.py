@@ -17,11 +17,11 @@ def get_config() -> ml_collections.ConfigDict:
     # Files of launch.train, and the set whose labels the classifier learns: a TFDS set, or an .npz with train and test.
     config.prior, config.denoiser = "runs/proxdm/prior.npz", "runs/denoiser/prior.npz"
     config.source = "fashion_mnist"
-    config.classifier_steps, config.classifier_batch = 2_000, 128
-    # Calls; the most of all samplers but two; those of the claim; those whose pictures are shown.
-    config.calls, config.most = (5, 10, 20, 50, 100, 1000), 100
+    config.classifier_steps, config.classifier_batch = 1_500, 128
+    # Calls; those of the claim; those whose pictures are shown.
+    config.calls = (5, 10, 20, 50)
     config.judged, config.shown = (10, 50), (10, 50)
     # Last time of the score, and the highest and lowest level of Heun's method.
     config.end, config.edm = 1e-3, (80.0**2, 0.002**2)
-    config.samples = 1_000
+    config.samples = 500
     return config

@@ -30,7 +30,6 @@ from pgm_jax.samplers import run as run_sampler
 from pgm_jax.types import Key, Operator, Shape
 
 LEARNED, VARIATION, UNET, MEAN = "LPN, ADMM", "TV, ADMM", "U-Net, ADMM", "PGM, mean of 8"
-TASKS: list[str] = ["deblurring", "sensing, ×4", "sensing, ×16", "tomography"]  # in the order of their settings
 SOLVER = Solver(1e-4, 30)
 SHOWN = 6
 
@@ -77,9 +76,8 @@ def by_admm(prior: Any, operator: Operator, y: Array, strength: Array, rows: Arr
     return jax.vmap(one)(y)
 
 
-def restored(c: Any, key: Key, name: str, task: Task, learned: Any, unet: Any) -> dict[str, Array]:
-    """The images of every method for one task."""
-    place = TASKS.index(name)
+def restored(c: Any, key: Key, place: int, task: Task, learned: Any, unet: Any) -> dict[str, Array]:
+    """The images of every method for one task, by its place in the settings."""
 
     def plugged(prior: Any, lam: float, strength: float) -> Array:
         return by_admm(prior, task.operator, task.y, jnp.asarray(strength), jnp.full((c.rows,), lam))[0]
@@ -95,6 +93,9 @@ def restored(c: Any, key: Key, name: str, task: Task, learned: Any, unet: Any) -
 def run(config: Any, key: Key) -> Findings:
     """PSNR of every method on every task, and the residuals."""
     c = config
+    for setting in ("lpn_strength", "tv_weight", "unet_strength"):
+        if len(c[setting]) != 4:
+            raise ValueError(f"config.{setting} is {c[setting]}; give one number for each of the four tasks.")
     learned, unet = read_prior(c.prior), load_prior("fashion_mnist")
     images = example_images()[: c.images]
     if learned.image_shape != images.shape[1:]:
@@ -102,9 +103,10 @@ def run(config: Any, key: Key) -> Findings:
             f"config.prior takes images of {learned.image_shape}; the bundled ones are {images.shape[1:]}."
         )
     found: dict[str, dict[str, Array]] = {}
-    tasks = tasks_of(c, key, images)
-    for name, task in tasks.items():
-        found[name] = restored(c, key, name, task, learned, unet)
+    key_tasks, key_chains = jax.random.split(key)
+    tasks = tasks_of(c, key_tasks, images)
+    for place, (name, task) in enumerate(tasks.items()):
+        found[name] = restored(c, jax.random.fold_in(key_chains, place), place, task, learned, unet)
     quality = {
         name: {method: np.asarray(psnr(x, images), float) for method, x in each.items()} for name, each in found.items()
     }
@@ -144,9 +146,9 @@ def claims_of(quality: Mapping[str, Mapping[str, np.ndarray]], residuals: Mappin
 def table(c: Any, quality: Mapping[str, Mapping[str, np.ndarray]]) -> Table:
     """PSNR of every method on every task."""
     rows: list[Sequence[Cell]] = [
-        (method, *(mean_and_deviation(each[method]) for each in quality.values())) for method in (LEARNED, VARIATION)
+        (method, *(mean_and_deviation(each[method]) for each in quality.values()))
+        for method in (LEARNED, VARIATION, UNET, MEAN)
     ]
-    rows += [(method, *(mean_and_deviation(each[method]) for each in quality.values())) for method in (UNET, MEAN)]
     caption = (
         f"PSNR (dB, data range 2) of {c.images} bundled test images, mean ± deviation over the images. Noise of "
         f"deviation {c.noise:g}, {c.sinogram_noise:g} in the sinograms of {c.views} views; a blur of width {c.blur:g}."

@@ -13,7 +13,7 @@ from pgm_jax.networks import Preconditioned, TimedNetwork, UNet
 from pgm_jax.schedules import LinearVP
 
 SHAPE = (8, 8, 1)
-SIZES = dict(calls=(2, 4), most=2, judged=(2, 4), shown=(2,), samples=12, classifier_steps=60, classifier_batch=16)
+SIZES = dict(calls=(2, 4), judged=(2, 4), shown=(2,), samples=12, classifier_steps=60, classifier_batch=16)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,6 @@ def test_it_runs_at_toy_size(folder):
     found = generate.run(settings(folder), jax.random.key(0))
     (table,) = found.tables
     assert len(table.rows) == 7 and all(len(row) == len(table.columns) for row in table.rows)
-    assert [row[-1] is None for row in table.rows] == [False, False, True, True, True, True, False]
     assert len(found.claims) == 1 and set(found.figures) == {"generate"}
 
 
