@@ -61,9 +61,14 @@ def checked_network(config: Any) -> Described:
         network = network_of(config.network.to_dict() | dict(image_shape=config.data.image_shape))
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
+        reason = f"it has no setting {error}" if isinstance(error, KeyError) else error
+        advice = (
+            " Give channels, blocks and attention one entry a level, and images whose sides are multiples of patch * "
+            "2^(levels - 1)."
+        )
         raise ValueError(
-            f"config.network makes no network for images of {tuple(config.data.image_shape)} ({error}). Give channels, "
-            "blocks and attention one entry a level, and images whose sides are multiples of patch * 2^(levels - 1)."
+            f"config.network makes no network for images of {tuple(config.data.image_shape)} ({reason})."
+            + advice * ("unet" in config.network)
         ) from error
     return network
 

@@ -11,7 +11,7 @@
     python -m launch.train --workdir=runs/large --config.train.batch_size=256 --config.train.sharding=fsdp
 
 WORKDIR/ gets checkpoints/, config.json, metrics.jsonl and tensorboard/, sheets/ of restored images, and at the end
-prior.npz, which launch.restore and launch.evaluate take by --prior. Re-run the command to resume a run that was
+prior.npz; launch.restore and launch.evaluate take that of PGM by --prior. Re-run the command to resume a run that was
 stopped, by Ctrl-C (exit status 130, weights so far in unfinished_prior.npz), SIGTERM (143) or a crash; with more
 --config.train.steps it extends a finished one.
 """
@@ -76,7 +76,7 @@ def check(train_config: Any, image_shape: tuple[int, ...]) -> None:
     """Raise a ValueError for a number that the training cannot have."""
     c, image_shape = train_config, check_image_shape(image_shape)
     for names, allowed, words in LIMITS:
-        for name in set(names.split()) & set(c):
+        for name in (name for name in names.split() if name in c):
             if not isinstance(value := getattr(c, name), int | float) or not allowed(value):
                 raise ValueError(f"config.train.{name} is {value!r}; it must be {words}.")
     size = 4 * c.batch_size * math.prod(image_shape) // jax.process_count()

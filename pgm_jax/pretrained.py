@@ -77,6 +77,7 @@ def load_prior(path: str | Path) -> Learned:
     arrays = read_arrays(path, what)
     try:
         description = _description(arrays.pop("network"))
+        stated = description.pop("sha256", None)
         network = network_of(description)
         if least_arrays(network) > len(arrays):
             raise ValueError(f"unet.blocks is {description['unet']['blocks']}, and the file has {len(arrays)} arrays")
@@ -94,7 +95,7 @@ def load_prior(path: str | Path) -> Learned:
     if broken := [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]:
         raise ValueError(f"{path}: the parameters {_some(broken)} are NaN or infinite: no image can be made of them.")
     # Files of before have none; a checksum of the archive covers each array.
-    if description.get("sha256", digest := _digest(arrays)) != digest:
+    if stated is not None and stated != _digest(arrays):
         raise ValueError(
             f"{path}: the parameters are not those that were saved, as their SHA-256 differs; copy it anew."
         )

@@ -114,7 +114,8 @@ def table(c: Any, found: Found, floor: float, found_classes: float) -> Table:
     rows += [(name, *(each.get(calls) for calls in c.calls)) for name, each in found.items()]
     caption = (
         f"Squared Fréchet distance of {c.samples:,} pictures, clipped to [-1, 1], to test images, in 64 features of a "
-        f"classifier that finds {100 * found_classes:.1f} % of their classes. Heun's method makes a call less where the number is even."
+        f"classifier that finds {100 * found_classes:.1f} % of their classes. Heun's method makes one less where "
+        "the number is even."
     )
     return Table("Pictures out of noise: feature distance by calls", ("sampler", *map(str, c.calls)), rows, caption)
 

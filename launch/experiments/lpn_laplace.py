@@ -102,10 +102,6 @@ class Stratified:
         targets = x[jnp.minimum(found, count - 1)].T
         return Seen(y.reshape(-1, *SHAPE), (jnp.ones(count),), targets.reshape(-1, count, *SHAPE))
 
-    def previews(self, key: Key, images: Array) -> list[Seen]:
-        """One draw."""
-        return [self.draw(key, images)]
-
 
 def learned(c: Any, key: Key, objective: Objective) -> LPN:
     """A convex network trained on fresh samples."""

@@ -162,11 +162,10 @@ def sheet(name: str, task: Task, images: Array, found: Mapping[str, Array]) -> C
     def panel(axis: Axes) -> None:
         rows = [images[:SHOWN], *(x[:SHOWN] for x in found.values())]
         whole = np.concatenate([np.concatenate(list(np.asarray(row)), axis=1) for row in rows], axis=0)
-        picture(axis, (np.clip(whole, -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1)
+        picture(axis, (np.clip(whole, -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1, zorder=3)
         height = images.shape[1]
         axis.set_yticks([height * (i + 0.5) for i in range(len(rows))], ["truth", *found], fontsize=7)
         axis.set_title(name)
-        axis.grid(False)
 
     return panel
 

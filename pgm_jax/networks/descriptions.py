@@ -67,8 +67,13 @@ def network_of(description: dict[str, Any]) -> Described:
         ValueError: if a setting has another type or range than a usable network has.
         KeyError: if one is missing.
     """
-    if convex := [name for name in _CONVEX if name in description]:
-        return _convex_network(description, convex[0])
+    kinds = [name for name in MODULES if name in description]
+    if len(kinds) != 1:
+        raise ValueError(f"a network is one of {', '.join(MODULES)}, and the description has {len(kinds)} of them")
+    more = ["mean", "std", "timed"] if kinds == ["unet"] else ["sigma", "patches"]
+    _known(description, "network", [*kinds, "image_shape", *more])
+    if kinds != ["unet"]:
+        return _convex_network(description, kinds[0])
     _check_unet(description)
     unet = _tuples(description["unet"])
     unet["dtype"] = jnp.dtype(unet["dtype"])
@@ -134,8 +139,8 @@ def _convex_network(description: dict[str, Any], name: str) -> ConvexNetwork:
         raise ValueError(f"{name}.way is {_brief(fields['way'])}; give one of {', '.join(map(repr, WAYS))}")
     shape = _image_shape(description, 1)
     module: nn.Module = kind(**cast(Any, _tuples(fields)))
-    if patches := description.get("patches"):
-        patches = _known(patches, "patches", ["patch", "stride"])
+    if "patches" in description:
+        patches = _known(description["patches"], "patches", ["patch", "stride"])
         for side in ("patch", "stride"):
             _integer(patches[side], f"patches.{side}", 1, _WIDEST)
         module = Patched(module, patches["patch"], patches["stride"])
@@ -198,8 +203,9 @@ def _image_shape(description: Mapping[str, Any], side: int) -> tuple[int, int, i
     _whole(shape, "image_shape", 1, _WIDEST)
     if len(shape) != 3 or shape[0] % side or shape[1] % side or math.prod(shape) > _MOST_PIXELS:
         raise ValueError(
-            f"image_shape is {_brief(shape)}; give (height, width, channels), both sides multiples of patch * "
-            f"2^(levels - 1) = {side}, and at most {_MOST_PIXELS} numbers"
+            f"image_shape is {_brief(shape)}; give (height, width, channels)"
+            + f", both sides multiples of patch * 2^(levels - 1) = {side}" * (side > 1)
+            + f", and at most {_MOST_PIXELS} numbers"
         )
     return tuple(shape)
 

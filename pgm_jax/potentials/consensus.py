@@ -5,11 +5,13 @@
     G(X) = sum_i g_i(x_i)                            Prox_G^lam(V)_i = Prox_{g_i}^lam(v_i)
     F(X) = f(x) where all x_i = x, else infinite     Prox_F^lam(V)_i = Prox_f^(lam / m)(mean_i v_i)
 
-Both are potentials of a stack of images `[m, H, W, C]`, so that every optimiser that alternates proxes takes them.
+Both take stacks of images `[m, H, W, C]` and are known by their proximal maps, so that every optimiser that alternates
+proxes takes them.
 
 Source: Boyd et al., Foundations and Trends in Machine Learning 3 (2011), section 7.1 (global consensus).
 """
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -28,12 +30,25 @@ class Separate:
 
     priors: tuple[Any, ...]
 
-    def prox(self, v: Float[Array, "m h w c"], lam: Scalar) -> Float[Array, "m h w c"]:
+    @property
+    def largest_step(self) -> Scalar:
+        """The largest lam that all priors have a prox for; infinite where none says."""
+        return min((getattr(prior, "largest_step", jnp.inf) for prior in self.priors), default=jnp.inf)
+
+    def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
         """The prox, that of each prior on its copy.
 
         Args:
-            v, lam: a copy of the image for each prior, and step of the prox.
+            v, lam: a copy of the image for each prior, `[m, H, W, C]`, and step of the prox.
+
+        Raises:
+            ValueError: if there are not as many copies as priors.
         """
+        if v.ndim != 4 or v.shape[0] != len(self.priors):
+            raise ValueError(
+                f"The point has the shape {v.shape}, for {len(self.priors)} priors; start at a stack of as many copies "
+                "of the image, [m, H, W, C]."
+            )
         return jnp.stack([prior.prox(copy, lam) for prior, copy in zip(self.priors, v, strict=True)])
 
 
@@ -43,9 +58,16 @@ class Shared:
 
     Attributes:
         likelihood: f, by its proximal map.
+        copies: their number m.
     """
 
     likelihood: Any
+    copies: int = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def step_limit(self) -> Scalar:
+        """That of f, m times: a step lam of m copies is one of lam / m of f."""
+        return self.copies * getattr(self.likelihood, "step_limit", jnp.inf)
 
     def prox(self, v: Float[Array, "m h w c"], lam: Scalar) -> Float[Array, "m h w c"]:
         """The prox, `Prox_f^(lam / m)` of the mean for all copies.
@@ -53,7 +75,21 @@ class Shared:
         Args:
             v, lam: m copies of the image, and step of the prox.
         """
-        found = self.likelihood.prox(jnp.mean(v, axis=0), lam / v.shape[0])
+        return self.prox_from(v, lam, v)
+
+    def prox_from(
+        self, v: Float[Array, "m h w c"], lam: Scalar, start: Float[Array, "m h w c"]
+    ) -> Float[Array, "m h w c"]:
+        """`prox`, with a first guess for a data step that iterates.
+
+        Args:
+            v, lam, start: m copies of the image, step of the prox, and first guess of each copy.
+        """
+        point, step = jnp.mean(v, axis=0), lam / self.copies
+        if hasattr(self.likelihood, "prox_from"):
+            found = self.likelihood.prox_from(point, step, jnp.mean(start, axis=0))
+        else:
+            found = self.likelihood.prox(point, step)
         return jnp.broadcast_to(found[None], v.shape)
 
 
@@ -71,4 +107,4 @@ def consensus(likelihood: Any, *priors: Prior) -> tuple[Separate, Shared]:
     """
     if not priors:
         raise ValueError("No prior was given; give consensus(likelihood, g_1, g_2, ...).")
-    return Separate(priors), Shared(likelihood)
+    return Separate(priors), Shared(likelihood, len(priors))

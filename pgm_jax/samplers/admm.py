@@ -11,8 +11,8 @@ With convex f and g a run converges at every constant lam > 0, and at one that c
 amounts with a finite sum (He, Yang and Wang, J. Optim. Theory Appl. 106, 2000); lam sets the speed and not the limit.
 At the limit x = z, y is a gradient of g and -y one of f.
 
-The same three updates in other orders have the same fixed points: "132" moves y between the two proxes, with the old z,
-and "213" takes the prior first. Several priors are one of as many copies of the image, see
+Other orders of the updates are the same method: x, y, z is that of `admm(likelihood, prior)`, f and g exchanged, and
+z, x, y starts it a step later. Several priors are one of as many copies of the image, see
 `pgm_jax.potentials.consensus`.
 
 Source: Boyd et al., Foundations and Trends in Machine Learning 3 (2011), whose equations are numbered above.
@@ -38,8 +38,7 @@ class ADMMState(NamedTuple):
         x: z of the formulas, the prior side and the point to return: a constraint in g holds exactly at every row, and
             with a learned prior it is the image that the network made.
         y: the dual, in units of U per x; it is 0 at the start.
-        correction: what the data step of the last row added to its point, or to x in the order "213"; a data step that
-            iterates starts from it.
+        correction: what the data step of the last row added to its point; a data step that iterates starts from it.
     """
 
     x: Array
@@ -65,7 +64,7 @@ class ADMMInfo(NamedTuple):
     residual: Array
 
 
-def admm(prior: Prior, likelihood: Prior, order: str = "123") -> Sampler:
+def admm(prior: Prior, likelihood: Prior) -> Sampler:
     """The minimiser of `f + g` by alternating proximal steps that agree on a dual.
 
     The rows are the steps lam = 1 / rho, `[n]`, a plain array of positive numbers that may vary, see the head of this
@@ -77,14 +76,8 @@ def admm(prior: Prior, likelihood: Prior, order: str = "123") -> Sampler:
 
     Args:
         prior, likelihood: g and f, by their proximal maps.
-        order: of the updates of x, z and y: "123", "132" or "213".
-
-    Raises:
-        ValueError: if the order is another.
     """
-    if order not in _STEPS:
-        raise ValueError(f"The order of the updates is {order!r}; it is one of {', '.join(map(repr, _STEPS))}.")
-    return Sampler(Partial(_init), Partial(_STEPS[order], prior, likelihood))
+    return Sampler(Partial(_init), Partial(_step, prior, likelihood))
 
 
 def _init(key: Key, x: Array, lam: Scalar) -> ADMMState:
@@ -92,41 +85,15 @@ def _init(key: Key, x: Array, lam: Scalar) -> ADMMState:
 
 
 def _step(prior: Prior, likelihood: Any, key: Key, state: ADMMState, lam: Scalar) -> tuple[ADMMState, ADMMInfo]:
-    data, correction = _data_step(likelihood, state.x - lam * state.y, state.correction, lam)
-    x = prior.prox(data + lam * state.y, lam)
-    return ADMMState(x, state.y + (data - x) / lam, correction), _info(state, x, data, lam)
-
-
-def _dual_between(prior: Prior, likelihood: Any, key: Key, state: ADMMState, lam: Scalar) -> tuple[ADMMState, ADMMInfo]:
-    data, correction = _data_step(likelihood, state.x - lam * state.y, state.correction, lam)
-    y = state.y + (data - state.x) / lam
-    x = prior.prox(data + lam * y, lam)
-    return ADMMState(x, y, correction), _info(state, x, data, lam)
-
-
-def _prior_first(prior: Prior, likelihood: Any, key: Key, state: ADMMState, lam: Scalar) -> tuple[ADMMState, ADMMInfo]:
-    data_before = state.x + state.correction
-    x = prior.prox(data_before + lam * state.y, lam)
-    v = x - lam * state.y
-    data, _ = _data_step(likelihood, v, data_before - v, lam)
-    return ADMMState(x, state.y + (data - x) / lam, data - x), _info(state, x, data, lam)
-
-
-_STEPS = {"123": _step, "132": _dual_between, "213": _prior_first}
-
-
-def _data_step(likelihood: Any, v: Array, guess: Array, lam: Scalar) -> tuple[Array, Array]:
-    """x+ from its point v, and what it adds to v; iterations start at v with what the last one added."""
     # With the last correction as first guess few iterations a row converge with the rows. It lies in the range of the
     # adjoint, and so touches nothing that A does not see.
     data_step = getattr(likelihood, "prox_from", lambda v, lam, start: likelihood.prox(v, lam))
-    data = data_step(v, lam, v + guess)
-    return data, data - v
-
-
-def _info(before: ADMMState, x: Array, data: Array, lam: Scalar) -> ADMMInfo:
-    primal, dual = jnp.max(jnp.abs(data - x)), jnp.max(jnp.abs(x - before.x)) / lam
-    return ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
+    v = state.x - lam * state.y
+    data = data_step(v, lam, v + state.correction)
+    x = prior.prox(data + lam * state.y, lam)
+    primal, dual = jnp.max(jnp.abs(data - x)), jnp.max(jnp.abs(x - state.x)) / lam
+    info = ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
+    return ADMMState(x, state.y + (data - x) / lam, data - v), info
 
 
 def plug_and_play_rows(prior: Any, likelihood: Any, lam: Scalar, count: int) -> Array:

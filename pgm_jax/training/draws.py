@@ -45,8 +45,6 @@ class Draws(Protocol):
 
     def draw(self, key: Key, images: Images, /) -> Seen: ...
 
-    def previews(self, key: Key, images: Images, /) -> list[Seen]: ...
-
 
 def stratified_times(key: Key, count: int) -> Float[Array, " b"]:
     """Times that are uniform on [0, 1] each, and spread evenly together: `(u + i / B) mod 1`.
@@ -178,20 +176,13 @@ class InverseDraws:
         lam = jnp.full(len(images), self.prior.network.sigma**2)
         return Seen(self.prior.network.apply(self.prior.params, y), (lam,), y)
 
-    def previews(self, key: Key, images: Images) -> list[Seen]:
-        """One draw.
-
-        Args:
-            key, images: random key, and clean images `[B, H, W, C]`.
-        """
-        return [self.draw(key, images)]
-
 
 def inverse_draws(prior: Any) -> InverseDraws:
     """What a second convex network G is trained on, to invert a first one: `grad G(f(y)) = y`, thus G = psi*.
 
     By squares its gradient is the inverse of f, and the value of the first network's prior takes one pass of each:
-    `prior.value_at(x, dual.denoise(x))`, with its certificate.
+    `prior.value_at(x, dual.denoise(x))`, with its certificate. It is trained on the range of f: elsewhere the gap says
+    how little it knows. The conjugate as a second network is after the public sequels of LPN; the draws are ours.
 
     Args:
         prior: trained learned proximal network.

@@ -227,9 +227,10 @@ def _identity(network: Network, opt_state: PyTree) -> dict[str, Any]:
 def _preview(
     network: Network, params: PyTree, images: Images | Float[np.ndarray, "n h w c"], schedule: Schedule | Draws
 ) -> np.ndarray:
-    """Images, and noisy and restored ones at four levels."""
-    rows = [images]
-    for seen in as_draws(schedule).previews(jax.random.key(0), jnp.asarray(images)):
+    """Images, and noisy and restored ones, at four levels where the draws have levels."""
+    rows, draws, key = [images], as_draws(schedule), jax.random.key(0)
+    previews = getattr(draws, "previews", lambda key, images: [draws.draw(key, images)])
+    for seen in previews(key, jnp.asarray(images)):
         rows += [seen.point, _apply(network, params, seen.point, *seen.conditions)]
     return np.stack([np.asarray(row) for row in rows])
 

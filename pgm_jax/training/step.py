@@ -99,6 +99,8 @@ def make_step(
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
         estimate = network.apply(params, seen.point, *seen.conditions)
+        if seen.target.shape[-4:] != estimate.shape:
+            raise ValueError(f"The targets have the shape {seen.target.shape}, the estimates {estimate.shape}.")
         apart = estimate[None] - seen.target.reshape(-1, *estimate.shape)
         residual = apart / network.scale(*seen.conditions)[None, :, None, None, None]
         loss, weight = jax.vmap(jax.vmap(objective, (0, None)), (0, None))(residual, step)

@@ -61,10 +61,12 @@ def test_it_runs_at_toy_size(folder):
     [
         (dict(prior="denoiser"), "config.prior holds a ProxNet and config.denoiser a ProxNet"),
         (dict(denoiser="fashion_mnist"), r"The networks take images of .8, 8, 1. and .32, 32, 1., which differ"),
+        (dict(judged=(2, 8)), "config.judged and config.shown have 8 calls, and config.calls has .2, 4."),
         (dict(source="no_labels"), "no_labels.npz has no labels of 'train'"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(folder, changes, words):
-    changes = {name: file if file == "fashion_mnist" else str(folder / f"{file}.npz") for name, file in changes.items()}
+    here = lambda file: str(folder / f"{file}.npz") if file in ("denoiser", "no_labels") else file  # noqa: E731
+    changes = {name: here(value) for name, value in changes.items()}
     with pytest.raises(ValueError, match=words):
         generate.run(settings(folder, **changes), jax.random.key(0))

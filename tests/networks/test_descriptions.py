@@ -86,6 +86,10 @@ def told(name, **changes):
         (told("convolutional", conv_icnn__channels=True), "conv_icnn.channels is True; give a whole number"),
         (told("convolutional", conv_icnn__way="relu"), "conv_icnn.way is 'relu'; give one of 'projection', 'softplus'"),
         (told("convolutional", image_shape=[4, 4]), "image_shape is .4, 4.; give .height, width, channels."),
+        (told("dense", mean=3.0), "network.mean is no setting of it; it has icnn, image_shape, sigma, patches"),
+        (told("levels", sigma=3.0), "network.sigma is no setting of it; it has unet, image_shape, mean, std, timed"),
+        (told("dense", conv_icnn={}), "a network is one of unet, icnn, conv_icnn, and the description has 2 of them"),
+        (told("patches", patches=0), "patches is 0; give its settings, patch, stride"),
         (told("patches", patches__patch=0), "patches.patch is 0; give a whole number from 1"),
     ],
 )

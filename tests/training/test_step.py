@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -14,7 +15,7 @@ from toy_training import Affine
 
 from pgm_jax.networks import Preconditioned
 from pgm_jax.schedules import VE
-from pgm_jax.training.draws import stratified_times
+from pgm_jax.training.draws import Seen, stratified_times
 from pgm_jax.training.losses import l2, matching_objective
 from pgm_jax.training.step import init_state, make_step
 
@@ -128,6 +129,26 @@ def test_training_finds_the_prox_of_a_gaussian():
         return network.apply(state.ema, u, jnp.ones(1))
 
     np.testing.assert_allclose(trained(jax.random.key(0), u), 0.16 / 1.16 * u, atol=0.03)
+
+
+class Drawn(NamedTuple):
+    """The same point, level and targets at every step."""
+
+    target: Any
+
+    def draw(self, key, images):
+        return Seen(jnp.asarray(IMAGES), (jnp.full(len(IMAGES), 0.3),), self.target)
+
+
+def test_the_loss_of_several_targets_is_the_mean_of_theirs(start):
+    targets = jnp.asarray(np.stack([IMAGES, -IMAGES, 0.5 * IMAGES]))
+    many, *each = (
+        make_step(NETWORK, OPTIMIZER, Drawn(target), SQUARES, DECAY)(start, jnp.asarray(IMAGES), KEY)[1]["loss"]
+        for target in (targets, *targets)
+    )
+    np.testing.assert_allclose(many, np.mean(each), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"The targets have the shape .4, 6, 4, 1., the estimates .6, 4, 4, 1."):
+        make_step(NETWORK, OPTIMIZER, Drawn(jnp.zeros((4, 6, 4, 1))), SQUARES, DECAY)(start, jnp.asarray(IMAGES), KEY)
 
 
 def test_the_decay_of_an_average_is_below_one():
