@@ -2,6 +2,9 @@ r"""Proximal diffusion on Fashion-MNIST: the prox of the noisy density at every 
 
 python -m launch.prepare --dataset=fashion_mnist
 python -m launch.train --config=configs/proxdm.py --workdir=runs/proxdm
+
+Cost: 10,000 steps of 64 images; 300 images/s on two CPU cores beside another such training.
+Expected: `loss` 0.60 at the end, of which most is noise that nothing predicts.
 """
 
 import ml_collections
