@@ -8,7 +8,7 @@ registered frozen dataclass with `value`, `grad` and `prox`, and a row in the la
 """
 
 from pgm_jax.potentials.base import tempered
-from pgm_jax.potentials.consensus import consensus
+from pgm_jax.potentials.copies import consensus
 from pgm_jax.potentials.diffused import SmoothedLaplace, marginals
 from pgm_jax.potentials.likelihoods import GaussianLikelihood, PoissonLikelihood
 from pgm_jax.potentials.mixture import Mixture, mixture_prox
