@@ -113,7 +113,7 @@ def _loss(params: PyTree, images: Array, labels: Array) -> Array:
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits(params, images), labels))
 
 
-# Not in a scan, where XLA's convolutions on a CPU take fifty times as long.
+# Not in a scan, where XLA's convolutions on a CPU take many times as long.
 @jax.jit
 def _step(params: PyTree, opt_state: PyTree, images: Array, labels: Array) -> tuple[PyTree, PyTree]:
     updates, opt_state = _OPTIMIZER.update(jax.grad(_loss)(params, images, labels), opt_state)

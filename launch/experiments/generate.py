@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from launch.experiments.chains import Method, chains
 from launch.experiments.features import accuracy, classifier, distance, read_labelled
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded
-from launch.experiments.plots import against_calls, lines, panelled, picture
+from launch.experiments.plots import against_calls, grey, lines, panelled
 from pgm_jax.networks import ProxNet, TimedProxNet
 from pgm_jax.pretrained import load_prior
 from pgm_jax.samplers import (
@@ -146,8 +146,6 @@ def strip(name: str, images: np.ndarray) -> Callable[[Axes], None]:
         rows = [np.concatenate(list(part), axis=1) for part in (images[:half], images[half : 2 * half])]
         width = rows[0].shape[1]
         rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=-1) for row in rows]
-        picture(axis, (np.clip(np.concatenate(rows), -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1)
-        axis.set_title(name)
-        axis.grid(False)
+        grey(axis, np.concatenate(rows), name)
 
     return panel

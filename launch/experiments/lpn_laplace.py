@@ -78,8 +78,8 @@ class Stratified:
     on how often that y is drawn, so the points are spread evenly, and the targets of a y are drawn from its posterior
     over the x of the batch, in proportion to `exp(-(y - x)^2 / 2)`, one of each of equal parts.
 
-    A fixed set of a million examples would not do: its own density, in a window of gamma = 0.1, has slopes that move
-    the minimiser by 0.05.
+    A fixed set of examples would not do: its own density, in a window of a small gamma, has slopes that move the
+    minimiser.
 
     Attributes:
         reach: points lie in [-reach, reach].

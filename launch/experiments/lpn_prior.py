@@ -10,6 +10,7 @@ Source: after LPN (Fang, Buchanan and Sulam, ICLR 2024), section 5, with counts 
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from jax import Array
 from matplotlib.axes import Axes
 
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
-from launch.experiments.plots import COLOURS, panelled, picture
+from launch.experiments.plots import COLOURS, grey, panelled
 from pgm_jax.metrics import proxness
 from pgm_jax.networks import LPN
 from pgm_jax.operators import gaussian_blur
@@ -94,7 +95,7 @@ def _measured(prior: LPN, images: Array) -> tuple[Array, Array]:
 
 def measured(prior: LPN, strengths: Sequence[float], change: Change, images: Array) -> Values:
     """The values at all strengths, with the certificates and with twice the budget."""
-    twice = LPN(prior.params, prior.network, 2 * prior.steps, 2 * prior.inner)
+    twice = dataclasses.replace(prior, steps=2 * prior.steps, inner=2 * prior.inner)
     found = [_measured(prior, change(images, s)) for s in strengths]
     value, gap = (np.stack([np.asarray(part, float) for part in parts]) for parts in zip(*found, strict=True))
     return Values(value, gap, np.asarray(_measured(twice, change(images, strengths[-1]))[0], float))
@@ -111,16 +112,17 @@ def run(config: Any, key: Key) -> Findings:
     prior = dataclasses.replace(read_prior(c.prior), steps=c.steps, inner=c.inner)
     source = open_source(c.source, c.split, prior.image_shape)
     images = jnp.asarray(to_float(np.stack([source[i] for i in range(min(c.images, len(source)))])))
-    strengths = dict(zip(changes(key, images), (c.noise, c.blur, c.mixing), strict=True))
-    found = {name: measured(prior, strengths[name], change, images) for name, change in changes(key, images).items()}
+    changed = changes(key, images)
+    strengths = dict(zip(changed, (c.noise, c.blur, c.mixing), strict=True))
+    found = {name: measured(prior, strengths[name], change, images) for name, change in changed.items()}
     costs = costs_of(prior, images[: c.timed])
     shown = {
         name: np.concatenate([np.asarray(change(images[:1], s))[0] for s in strengths[name]], axis=1)
-        for name, change in changes(key, images).items()
+        for name, change in changed.items()
     }
     panels = [
         *(curve(name, strengths[name], found[name].value) for name in found),
-        *(row_of(name, image) for name, image in shown.items()),
+        *(functools.partial(grey, images=row, title=name) for name, row in shown.items()),
     ]
     tables = [table(name, strengths[name], found[name], len(images)) for name in found]
     tables += [proxness_table(c, key, prior, images), cost_table(c, costs)]
@@ -226,16 +228,5 @@ def curve(name: str, strengths: Sequence[float], values: np.ndarray) -> Callable
         axis.plot(strengths, rises, color=COLOURS[0], alpha=0.12, linewidth=0.8)
         axis.plot(strengths, np.median(rises, axis=1), color=COLOURS[1], linewidth=1.8, label="median")
         axis.set(title="rise of the prior's value", xlabel=name)
-
-    return panel
-
-
-def row_of(name: str, image: np.ndarray) -> Callable[[Axes], None]:
-    """The first image at every strength."""
-
-    def panel(axis: Axes) -> None:
-        picture(axis, (np.clip(image, -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1)
-        axis.set_title(name)
-        axis.grid(False)
 
     return panel

@@ -58,6 +58,13 @@ def picture(axis: Axes, image: ArrayLike, **shown: Any) -> Any:
     return axis.imshow(np.asarray(image), interpolation="nearest", **shown)
 
 
+def grey(axis: Axes, images: ArrayLike, title: str) -> None:
+    """Show grey images in [-1, 1], side by side in one array, under a title."""
+    # Above the grid of the panel, whose lines would cross it where there are ticks.
+    picture(axis, (np.clip(np.asarray(images), -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1, zorder=3)
+    axis.set_title(title)
+
+
 def histogram(axis: Axes, samples: np.ndarray, x: np.ndarray, density: np.ndarray, title: str, bins: int = 61) -> None:
     """A histogram of samples under their target density; text gives the share of samples beyond x."""
     beyond = float(np.mean((samples < x[0]) | (samples > x[-1])))
