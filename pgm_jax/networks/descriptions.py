@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from pgm_jax.networks.icnn import ICNN, WAYS, ConvICNN, Patched
+from pgm_jax.networks.icnn import ICNN, WAYS, ConvICNN, Patched, softplus
 from pgm_jax.networks.lpn import ConvexNetwork
 from pgm_jax.networks.prox_net import Preconditioned
 from pgm_jax.networks.timed_net import Form, GaussianForm, TimedNetwork, eps_form, prox_form
@@ -111,7 +111,7 @@ def _describe_convex(network: ConvexNetwork) -> dict[str, Any]:
         told |= dict(patches=dict(patch=module.patch, stride=module.stride))
         module = module.module
     names = [name for name, known in _CONVEX.items() if type(module) is known]
-    if not names or module.activation is not jax.nn.softplus:
+    if not names or module.activation not in (softplus, jax.nn.softplus):
         raise TypeError(
             f"A prior file holds an ICNN or a ConvICNN of softplus, got {type(module).__name__} of "
             f"{getattr(module.activation, '__name__', module.activation)}; keep its params by other means."

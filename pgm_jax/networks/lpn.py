@@ -23,7 +23,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
-from pgm_jax.networks.icnn import WAYS, is_inner, nonnegative
+from pgm_jax.networks.icnn import WAYS, is_inner, nonnegative, softplus
 from pgm_jax.operators.checks import check_number
 from pgm_jax.operators.solvers import Solver, conjugate_gradients
 from pgm_jax.potentials.base import ByAutodiff
@@ -56,7 +56,7 @@ class ConvexNetwork:
         way = getattr(self.module, "way", WAYS[0])
         if way not in WAYS:
             raise ValueError(f"Inner weights are kept from 0 up by {way!r}; ways are {', '.join(map(repr, WAYS))}.")
-        _check_activation(getattr(self.module, "activation", jax.nn.softplus))
+        _check_activation(getattr(self.module, "activation", softplus))
 
     def init(self, key: Key) -> PyTree:
         """Draw the parameters, of which the inner weights are not negative."""

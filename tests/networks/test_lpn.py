@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 from pgm_jax.networks import ICNN, LPN, ConvexNetwork, ConvICNN, Patched, nonnegative
-from pgm_jax.networks.icnn import is_inner
+from pgm_jax.networks.icnn import is_inner, softplus
 from pgm_jax.networks.lpn import _gradient_of_psi
 from pgm_jax.schedules import VE
 from pgm_jax.training.convexity import keep_nonnegative
@@ -217,6 +217,14 @@ def test_training_at_another_noise_is_refused():
     with pytest.raises(ValueError, match=r"noise of deviation 0.5 alone.*VE\(0.5, 0.5\)"):
         make_step(NETWORKS["dense"], optax.adam(0.1), VE(), objective, 0.5)
     make_step(NETWORKS["dense"], optax.adam(0.1), VE(0.5, 0.5), objective, 0.5)
+
+
+def test_softplus_keeps_its_two_derivatives_far_from_zero():
+    u = jnp.array([-80.0, -20.0, -1.0, 0.0, 1.0, 20.0, 80.0])
+    slope, bend = jax.vmap(jax.grad(softplus)), jax.vmap(jax.grad(jax.grad(softplus)))
+    np.testing.assert_allclose(softplus(u), np.logaddexp(u, 0), rtol=1e-6)
+    np.testing.assert_allclose(slope(u), jax.vmap(jax.grad(jax.nn.softplus))(u), rtol=1e-6)
+    np.testing.assert_allclose(bend(u), jax.nn.sigmoid(u) * jax.nn.sigmoid(-u), rtol=1e-6, atol=1e-30)
 
 
 def test_the_convolutional_network_takes_other_sizes_and_says_which_not():

@@ -11,7 +11,7 @@ import pytest
 
 from pgm_jax.networks import MLP, Preconditioned, ProxNet, UNet
 from pgm_jax.networks.descriptions import describe, network_of
-from pgm_jax.networks.layers import depth_to_space, fourier_features, space_to_depth
+from pgm_jax.networks.layers import convolve, depth_to_space, fourier_features, space_to_depth
 from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.pretrained import example_images, load_prior, save_prior
 
@@ -137,6 +137,24 @@ def test_folding_pixels_loses_nothing(factor):
     np.testing.assert_array_equal(unfolded, x)
     np.testing.assert_array_equal(np.ravel(folded[1, 0, 0]), np.ravel(x[1, :factor, :factor]))
     np.testing.assert_array_equal(again, folded)
+
+
+@pytest.mark.parametrize(
+    ("stride", "size", "channels"), [(1, 3, (1, 4)), (2, 3, (4, 2)), (3, 2, (2, 2)), (2, 5, (1, 2))]
+)
+def test_convolutions_are_those_of_xla_with_their_derivatives(stride, size, channels):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 9, channels[0])))
+    kernel = jnp.asarray(np.random.default_rng(1).normal(size=(size, size, *channels)))
+
+    def native(x, kernel):
+        sizes = dict(dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", **sizes)
+
+    ours, back = jax.vjp(lambda x, kernel: convolve(x, kernel, stride), x, kernel)
+    theirs, theirs_back = jax.vjp(native, x, kernel)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    for one, other in zip(back(ours), theirs_back(ours), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
 
 
 def test_features_are_sines_and_cosines():
