@@ -5,36 +5,19 @@ import json
 import jax
 import numpy as np
 import pytest
+from network_rows import NETWORKS, SHAPE, UNET
 
 import pgm_jax as pgm
 from pgm_jax.networks import (
     ICNN,
     LPN,
     ConvexNetwork,
-    ConvICNN,
-    GaussianForm,
-    Patched,
-    Preconditioned,
     TimedNetwork,
-    UNet,
     eps_form,
-    prox_form,
 )
 from pgm_jax.networks.descriptions import describe, network_of
 from pgm_jax.networks.icnn import is_inner
 from pgm_jax.schedules import VE, LinearVP
-
-SHAPE = (4, 4, 1)
-MODULE = UNet(channels=(8,), blocks=(1,), attention=(False,), embedding=4)
-NETWORKS = {
-    "levels": Preconditioned(MODULE, SHAPE, -0.25, 0.5),
-    "times": TimedNetwork(MODULE, SHAPE, LinearVP(0.1, 20.0), GaussianForm(-0.25, 0.5)),
-    "times, eps": TimedNetwork(MODULE, SHAPE, LinearVP(0.2, 10.0), eps_form, "prox"),
-    "times, prox": TimedNetwork(MODULE, SHAPE, LinearVP(0.1, 20.0), prox_form, "eps"),
-    "dense": ConvexNetwork(ICNN(beta=5.0, widths=(6, 4), alpha=0.125), SHAPE, 0.5),
-    "convolutional": ConvexNetwork(ConvICNN(channels=4, strides=(1, 2), way="softplus"), SHAPE, 0.25),
-    "patches": ConvexNetwork(Patched(ICNN(widths=(4,)), 2, 1), SHAPE, 0.5),
-}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -101,8 +84,8 @@ def test_what_describes_no_network_is_refused(description, words):
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (TimedNetwork(MODULE, SHAPE, VE(0.1, 1.0)), "a network of LinearVP, got VE"),
-        (TimedNetwork(MODULE, SHAPE, LinearVP(), lambda *each: eps_form(*each)), "of a form of its own module"),
+        (TimedNetwork(UNET, SHAPE, VE(0.1, 1.0)), "a network of LinearVP, got VE"),
+        (TimedNetwork(UNET, SHAPE, LinearVP(), lambda *each: eps_form(*each)), "of a form of its own module"),
         (ConvexNetwork(ICNN(activation=jax.numpy.exp), SHAPE, 1.0), "a ConvICNN of softplus, got ICNN of exp"),
     ],
 )

@@ -1,0 +1,27 @@
+"""The networks of the law tables, one of each kind and form."""
+
+from pgm_jax.networks import (
+    ICNN,
+    ConvexNetwork,
+    ConvICNN,
+    GaussianForm,
+    Patched,
+    Preconditioned,
+    TimedNetwork,
+    UNet,
+    eps_form,
+    prox_form,
+)
+from pgm_jax.schedules import LinearVP
+
+SHAPE = (4, 4, 1)
+UNET, VP = UNet(channels=(8,), blocks=(1,), attention=(False,), embedding=4), LinearVP()
+NETWORKS = {
+    "levels": Preconditioned(UNET, SHAPE, -0.25, 0.5),
+    "times": TimedNetwork(UNET, SHAPE, VP, GaussianForm(-0.25, 0.5)),
+    "times, eps": TimedNetwork(UNET, SHAPE, LinearVP(0.2, 10.0), eps_form, "prox"),
+    "times, prox": TimedNetwork(UNET, SHAPE, VP, prox_form, "eps"),
+    "dense": ConvexNetwork(ICNN(beta=5.0, widths=(6, 4), alpha=0.125), SHAPE, 0.5),
+    "convolutional": ConvexNetwork(ConvICNN(channels=4, strides=(1, 2), way="softplus"), SHAPE, 0.25),
+    "patches": ConvexNetwork(Patched(ICNN(widths=(4,)), 2, 1), SHAPE, 0.5),
+}
