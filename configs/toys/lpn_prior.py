@@ -21,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The network, and a U-Net trained by squares, that of generate.py, whose proxness stands beside its own.
     config.prior, config.denoiser = "runs/lpn/prior.npz", "runs/denoiser/prior.npz"
     # Newton steps of an inversion, and conjugate gradient steps of each.
-    config.steps, config.inner = 12, 60
+    config.steps, config.inner = 24, 120
     config.source, config.split, config.images = "fashion_mnist", "test", 100
     # Deviation of the noise in the units of the images, width of the blur in pixels, share of another image.
     config.noise = (0.0, 0.05, 0.1, 0.2, 0.4)

@@ -167,7 +167,7 @@ class LPN(ByAutodiff):
     params: PyTree
     network: ConvexNetwork = dataclasses.field(metadata=dict(static=True))
     steps: int = dataclasses.field(default=30, metadata=dict(static=True))
-    inner: int = dataclasses.field(default=60, metadata=dict(static=True))
+    inner: int = dataclasses.field(default=120, metadata=dict(static=True))
 
     @property
     def image_shape(self) -> Shape:
@@ -312,21 +312,27 @@ def _newton(excess: Any, merit: Any, start: Array, steps: int, inner: int) -> Ar
         before, slope = merit(y), jnp.sum(residual * direction)
         slack = 8 * jnp.finfo(y.dtype).eps * (1 + jnp.abs(before))
 
-        def too_far(tried: tuple[Array, Array]) -> Array:
-            length, halvings = tried
-            return (merit(y + length * direction) > before + 1e-4 * length * slope + slack) & (halvings < 30)
+        def far(length: Array) -> tuple[Array, Array]:
+            """Whether a step does not lower the merit as it should, and the excess at its end."""
+            rest = excess(y + length * direction)
+            change = merit(y + length * direction) - before
+            # Below the rounding of the merit, the slope at the end tells what its value cannot.
+            equal = (change <= slack) & (jnp.sum(rest * direction) <= -0.9 * slope)
+            return ~((change <= 1e-4 * length * slope) | equal), rest
 
-        length, _ = jax.lax.while_loop(too_far, lambda t: (t[0] / 2, t[1] + 1), (jnp.ones((), y.dtype), jnp.array(0)))
-        following = y + length * direction
-        rest = excess(following)
-        after = jnp.linalg.norm(rest)
-        better = jnp.isfinite(after) & ((after < norm) | (merit(following) < before))
+        def halve(tried: tuple[Array, ...]) -> tuple[Array, ...]:
+            length = tried[0] / 2
+            return length, *far(length)
+
+        one = jnp.ones((), y.dtype)
+        length, failed, rest = jax.lax.while_loop(lambda t: t[1] & (t[0] > 1e-9), halve, (one, *far(one)))
+        keep = lambda new, old: jnp.where(failed, old, new)  # noqa: E731
         return (
-            jnp.where(better, following, y),
-            jnp.where(better, rest, residual),
-            jnp.where(better, after, norm),
+            keep(y + length * direction, y),
+            keep(rest, residual),
+            keep(jnp.linalg.norm(rest), norm),
             done + 1,
-            ~better,
+            failed,
         )
 
     residual = excess(start)
