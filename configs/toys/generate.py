@@ -22,6 +22,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.prior, config.denoiser = "runs/proxdm/prior.npz", "runs/denoiser/prior.npz"
     config.source = "fashion_mnist"
     config.classifier_steps, config.classifier_batch = 1_500, 128
+    # For FID as well: the file pt_inception-2015-12-05-6726825d.pth, and far more samples than 2048.
+    config.inception = ""
     # Calls; those of the claim; those whose pictures are shown.
     config.calls = (5, 10, 20, 50)
     config.judged, config.shown = (10, 50), (10, 50)

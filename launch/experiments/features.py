@@ -7,6 +7,7 @@ classifier of three convolutions that is trained here in a minute, on the labels
 each other alone.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from pgm_jax.types import Key, Shape
 
 WIDTHS, FEATURES = (32, 64, 64), 64
 _OPTIMIZER = optax.adam(1e-3)
+Features = Callable[[Array], Array]  # images [N, H, W, C] to [N, d]
 
 
 class Labelled(NamedTuple):
@@ -54,6 +56,7 @@ def read_labelled(source: str, split: str, image_shape: Shape) -> Labelled:
     return Labelled(images, np.asarray(labels, np.int32))
 
 
+@jax.jit
 def features(params: PyTree, images: Array) -> Array:
     """The last layer but one, `[N, 64]`, of images `[N, H, W, C]`."""
     z = images
@@ -87,9 +90,9 @@ def accuracy(params: PyTree, data: Labelled) -> float:
 
 
 @jax.jit
-def distance(params: PyTree, a: Array, b: Array) -> Array:
-    """The squared Fréchet distance of the features of two sets of images; 0 for equal ones."""
-    return gelbrich_of_sets(features(params, a), features(params, b)) ** 2
+def distance(a: Array, b: Array) -> Array:
+    """The squared Fréchet distance of two sets of features, `[N, d]` and `[M, d]`; 0 for equal ones."""
+    return gelbrich_of_sets(a, b) ** 2
 
 
 def _init(key: Key, shape: Shape, classes: int) -> PyTree:

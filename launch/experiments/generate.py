@@ -2,20 +2,23 @@
 
 Two networks of one module that have seen as many images: the prox of the noisy density at every time (ProxDM), and the
 posterior mean at every level, for all samplers that take a score. Both are files that `launch.train` wrote. Distances
-are those of `features`, to test images that no network has seen.
+are those of `features`, to test images that no network has seen, and FID where the weights of its network are given.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from matplotlib.axes import Axes
 
 from launch.experiments.chains import Method, chains
-from launch.experiments.features import accuracy, classifier, distance, read_labelled
+from launch.experiments.features import Features, accuracy, classifier, distance, features, read_labelled
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded
+from launch.experiments.inception import inception_features, read_inception
 from launch.experiments.plots import against_calls, grey, lines, panelled
 from pgm_jax.networks import ProxNet, TimedProxNet
 from pgm_jax.pretrained import load_prior
@@ -35,6 +38,7 @@ from pgm_jax.schedules import geometric_levels, karras_levels, uniform_levels
 from pgm_jax.types import Key
 
 EULER, HYBRID = "Euler–Maruyama", "ProxDM hybrid"
+DISTANCE, FID = "feature distance", "FID"
 SHOWN = 10  # pictures of a sampler in the figure
 
 
@@ -85,39 +89,52 @@ def run(config: Any, key: Key) -> Findings:
     key_classifier, key_chains = jax.random.split(key)
     train, test = (read_labelled(c.source, split, prior.image_shape) for split in ("train", "test"))
     judge = classifier(key_classifier, train, c.classifier_steps, c.classifier_batch)
+    shown_to = {DISTANCE: functools.partial(features, judge)}
+    if c.inception:
+        shown_to[FID] = functools.partial(inception_features, read_inception(c.inception))
     # Test images against others, as many as there are samples: what a perfect sampler would reach.
     some, held = jnp.asarray(test.images[: c.samples]), jnp.asarray(test.images[c.samples :])
-    floor = float(distance(judge, some, held))
-    found: dict[str, dict[int, float]] = {}
+    measures = {name: to_images(each, held) for name, each in shown_to.items()}
+    floors = {name: measure(some) for name, measure in measures.items()}
+    found: dict[str, dict[str, dict[int, float]]] = {name: {} for name in measures}
     pictures: dict[str, np.ndarray] = {}
     for calls in c.calls:
         for name, method in methods(c, prior, denoiser, calls).items():
             drawn = method.draw(key_chains, c.samples)
             finite = bool(jnp.all(jnp.isfinite(drawn)))
-            found.setdefault(name, {})[calls] = (
-                float(distance(judge, jnp.clip(drawn, -1, 1), held)) if finite else float("inf")
-            )
+            for measure, of in measures.items():
+                found[measure].setdefault(name, {})[calls] = of(jnp.clip(drawn, -1, 1)) if finite else float("inf")
             if calls in c.shown and name in (EULER, "DPM-Solver++(2M)", HYBRID):
                 pictures[f"{name}, {calls} calls"] = np.asarray(drawn[:SHOWN])
     pictures["test images"] = test.images[:SHOWN]
-    panels = [curves(c, found, floor), *(strip(name, images) for name, images in pictures.items())]
-    figure = panelled(panels, across=2)
-    return Findings([table(c, found, floor, accuracy(judge, test))], {"generate": figure}, claims_of(c, found))
+    seen_by = {
+        DISTANCE: f"64 features of a classifier that finds {100 * accuracy(judge, test):.1f} % of their classes",
+        FID: "2048 features of the Inception network of FID, at 299 x 299",
+    }
+    tables = [table(c, name, found[name], floors[name], seen_by[name], len(held)) for name in measures]
+    panels = [curves(c, name, found[name], floors[name]) for name in measures]
+    panels += [strip(name, images) for name, images in pictures.items()]
+    return Findings(tables, {"generate": panelled(panels, across=2)}, claims_of(c, found[DISTANCE]))
+
+
+def to_images(of: Features, held: Array) -> Callable[[Array], float]:
+    """The squared Fréchet distance of images to held ones, whose features are computed once."""
+    theirs = of(held)
+    return lambda images: float(distance(of(images), theirs))
 
 
 Found = Mapping[str, Mapping[int, float]]
 
 
-def table(c: Any, found: Found, floor: float, found_classes: float) -> Table:
-    """Feature distances by calls."""
+def table(c: Any, name: str, found: Found, floor: float, seen_by: str, held: int) -> Table:
+    """Distances by calls."""
     rows: list[Sequence[Cell]] = [("other test images", *[floor] * len(c.calls))]
-    rows += [(name, *(each.get(calls) for calls in c.calls)) for name, each in found.items()]
+    rows += [(sampler, *(each.get(calls) for calls in c.calls)) for sampler, each in found.items()]
     caption = (
-        f"Squared Fréchet distance of {c.samples:,} pictures, clipped to [-1, 1], to test images, in 64 features of a "
-        f"classifier that finds {100 * found_classes:.1f} % of their classes. Heun's method makes one less where "
-        "the number is even."
+        f"Squared Fréchet distance of {c.samples:,} pictures, clipped to [-1, 1], to {held:,} test images, in "
+        f"{seen_by}. Heun's method makes one call less where the number is even."
     )
-    return Table("Pictures out of noise: feature distance by calls", ("sampler", *map(str, c.calls)), rows, caption)
+    return Table(f"Pictures out of noise: {name} by calls", ("sampler", *map(str, c.calls)), rows, caption)
 
 
 def claims_of(c: Any, found: Found) -> list[Claim]:
@@ -128,11 +145,11 @@ def claims_of(c: Any, found: Found) -> list[Claim]:
     return [bounded(text, found[HYBRID][few], "<", bound, f"{bound:.4g}, {EULER} of {many}")]
 
 
-def curves(c: Any, found: Found, floor: float) -> Callable[[Axes], None]:
+def curves(c: Any, name: str, found: Found, floor: float) -> Callable[[Axes], None]:
     """Distance against calls."""
 
     def panel(axis: Axes) -> None:
-        lines(axis, {name: (list(each), list(each.values())) for name, each in found.items()}, title="feature distance")
+        lines(axis, {each: (list(by), list(by.values())) for each, by in found.items()}, title=name)
         against_calls(axis, c.calls, floor, "other test images")
 
     return panel

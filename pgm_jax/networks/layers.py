@@ -1,5 +1,7 @@
 """The parts of a U-Net that is conditioned on a vector: features, residual block, attention, exact resampling."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -77,7 +79,7 @@ def _shifted_products(x: Array, kernel: Array, stride: int) -> Array:
     if c < d:  # one product of all shifts is the smaller array
         out = jnp.concatenate(shifted, axis=1) @ kernel.reshape(-1, d)
     else:
-        out = sum(part @ weights for part, weights in zip(shifted, kernel.reshape(-1, c, d), strict=True))
+        out = functools.reduce(jnp.add, map(jnp.matmul, shifted, kernel.reshape(-1, c, d)))
     return out.reshape(b, rows, columns, d)
 
 

@@ -7,8 +7,8 @@ import pytest
 from toy_settings import toy_settings
 
 import pgm_jax as pgm
-from launch.experiments import generate
-from launch.experiments.features import accuracy, classifier, distance, read_labelled
+from launch.experiments import generate, inception
+from launch.experiments.features import accuracy, classifier, distance, features, read_labelled
 from pgm_jax.networks import Preconditioned, TimedNetwork, UNet
 from pgm_jax.schedules import LinearVP
 
@@ -45,7 +45,8 @@ def test_the_classifier_learns_and_its_distance_grows_with_noise(folder):
     assert accuracy(params, test) == 1.0
     images = jnp.asarray(test.images)
     noise = jax.random.normal(jax.random.key(1), images.shape)
-    same, *noisy = (float(distance(params, images + s * noise, images)) for s in (0.0, 0.1, 0.3, 1.0))
+    of = lambda images: features(params, images)  # noqa: E731
+    same, *noisy = (float(distance(of(images + s * noise), of(images))) for s in (0.0, 0.1, 0.3, 1.0))
     assert noisy == sorted(noisy) and abs(same) < 1e-2 * noisy[0]
 
 
@@ -54,6 +55,31 @@ def test_it_runs_at_toy_size(folder):
     (table,) = found.tables
     assert len(table.rows) == 7 and all(len(row) == len(table.columns) for row in table.rows)
     assert len(found.claims) == 1 and set(found.figures) == {"generate"}
+
+
+def test_fid_stands_beside_it_where_its_weights_are_given(folder, monkeypatch):
+    """Other features in place of those of FID, whose network is large."""
+    monkeypatch.setattr(generate, "read_inception", lambda file: file)
+    monkeypatch.setattr(generate, "inception_features", lambda params, images: images.reshape(len(images), -1)[:, :5])
+    few = dict(inception="inception.pth", calls=(2,), judged=(2, 2))
+    found = generate.run(settings(folder, **few), jax.random.key(0))
+    _, fid = found.tables
+    assert "FID" in fid.title and len(fid.rows) == 7 and all(np.isfinite(row[1]) for row in fid.rows)
+
+
+def test_another_network_than_that_of_fid_is_refused(monkeypatch):
+    weights = {"Conv2d_1a_3x3.conv.weight": np.zeros((32, 3, 3, 3), np.float32)}
+    monkeypatch.setattr(inception, "read_state_dict", lambda file: weights)
+    with pytest.raises(ValueError, match="other.pth has no Conv2d_1a_3x3.bn.weight; give pt_inception"):
+        inception.read_inception("other.pth")
+
+
+def test_the_pools_of_fid_leave_out_what_lies_beyond_the_border():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 4, 5, 1)), jnp.float32)
+    mean, top = inception._average(x)[0, :, :, 0], inception._maximum(x)[0, :, :, 0]
+    for i, j in ((0, 0), (1, 2), (3, 4)):
+        near = x[0, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, 0]
+        np.testing.assert_allclose([mean[i, j], top[i, j]], [np.mean(near), np.max(near)], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
