@@ -112,7 +112,8 @@ def run(config: Any, key: Key) -> Findings:
     prior = dataclasses.replace(read_prior(c.prior), steps=c.steps, inner=c.inner)
     source = open_source(c.source, c.split, prior.image_shape)
     images = jnp.asarray(to_float(np.stack([source[i] for i in range(min(c.images, len(source)))])))
-    changed = changes(key, images)
+    key_noise, key_points, key_proxness = jax.random.split(key, 3)
+    changed = changes(key_noise, images)
     strengths = dict(zip(changed, (c.noise, c.blur, c.mixing), strict=True))
     found = {name: measured(prior, strengths[name], change, images) for name, change in changed.items()}
     costs = costs_of(prior, images[: c.timed])
@@ -125,7 +126,8 @@ def run(config: Any, key: Key) -> Findings:
         *(functools.partial(grey, images=row, title=name) for name, row in shown.items()),
     ]
     tables = [table(name, strengths[name], found[name], len(images)) for name in found]
-    tables += [proxness_table(c, key, prior, images), cost_table(c, costs)]
+    noise = prior.network.sigma * jax.random.normal(key_points, images[: c.points].shape)
+    tables += [proxness_table(c, key_proxness, prior, images[: c.points] + noise), cost_table(c, costs)]
     return Findings(tables, {"lpn_prior": panelled(panels)}, claims_of(c, found, costs))
 
 
@@ -161,10 +163,9 @@ def cost_table(c: Any, costs: dict[str, float]) -> Table:
     return Table("Learned proximal network: cost", ("work", "seconds", "over f"), rows, caption)
 
 
-def proxness_table(c: Any, key: Key, prior: LPN, images: Array) -> Table:
+def proxness_table(c: Any, key: Key, prior: LPN, points: Array) -> Table:
     """What every prox obeys, of three networks at the noise of the convex one."""
     lam = prior.network.sigma**2
-    points = images[: c.points] + lam**0.5 * jax.random.normal(key, images[: c.points].shape)
     networks = {
         "U-Net, the bundled prior": load_prior("fashion_mnist"),
         "U-Net, trained by squares": load_prior(c.denoiser),
