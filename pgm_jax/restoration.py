@@ -91,7 +91,8 @@ def restore(
 
     Raises:
         ValueError: if y does not fit the operator, the prior or the noise, holds NaNs where A observes, if a number is
-            out of its range, or if an explicit step lies beyond its limit 2 / L.
+            out of its range, if an explicit step lies beyond its limit 2 / L, or a level beyond the prior's
+            `largest_step`.
         TypeError: if y is not of a floating type, or complex where the operator's measurements are not, or if the key,
             the prior or the operator is not one.
     """
@@ -107,6 +108,7 @@ def restore(
     if rows is not None and not isinstance(rows, Rows):
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
     rows = default_rows(calls, setting) if rows is None else rows
+    _check_levels(prior, rows)
     split = split or (prior_first if isinstance(operator, NonlinearOperator) else data_first)
     indices = checked_indices(indices, len(y))
     noise = per_measurement(noise, y.shape)
@@ -173,6 +175,17 @@ def _checked_prior(prior: Any, operator: Any) -> Any:
             "the operator for the prior's, or take another prior."
         )
     return prior
+
+
+def _check_levels(prior: Any, rows: Rows) -> None:
+    """Refuse levels at which the prior has no prox, as a learned proximal network above the noise of its training."""
+    largest = getattr(prior, "largest_step", None)
+    if largest is not None and not is_traced((largest, rows.lam)) and float(jnp.max(rows.lam)) > float(largest):
+        raise ValueError(
+            f"The levels of the rows go up to lam = {float(jnp.max(rows.lam)):.4g}, and the prox of "
+            f"{type(prior).__name__} is known up to {float(largest):.4g}: take a prior of all levels, such as a "
+            "ProxNet, or an optimiser for this one, such as admm on plug_and_play_rows."
+        )
 
 
 def _checked_measurements(operator: Operator, y: Array, operator_axis: int | None) -> tuple[Array, bool]:

@@ -309,6 +309,12 @@ def test_a_healthy_restoration_makes_no_nan(y):
         of_all(jnp.where(np.asarray(masks().mask) == 0, 0.0, y))
 
 
+class Low(Gaussian):
+    """A prior that knows its prox at low levels alone."""
+
+    largest_step = 1e-6
+
+
 ONES = jnp.ones((2, *SHAPE))
 REFUSED = {
     "another image": (dict(y=jnp.ones((2, 6, 4, 1))), ValueError, r"\(2, 6, 4, 1\).*\(4, 6, 1\).*\(B, 4, 6, 1\)"),
@@ -341,6 +347,11 @@ REFUSED = {
     "a setting that there is not": (dict(rows=None, setting="fast"), ValueError, "'calibrated', 'sharp'"),
     "no prior": (dict(prior=3.0), TypeError, r"a float without `prox`: give an object with prox\(v, lam\)"),
     "no operator": (dict(operator=lambda x: x), TypeError, r"a function, .*from_function\(f, image_shape\)"),
+    "a prior of low levels": (
+        dict(prior=Low(0.0, 1.0)),
+        ValueError,
+        "up to lam = .*, and the prox of Low is known up to 1e-06: take a prior of all levels",
+    ),
     "another prior": (
         dict(prior=pgm.load_prior("fashion_mnist")),
         ValueError,

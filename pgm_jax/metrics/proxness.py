@@ -56,6 +56,9 @@ def proxness(
         cycles: number of random cycles, each through half of the points.
         iterations: Lanczos iterations for the eigenvalue; it comes down to the true one as they grow.
 
+    Returns:
+        The five measures, all NaN where the map is not finite at one of the points.
+
     Raises:
         ValueError: if there are fewer than two points.
     """
@@ -93,9 +96,12 @@ def proxness(
         return jnp.sum(values[cycle] * step) / jnp.sum(step**2)
 
     cyclic = jax.vmap(around)(jax.random.split(key_cycle, cycles))
-    return Proxness(
+    found = Proxness(
         jnp.mean(asymmetry), jnp.min(least), jnp.min(product / squares), jnp.min(cyclic), jnp.max(expansion)
     )
+    # A map that is not a number somewhere would pass as flat there.
+    finite = jnp.all(jnp.isfinite(values))
+    return Proxness(*(jnp.where(finite, each, jnp.nan) for each in found))
 
 
 def _least_eigenvalue(matrix: Callable[[Array], Array], start: Array, iterations: int) -> Array:

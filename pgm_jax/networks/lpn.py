@@ -43,8 +43,8 @@ class ConvexNetwork:
         sigma: standard deviation of the noise that it is trained at, in the units of the images.
 
     Raises:
-        ValueError: if sigma is not positive, the activation of the module is not convex and increasing or has no
-            curvature, or its way of keeping weights from being negative is unknown.
+        ValueError: if sigma is not positive, alpha is negative, the activation of the module is not convex and
+            increasing or has no curvature, or its way of keeping weights from being negative is unknown.
     """
 
     module: nn.Module
@@ -53,6 +53,7 @@ class ConvexNetwork:
 
     def __post_init__(self):
         check_number("sigma is the noise of the training", self.sigma, above=0)
+        check_number("alpha is the weight of |y|^2 in psi", getattr(self.module, "alpha", 0.0), least=0)
         way = getattr(self.module, "way", WAYS[0])
         if way not in WAYS:
             raise ValueError(f"Inner weights are kept from 0 up by {way!r}; ways are {', '.join(map(repr, WAYS))}.")
@@ -185,7 +186,19 @@ class LPN(ByAutodiff):
         Args:
             y: one image.
         """
+        self._check(y)
         return self.network.psi(self.params, y[None])[0]
+
+    def _check(self, image: Array) -> None:
+        """Refuse what the network cannot take; a `ConvICNN` takes other heights and widths."""
+        shape, given = tuple(self.image_shape), tuple(image.shape)
+        free = hasattr(self.network.module, "strides")
+        if given != shape and not (free and len(given) == 3 and given[2] == shape[2]):
+            sizes = f", or of another H and W with {shape[2]} channels" if free else ""
+            raise ValueError(
+                f"The network takes one image of shape (H, W, C) = {shape}{sizes}, and was given {given}; many images "
+                "at once come from `jax.vmap`."
+            )
 
     def denoise(self, y: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
         """The network itself, `f(y) = grad psi(y)`: the prox at lam = sigma^2.
@@ -249,11 +262,7 @@ class LPN(ByAutodiff):
             ValueError: if v is of another shape than `image_shape`, but for a `ConvICNN`, which takes others; if lam is
                 negative, or above sigma^2, where the problem is not convex. Where lam is traced, NaN above sigma^2.
         """
-        if v.shape != tuple(self.image_shape) and not hasattr(self.network.module, "strides"):
-            raise ValueError(
-                f"The network takes one image of shape (H, W, C) = {tuple(self.image_shape)}, and was given {v.shape}; "
-                "many images at once come from `jax.vmap`."
-            )
+        self._check(v)
         lam = check_number("lam is the step of the prox", lam, least=0)
         tau = jnp.asarray(lam, v.dtype) / self.network.sigma**2
         if not is_traced(tau) and float(tau) > 1 + 1e-5:

@@ -68,7 +68,8 @@ def admm(prior: Prior, likelihood: Prior) -> Sampler:
     """The minimiser of `f + g` by alternating proximal steps that agree on a dual.
 
     The rows are the steps lam = 1 / rho, `[n]`, a plain array of positive numbers that may vary, see the head of this
-    file. `init` starts at the given point, without noise, and no key is used.
+    file. The result is `state.x`, the z of the formulas, which is the prior's side. `init` starts at the given point,
+    without noise, and no key is used.
 
     A prior whose prox is that of no convex g, a learned one, is taken to a fixed point
     `z = Prox_g^lam(z - lam grad f(z))` if the run converges; where its prox disregards lam, the fixed point
@@ -131,7 +132,8 @@ def plug_and_play_rows(prior: Any, likelihood: Any, lam: Scalar, count: int) -> 
             said = f"{type(likelihood).__name__} has no `step_limit`: whether ADMM converges at {rho} is not known."
         else:
             said = (
-                f"ADMM with a learned prior is known to converge where rho is above {1 / float(limit):.4g}, and {rho}; "
+                "ADMM with a learned proximal network is known to converge where rho is above "
+                f"{1 / float(limit):.4g}, and {rho}; "
                 "it often does below, see the residual of its info. Take a smaller lam to be sure."
             )
         warnings.warn(said, stacklevel=2)

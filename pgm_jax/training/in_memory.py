@@ -11,9 +11,9 @@ import jax
 import optax
 from jaxtyping import Array, Float
 
-from pgm_jax.training.draws import Draws
+from pgm_jax.training.draws import Draws, as_draws
 from pgm_jax.training.losses import Objective
-from pgm_jax.training.step import Network, TrainState, init_state, make_step
+from pgm_jax.training.step import Network, TrainState, check_pairing, init_state, make_step
 from pgm_jax.types import Key, Schedule, as_key
 
 
@@ -45,9 +45,11 @@ def fit(
 
     Raises:
         TypeError: if `key` is no key.
-        ValueError: if the examples are not images of the network or a number is below 1.
+        ValueError: if the examples are not images of the network, a number is below 1, or the levels are not those of
+            the network.
     """
     key = as_key(key)
+    check_pairing(network, as_draws(schedule))  # here, where numbers are known
     if examples.shape[1:] != network.image_shape or not len(examples):
         raise ValueError(
             f"The examples have the shape {examples.shape}; the network takes "

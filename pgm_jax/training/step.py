@@ -95,7 +95,7 @@ def make_step(
         raise ValueError(f"ema_decay is {ema_decay}; the decay of an average is in [0, 1).")
 
     draws = as_draws(schedule)
-    _check_pairing(network, draws)
+    check_pairing(network, draws)
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
         estimate = network.apply(params, seen.point, *seen.conditions)
@@ -120,7 +120,7 @@ def make_step(
     return step
 
 
-def _check_pairing(network: Network, draws: Draws) -> None:
+def check_pairing(network: Network, draws: Draws) -> None:
     """Refuse conditions that the network is not told, and levels that it is not for."""
     if isinstance(network, TimedNetwork) and isinstance(draws, LevelDraws):
         raise ValueError("A TimedNetwork is told t and lam; give `step_draws(schedule)` in place of the schedule.")

@@ -248,6 +248,10 @@ def test_mistakes_are_said_in_words(prior):
         ConvexNetwork(Patched(ICNN(activation=jax.nn.relu), 2, 1), (4, 4, 1), 1.0)
     with pytest.raises(ValueError, match=r"takes one image of shape \(H, W, C\) = \(1, 3, 1\), and was given"):
         NETWORKS["dense"].prior(drawn(NETWORKS["dense"])).prox(jnp.zeros((1, 2, 1)), 0.1)
+    with pytest.raises(ValueError, match=r"another H and W with 1 channels, and was given \(4, 4, 3\)"):
+        NETWORKS["convolutional"].prior(drawn(NETWORKS["convolutional"])).denoise(jnp.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match="alpha is the weight of .* at least 0"):
+        ConvexNetwork(ICNN(alpha=-1.0), (1, 1, 1), 1.0)
     for activation, words in ((jax.nn.silu, "silu is not convex"), (jax.nn.relu, "relu has no curvature")):
         with pytest.raises(ValueError, match=words):
             ConvexNetwork(ICNN(activation=activation), (1, 1, 1), 1.0)

@@ -11,7 +11,7 @@ import optax
 import pytest
 from toy_training import Affine
 
-from pgm_jax.networks import MLP, Preconditioned, ProxNet
+from pgm_jax.networks import ICNN, MLP, ConvexNetwork, Preconditioned, ProxNet
 from pgm_jax.schedules import VE
 from pgm_jax.training import fit
 from pgm_jax.training.losses import l2, matching_objective
@@ -93,6 +93,11 @@ def test_examples_of_another_shape_are_refused():
         fitted(examples=jnp.zeros((50, 1, 1, 2)))
     with pytest.raises(ValueError, match=r"N at least 1"):
         fitted(examples=jnp.zeros((0, 1, 1, 1)))
+
+
+def test_levels_that_are_not_those_of_the_network_are_refused():
+    with pytest.raises(ValueError, match=r"deviation 0.3 alone, and the levels are others; give VE\(0.3, 0.3\)"):
+        fitted(network=ConvexNetwork(ICNN(), (1, 1, 1), 0.3))
 
 
 def test_the_key_is_a_key_and_may_be_an_old_one():
