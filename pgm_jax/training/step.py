@@ -121,7 +121,14 @@ def make_step(
 
 
 def check_pairing(network: Network, draws: Draws) -> None:
-    """Refuse conditions that the network is not told, and levels that it is not for."""
+    """Refuse conditions that the network is not told, and levels that it is not for, where their numbers are known.
+
+    Args:
+        network, draws: network to train, and what it is to be trained on.
+
+    Raises:
+        ValueError: if the draws are of other conditions than the network is told, or of other levels than it is for.
+    """
     if isinstance(network, TimedNetwork) and isinstance(draws, LevelDraws):
         raise ValueError("A TimedNetwork is told t and lam; give `step_draws(schedule)` in place of the schedule.")
     if isinstance(draws, StepDraws) and not isinstance(network, TimedNetwork):
