@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from pgm_jax.networks import read_state_dict
@@ -32,8 +33,13 @@ def read_inception(file: str) -> dict[str, Array]:
         shape = jax.eval_shape(inception_features, tensors, jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), jnp.float32)).shape
     except KeyError as error:
         raise ValueError(f"{file} has no {error.args[0]}; give pt_inception-2015-12-05-6726825d.pth.") from None
-    if shape[1] != FEATURES:
-        raise ValueError(f"{file} gives {shape[1]} features; those of FID are {FEATURES}.")
+    # That of torchvision has the same names and shapes but for its 1000 classes.
+    classes = np.shape(tensors.get("fc.weight"))
+    if shape[1] != FEATURES or classes != (1008, FEATURES):
+        raise ValueError(
+            f"{file} has {shape[1]} features and a last layer of {classes}; the network of FID has {FEATURES} and "
+            f"(1008, {FEATURES}): give pt_inception-2015-12-05-6726825d.pth."
+        )
     return {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
 
 

@@ -335,7 +335,10 @@ def _newton(excess: Any, merit: Any, start: Array, steps: int, inner: int) -> Ar
             return length, *far(length)
 
         one = jnp.ones((), y.dtype)
-        length, failed, rest = jax.lax.while_loop(lambda t: t[1] & (t[0] > 1e-9), halve, (one, *far(one)))
+        # Where the Hessian is 0, far out, there is no direction to go.
+        descends = slope < 0
+        length, failed, rest = jax.lax.while_loop(lambda t: t[1] & (t[0] > 1e-9) & descends, halve, (one, *far(one)))
+        failed |= ~descends
         keep = lambda new, old: jnp.where(failed, old, new)  # noqa: E731
         return (
             keep(y + length * direction, y),
