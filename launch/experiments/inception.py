@@ -34,7 +34,7 @@ def read_inception(file: str) -> dict[str, Array]:
     except KeyError as error:
         raise ValueError(f"{file} has no {error.args[0]}; give pt_inception-2015-12-05-6726825d.pth.") from None
     # That of torchvision has the same names and shapes but for its 1000 classes.
-    classes = np.shape(tensors.get("fc.weight"))
+    classes = np.shape(tensors.get("fc.weight", 0.0))
     if shape[1] != FEATURES or classes != (1008, FEATURES):
         raise ValueError(
             f"{file} has {shape[1]} features and a last layer of {classes}; the network of FID has {FEATURES} and "
