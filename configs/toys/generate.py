@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.prior, config.denoiser = "runs/proxdm/prior.npz", "runs/denoiser/prior.npz"
     config.source = "fashion_mnist"
     config.classifier_steps, config.classifier_batch = 1_500, 128
-    # For FID as well: the file pt_inception-2015-12-05-6726825d.pth, and far more samples than 2048.
+    # Path of pt_inception-2015-12-05-6726825d.pth for FID as well, which needs far more than 2048 samples; or "".
     config.inception = ""
     # Calls; those of the claim; those whose pictures are shown.
     config.calls = (5, 10, 20, 50)

@@ -89,12 +89,12 @@ def run(config: Any, key: Key) -> Findings:
     key_classifier, key_chains = jax.random.split(key)
     train, test = (read_labelled(c.source, split, prior.image_shape) for split in ("train", "test"))
     judge = classifier(key_classifier, train, c.classifier_steps, c.classifier_batch)
-    shown_to = {DISTANCE: functools.partial(features, judge)}
+    extractors = {DISTANCE: functools.partial(features, judge)}
     if c.inception:
-        shown_to[FID] = functools.partial(inception_features, read_inception(c.inception))
+        extractors[FID] = functools.partial(inception_features, read_inception(c.inception))
     # Test images against others, as many as there are samples: what a perfect sampler would reach.
     some, held = jnp.asarray(test.images[: c.samples]), jnp.asarray(test.images[c.samples :])
-    measures = {name: to_images(each, held) for name, each in shown_to.items()}
+    measures = {name: distance_from(held, extract) for name, extract in extractors.items()}
     floors = {name: measure(some) for name, measure in measures.items()}
     found: dict[str, dict[str, dict[int, float]]] = {name: {} for name in measures}
     pictures: dict[str, np.ndarray] = {}
@@ -102,37 +102,37 @@ def run(config: Any, key: Key) -> Findings:
         for name, method in methods(c, prior, denoiser, calls).items():
             drawn = method.draw(key_chains, c.samples)
             finite = bool(jnp.all(jnp.isfinite(drawn)))
-            for measure, of in measures.items():
-                found[measure].setdefault(name, {})[calls] = of(jnp.clip(drawn, -1, 1)) if finite else float("inf")
+            for measure, apart in measures.items():
+                found[measure].setdefault(name, {})[calls] = apart(jnp.clip(drawn, -1, 1)) if finite else float("inf")
             if calls in c.shown and name in (EULER, "DPM-Solver++(2M)", HYBRID):
                 pictures[f"{name}, {calls} calls"] = np.asarray(drawn[:SHOWN])
     pictures["test images"] = test.images[:SHOWN]
-    seen_by = {
+    described = {
         DISTANCE: f"64 features of a classifier that finds {100 * accuracy(judge, test):.1f} % of their classes",
         FID: "2048 features of the Inception network of FID, at 299 x 299",
     }
-    tables = [table(c, name, found[name], floors[name], seen_by[name], len(held)) for name in measures]
+    tables = [table(c, name, found[name], floors[name], described[name], len(held)) for name in measures]
     panels = [curves(c, name, found[name], floors[name]) for name in measures]
     panels += [strip(name, images) for name, images in pictures.items()]
     return Findings(tables, {"generate": panelled(panels, across=2)}, claims_of(c, found[DISTANCE]))
 
 
-def to_images(of: Features, held: Array) -> Callable[[Array], float]:
-    """The squared Fréchet distance of images to held ones, whose features are computed once."""
-    theirs = of(held)
-    return lambda images: float(distance(of(images), theirs))
+def distance_from(held: Array, extract: Features) -> Callable[[Array], float]:
+    """The squared Fréchet distance of images from held ones, whose features are computed once."""
+    theirs = extract(held)
+    return lambda images: float(distance(extract(images), theirs))
 
 
 Found = Mapping[str, Mapping[int, float]]
 
 
-def table(c: Any, name: str, found: Found, floor: float, seen_by: str, held: int) -> Table:
+def table(c: Any, name: str, found: Found, floor: float, described: str, held: int) -> Table:
     """Distances by calls."""
     rows: list[Sequence[Cell]] = [("other test images", *[floor] * len(c.calls))]
     rows += [(sampler, *(each.get(calls) for calls in c.calls)) for sampler, each in found.items()]
     caption = (
         f"Squared Fréchet distance of {c.samples:,} pictures, clipped to [-1, 1], to {held:,} test images, in "
-        f"{seen_by}. Heun's method makes one call less where the number is even."
+        f"{described}. Heun's method makes one call fewer where the number is even."
     )
     return Table(f"Pictures out of noise: {name} by calls", ("sampler", *map(str, c.calls)), rows, caption)
 
@@ -149,7 +149,7 @@ def curves(c: Any, name: str, found: Found, floor: float) -> Callable[[Axes], No
     """Distance against calls."""
 
     def panel(axis: Axes) -> None:
-        lines(axis, {each: (list(by), list(by.values())) for each, by in found.items()}, title=name)
+        lines(axis, {sampler: (list(each), list(each.values())) for sampler, each in found.items()}, title=name)
         against_calls(axis, c.calls, floor, "other test images")
 
     return panel

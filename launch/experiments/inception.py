@@ -1,8 +1,8 @@
 """Features of the Inception network of FID, from weights that the user brings.
 
 The network is Inception-v3 (Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, CVPR 2016) with the pools of the TensorFlow
-graph that FID is defined by (Heusel et al., NeurIPS 2017): averages leave out what lies beyond the border, and the last
-block has a maximum in place of an average. The weights are those of the file pt_inception-2015-12-05-6726825d.pth.
+graph that FID is defined by (Heusel et al., NeurIPS 2017): averages exclude the padding, and the last block has a
+maximum in place of an average. The weights are those of the file pt_inception-2015-12-05-6726825d.pth.
 """
 
 import functools
@@ -49,7 +49,8 @@ def inception_features(params: Params, images: Array) -> Array:
 
     Args:
         params: weights, by their names in torch.
-        images: `[N, H, W, C]` in [-1, 1]; grey ones are shown in three channels, and all as 299 x 299.
+        images: `[N, H, W, C]` in [-1, 1]; grey images are repeated over three channels, and all are
+            resized to 299 x 299.
     """
 
     def one(image: Array) -> Array:
@@ -62,20 +63,20 @@ def inception_features(params: Params, images: Array) -> Array:
 def _pooled(params: Params, x: Array) -> Array:
     """The mean over the pixels of the last block."""
     conv = functools.partial(_convolution, params)
-    x = conv("Conv2d_1a_3x3", x, 2)
-    x = conv("Conv2d_2b_3x3", conv("Conv2d_2a_3x3", x, valid=True))
-    x = conv("Conv2d_4a_3x3", conv("Conv2d_3b_1x1", _maximum(x, 2)), valid=True)
+    x = conv("Conv2d_1a_3x3", x, 2, "VALID")
+    x = conv("Conv2d_2b_3x3", conv("Conv2d_2a_3x3", x, padding="VALID"))
+    x = conv("Conv2d_4a_3x3", conv("Conv2d_3b_1x1", _maximum(x, 2)), padding="VALID")
     x = _maximum(x, 2)
     for name in ("Mixed_5b", "Mixed_5c", "Mixed_5d"):
         chain = functools.partial(_chain, params, name)
-        branches = chain("branch1x1", x), chain("branch5x5", x, 2), chain("branch3x3dbl", x, 3)
-        x = _joined(*branches, chain("branch_pool", _average(x)))
+        branches = conv(f"{name}.branch1x1", x), chain("branch5x5", x, 2), chain("branch3x3dbl", x, 3)
+        x = _joined(*branches, conv(f"{name}.branch_pool", _average(x)))
     chain = functools.partial(_chain, params, "Mixed_6a")
-    x = _joined(conv("Mixed_6a.branch3x3", x, 2), chain("branch3x3dbl", x, 3, stride=2), _maximum(x, 2))
+    x = _joined(conv("Mixed_6a.branch3x3", x, 2, "VALID"), chain("branch3x3dbl", x, 3, stride=2), _maximum(x, 2))
     for name in ("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"):
         chain = functools.partial(_chain, params, name)
-        branches = chain("branch1x1", x), chain("branch7x7", x, 3), chain("branch7x7dbl", x, 5)
-        x = _joined(*branches, chain("branch_pool", _average(x)))
+        branches = conv(f"{name}.branch1x1", x), chain("branch7x7", x, 3), chain("branch7x7dbl", x, 5)
+        x = _joined(*branches, conv(f"{name}.branch_pool", _average(x)))
     chain = functools.partial(_chain, params, "Mixed_7a")
     x = _joined(chain("branch3x3", x, 2, stride=2), chain("branch7x7x3", x, 4, stride=2), _maximum(x, 2))
     for name, pool in (("Mixed_7b", _average), ("Mixed_7c", _maximum)):
@@ -83,25 +84,24 @@ def _pooled(params: Params, x: Array) -> Array:
         wide, deep = conv(f"{name}.branch3x3_1", x), chain("branch3x3dbl", x, 2)
         halves = [conv(f"{name}.branch3x3_2{half}", wide) for half in "ab"]
         halves += [conv(f"{name}.branch3x3dbl_3{half}", deep) for half in "ab"]
-        x = _joined(chain("branch1x1", x), *halves, chain("branch_pool", pool(x)))
+        x = _joined(conv(f"{name}.branch1x1", x), *halves, conv(f"{name}.branch_pool", pool(x)))
     return jnp.mean(x, axis=(1, 2))
 
 
-def _convolution(params: Params, name: str, x: Array, stride: int = 1, valid: bool = False) -> Array:
-    """A convolution, normalised by what the training saw, and a ReLU; one with a stride has no border."""
+def _convolution(params: Params, name: str, x: Array, stride: int = 1, padding: str = "SAME") -> Array:
+    """A convolution, batch-normalised with the running statistics, and a ReLU."""
     kernel = jnp.transpose(params[f"{name}.conv.weight"], (2, 3, 1, 0))
-    padding = "VALID" if valid or stride > 1 else "SAME"
     z = lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     scale = params[f"{name}.bn.weight"] / jnp.sqrt(params[f"{name}.bn.running_var"] + 1e-3)
     shift = params[f"{name}.bn.bias"] - params[f"{name}.bn.running_mean"] * scale
     return jax.nn.relu(z * scale[None, None, None] + shift[None, None, None])
 
 
-def _chain(params: Params, block: str, branch: str, x: Array, count: int = 0, stride: int = 1) -> Array:
-    """The convolutions `branch_1`, `branch_2`, ... of a block, or `branch` alone; the stride is that of the last."""
-    for place in range(1, count + 1):
-        x = _convolution(params, f"{block}.{branch}_{place}", x, stride if place == count else 1)
-    return x if count else _convolution(params, f"{block}.{branch}", x, stride)
+def _chain(params: Params, block: str, branch: str, x: Array, count: int, stride: int = 1) -> Array:
+    """The convolutions `branch_1`, `branch_2`, ... of a block; the last may have a stride, and then no padding."""
+    for place in range(1, count):
+        x = _convolution(params, f"{block}.{branch}_{place}", x)
+    return _convolution(params, f"{block}.{branch}_{count}", x, stride, "VALID" if stride > 1 else "SAME")
 
 
 def _maximum(x: Array, stride: int = 1) -> Array:

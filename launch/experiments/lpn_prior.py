@@ -177,7 +177,7 @@ def proxness_table(c: Any, key: Key, prior: LPN, points: Array) -> Table:
         if network.image_shape == prior.image_shape
     ]
     caption = (
-        f"At {c.points} test images with noise of deviation {prior.network.sigma:g}. A prox has no asymmetry and "
+        f"At {len(points)} test images with noise of deviation {prior.network.sigma:g}. A prox has no asymmetry and "
         "nothing below 0; that of a convex function does not expand by more than 1."
     )
     heads = ("", "asymmetry", "least eigenvalue", "monotonicity", "cyclic monotonicity", "expansion")

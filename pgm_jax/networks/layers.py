@@ -76,7 +76,7 @@ def _shifted_products(x: Array, kernel: Array, stride: int) -> Array:
         for i in range(height)
         for j in range(width)
     ]
-    if c < d:  # one product of all shifts is the smaller array
+    if c < d:  # for few channels one product of all shifts is faster than a sum of many
         out = jnp.concatenate(shifted, axis=1) @ kernel.reshape(-1, d)
     else:
         out = functools.reduce(jnp.add, map(jnp.matmul, shifted, kernel.reshape(-1, c, d)))

@@ -284,7 +284,7 @@ def _root(net: LPN, v: Array, tau: Array) -> Array:
     def merit(y: Array) -> Array:
         return tau * jnp.sum(y**2) / 2 + (1 - tau) * net.psi(y) - jnp.sum(v * y)
 
-    return _newton(lambda y: _excess(net, v, tau, y), merit, v, net.steps, net.inner)
+    return _newton(merit, v, net.steps, net.inner)
 
 
 def _excess(net: LPN, v: Array, tau: Array, y: Array) -> Array:
@@ -304,50 +304,41 @@ def _tolerance(v: Array) -> float:
     return 10 * float(jnp.finfo(v.dtype).eps)
 
 
-def _newton(excess: Any, merit: Any, start: Array, steps: int, inner: int) -> Array:
-    """The minimum of a convex merit, whose gradient is the excess: Newton-CG with halved steps."""
-    size = 1 + jnp.linalg.norm(start)
+def _newton(merit: Any, v: Array, steps: int, inner: int) -> Array:
+    """The minimum of a convex `merit(y) = h(y) - <v, y>`, from y = v: Newton-CG with halved steps."""
+    size = 1 + jnp.linalg.norm(v)
+    at = jax.value_and_grad(merit)
 
     def moving(state: tuple[Array, ...]) -> Array:
-        _, _, norm, done, stuck = state
-        return (done < steps) & (norm > _tolerance(start) * size) & ~stuck
+        _, _, residual, done, stuck = state
+        return (done < steps) & (jnp.linalg.norm(residual) > _tolerance(v) * size) & ~stuck
 
     def improve(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        y, residual, norm, done, _ = state
-        _, hessian = jax.linearize(excess, y)
+        y, before, residual, done, _ = state
+        _, hessian = jax.linearize(jax.grad(merit), y)
         # As exact as the root of the residual: superlinear (order 1.5), and cheaper than order 2.
-        forcing: Any = jnp.minimum(0.5, jnp.sqrt(norm / size))
+        forcing: Any = jnp.minimum(0.5, jnp.sqrt(jnp.linalg.norm(residual) / size))
         direction, _ = conjugate_gradients(hessian, -residual, solver=Solver(forcing, inner))
-        before, slope = merit(y), jnp.sum(residual * direction)
+        slope = jnp.sum(residual * direction)
+        descends = slope < 0  # not far out, where the Hessian is 0 and so is the direction
         # The merit is a difference of larger numbers, of which `<v, y>` is one.
-        slack = 8 * jnp.finfo(y.dtype).eps * (1 + jnp.abs(before) + jnp.sum(jnp.abs(start * y)))
+        slack = 8 * jnp.finfo(y.dtype).eps * (1 + jnp.abs(before) + jnp.sum(jnp.abs(v * y)))
 
-        def far(length: Array) -> tuple[Array, Array]:
-            """Whether a step does not lower the merit as it should, and the excess at its end."""
-            rest = excess(y + length * direction)
-            change = merit(y + length * direction) - before
+        def tried(length: Array) -> tuple[Array, ...]:
+            """A step of this length, whether it is refused, and the merit and its gradient at the end."""
+            after, rest = at(y + length * direction)
+            change = after - before
             # Below the rounding of the merit, the slope at the end tells what its value cannot.
             equal = (change <= slack) & (jnp.sum(rest * direction) <= -0.2 * slope)
-            return ~((change <= 1e-4 * length * slope) | equal), rest
+            return length, ~((change <= 1e-4 * length * slope) | equal), after, rest
 
-        def halve(tried: tuple[Array, ...]) -> tuple[Array, ...]:
-            length = tried[0] / 2
-            return length, *far(length)
-
-        one = jnp.ones((), y.dtype)
-        # Where the Hessian is 0, far out, there is no direction to go.
-        descends = slope < 0
-        length, failed, rest = jax.lax.while_loop(lambda t: t[1] & (t[0] > 1e-9) & descends, halve, (one, *far(one)))
-        failed |= ~descends
-        keep = lambda new, old: jnp.where(failed, old, new)  # noqa: E731
-        return (
-            keep(y + length * direction, y),
-            keep(rest, residual),
-            keep(jnp.linalg.norm(rest), norm),
-            done + 1,
-            failed,
+        length, refused, after, rest = jax.lax.while_loop(
+            lambda step: step[1] & (step[0] > 1e-9) & descends,
+            lambda step: tried(step[0] / 2),
+            tried(jnp.ones_like(size)),
         )
+        stuck = refused | ~descends
+        keep = lambda new, old: jnp.where(stuck, old, new)  # noqa: E731
+        return keep(y + length * direction, y), keep(after, before), keep(rest, residual), done + 1, stuck
 
-    residual = excess(start)
-    state = start, residual, jnp.linalg.norm(residual), jnp.array(0), jnp.array(False)
-    return jax.lax.while_loop(moving, improve, state)[0]
+    return jax.lax.while_loop(moving, improve, (v, *at(v), jnp.array(0), jnp.array(False)))[0]

@@ -8,13 +8,7 @@ import pytest
 from network_rows import NETWORKS, SHAPE, UNET
 
 import pgm_jax as pgm
-from pgm_jax.networks import (
-    ICNN,
-    LPN,
-    ConvexNetwork,
-    TimedNetwork,
-    eps_form,
-)
+from pgm_jax.networks import ICNN, LPN, ConvexNetwork, TimedNetwork, eps_form
 from pgm_jax.networks.descriptions import describe, network_of
 from pgm_jax.networks.icnn import is_inner
 from pgm_jax.schedules import VE, LinearVP

@@ -60,7 +60,7 @@ def every_weight_can_be_learned(network):
 
 
 def weights_are_arguments(network):
-    """A compiled prox holds no weight as a constant: another set of weights does not compile it again."""
+    """The program of a prox holds no weight as a constant, and the prior is the parameters that it was given."""
     prior = network.prior(drawn(network))
     assert jax.make_jaxpr(lambda prior, v: prior.prox(v, jnp.float32(0.04)))(prior, jnp.asarray(IMAGES[0])).consts == []
     np.testing.assert_array_equal(jax.tree.leaves(prior)[0], jax.tree.leaves(drawn(network))[0])
