@@ -19,12 +19,16 @@ from jaxtyping import Array, Float, Inexact, Int
 from pgm_jax.noise import checked_indices, measurement_like, per_measurement
 from pgm_jax.operators import NonlinearOperator
 from pgm_jax.operators.checks import check_whole
+from pgm_jax.potentials.base import check_reach
 from pgm_jax.proximal import Splitting, data_first, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
 _AT_ONCE = 512  # chains whose memory a laptop has
+_OF_ALL_LEVELS = (
+    "take a prior of all levels, such as a ProxNet, or an optimiser for this one, such as admm on plug_and_play_rows."
+)
 
 
 @pytree
@@ -108,7 +112,7 @@ def restore(
     if rows is not None and not isinstance(rows, Rows):
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
     rows = default_rows(calls, setting) if rows is None else rows
-    _check_levels(prior, rows)
+    check_reach(prior, rows.lam, _OF_ALL_LEVELS)
     split = split or (prior_first if isinstance(operator, NonlinearOperator) else data_first)
     indices = checked_indices(indices, len(y))
     noise = per_measurement(noise, y.shape)
@@ -175,17 +179,6 @@ def _checked_prior(prior: Any, operator: Any) -> Any:
             "the operator for the prior's, or take another prior."
         )
     return prior
-
-
-def _check_levels(prior: Any, rows: Rows) -> None:
-    """Refuse levels at which the prior has no prox, as a learned proximal network above the noise of its training."""
-    largest = getattr(prior, "largest_step", None)
-    if largest is not None and not is_traced((largest, rows.lam)) and float(jnp.max(rows.lam)) > float(largest):
-        raise ValueError(
-            f"The levels of the rows go up to lam = {float(jnp.max(rows.lam)):.4g}, and the prox of "
-            f"{type(prior).__name__} is known up to {float(largest):.4g}: take a prior of all levels, such as a "
-            "ProxNet, or an optimiser for this one, such as admm on plug_and_play_rows."
-        )
 
 
 def _checked_measurements(operator: Operator, y: Array, operator_axis: int | None) -> tuple[Array, bool]:

@@ -4,16 +4,18 @@ For `x_t = mu x_0 + sigma eps` of a schedule and `y = x_t + sqrt(lam) eps'`, a m
 
     f(y, t, lam) = c + skip (y - c) + out F(inner (y - c), log(lam(t)) / 4, log(lam) / 4)
 
-| form           | c    | skip          | out                       | inner             | F learns             |
-|----------------|------|---------------|---------------------------|-------------------|----------------------|
-| `eps_form`     | 0    | 1             | `-sqrt(lam)`              | 1                 | the noise `eps'`     |
-| `prox_form`    | 0    | 0             | 1                         | 1                 | the prox itself      |
-| `GaussianForm` | mu m | `v/(v + lam)` | `sqrt(v lam / (v + lam))` | `1/sqrt(v + lam)` | what is not Gaussian |
+| form           | c    | skip          | out                          | inner             | F learns             |
+|----------------|------|---------------|------------------------------|-------------------|----------------------|
+| `eps_form`     | 0    | 1             | `-sqrt(lam)`                 | 1                 | the noise `eps'`     |
+| `prox_form`    | 0    | 0             | 1                            | 1                 | the prox itself      |
+| `GaussianForm` | mu m | `v/(v + lam)` | `lam/w mu s sqrt(w/(v+lam))` | `1/sqrt(v + lam)` | what is not Gaussian |
 
-with `v = mu^2 s^2 + sigma^2` the variance of x_t for data of N(m, s^2). The module sees lam(t) = sigma^2 / mu^2 for t,
-so that a trained network does not depend on how the schedule counts its time.
+with `v = mu^2 s^2 + sigma^2` the variance of x_t for data of N(m, s^2) and `w = sigma^2 + lam` that of all noise in y.
+Its `out` is the deviation of `E[x_t | x_0, y]` given y: what the images leave open, and not the noise of x_t.
 
-Source: ProxDM (arXiv 2507.08956), whose form is `eps_form`; `GaussianForm` is that of `Preconditioned` at every time.
+For t the module sees lam(t) = sigma^2 / mu^2, so that what it learned does not depend on how the schedule counts time.
+
+Source: ProxDM (arXiv 2507.08956), whose form is `eps_form`; `GaussianForm`, ours, is `Preconditioned` at w / mu^2.
 """
 
 import dataclasses
@@ -78,9 +80,11 @@ class GaussianForm:
 
     def __call__(self, mu: Array, variance: Array, lam: Array) -> Coefficients:
         """The coefficients, for signal, noise and step of one shape."""
-        own = (mu * self.std) ** 2 + variance
+        own, noise = (mu * self.std) ** 2 + variance, variance + lam
         total = own + lam
-        return Coefficients(mu * self.mean, own / total, jnp.sqrt(own * lam / total), 1 / jnp.sqrt(total))
+        # lam = 0 at t = 0: no noise at all, and y is the answer.
+        out = mu * self.std * lam / jnp.sqrt(jnp.where(noise > 0, noise, 1.0) * total)
+        return Coefficients(mu * self.mean, own / total, out, 1 / jnp.sqrt(total))
 
 
 _UNITS: dict[str, Callable[[Coefficients, Array], Array]] = dict(

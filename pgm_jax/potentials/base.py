@@ -4,9 +4,32 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from pgm_jax.types import Potential, Scalar, pytree
+from pgm_jax.tracing import is_traced
+from pgm_jax.types import Potential, Scalar, Scalars, pytree
+
+
+def check_reach(prior: Any, lam: Scalars, instead: str) -> None:
+    """Refuse steps at which a prior has no prox, as a learned proximal network above the noise of its training.
+
+    Args:
+        prior: g, with its `largest_step` if its prox has one.
+        lam: the steps; where they are traced, nothing is known.
+        instead: what to do, the end of the message.
+
+    Raises:
+        ValueError: if the largest of the steps is too long.
+    """
+    largest = getattr(prior, "largest_step", jnp.inf)
+    if is_traced((lam, largest)):
+        return
+    if (longest := float(np.max(np.asarray(lam)))) > float(largest) * (1 + 1e-5):
+        raise ValueError(
+            f"lam goes up to {longest:.4g}, and the prox of {type(prior).__name__} is known up to "
+            f"{float(largest):.4g}: {instead}"
+        )
 
 
 class ByAutodiff:

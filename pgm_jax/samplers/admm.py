@@ -26,6 +26,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array
 
 from pgm_jax.operators.checks import check_number, check_whole
+from pgm_jax.potentials.base import check_reach
 from pgm_jax.samplers.base import Sampler
 from pgm_jax.tracing import is_traced
 from pgm_jax.types import Key, Prior, Scalar
@@ -119,12 +120,7 @@ def plug_and_play_rows(prior: Any, likelihood: Any, lam: Scalar, count: int) -> 
     """
     count = check_whole("count is the number of rows", count, 1)
     lam = check_number("lam is the step of ADMM", lam, above=0)
-    largest = getattr(prior, "largest_step", jnp.inf)
-    if not is_traced((lam, largest)) and float(lam) > float(largest) * (1 + 1e-5):
-        raise ValueError(
-            f"lam is {float(lam):.4g}, and the prox of {type(prior).__name__} is known up to {float(largest):.4g}; "
-            "take a smaller lam."
-        )
+    check_reach(prior, lam, "take a smaller lam.")
     limit = getattr(likelihood, "step_limit", jnp.inf)
     if not is_traced((lam, limit)) and not float(lam) < float(limit) < float("inf"):
         rho = f"rho = 1 / lam = {1 / float(lam):.4g}"

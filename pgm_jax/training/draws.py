@@ -1,13 +1,19 @@
 """What a training step sees: a noisy point, the conditions that the network is told, and the target.
 
     levels of PGM         u = x_0 + sqrt(lam) eps                          conditions lam       target x_0
-    steps of ProxDM       y = x_t + sqrt(lam) eps', x_t = mu x_0 + s eps   conditions t, lam    target x_t
+    steps of ProxDM       y = x_t + sqrt(lam) eps', x_t = mu x_0 + s eps   conditions t, lam    target E[x_t | x_0, y]
     inverse of an LPN     x = f(y), y = x_0 + sigma eps                    conditions lam       target y
 
 A ProxDM network is asked at the pairs (t, lam) that its sampler will visit: a number of steps N is drawn from a list,
-then one of the N steps of the uniform grid; lam is tied to t through N.
+then one of the N steps of the uniform grid; lam is tied to t through N. Its target would be x_t, of which most is noise
+that nothing predicts. Given x_0 and y it is Gaussian,
 
-Source: ProxDM (arXiv 2507.08956), section on the sampling of t and lambda.
+    x_t | x_0, y ~ N(mu x_0 + s^2 / (s^2 + lam) (y - mu x_0), s^2 lam / (s^2 + lam)),
+
+so that the mean is the target and the variance widens the kernel of proximal matching: the same minimisers, from
+gradients of less variance.
+
+Source: ProxDM (arXiv 2507.08956), section on the sampling of t and lambda; the target is ours.
 """
 
 import dataclasses
@@ -32,11 +38,14 @@ class Seen(NamedTuple):
         point: noisy images, `[B, H, W, C]`.
         conditions: what the network is told beside them, `[B]` each.
         target: images of the same shape, or several for each point, `[K, B, H, W, C]`.
+        variance: `[B]`, of Gaussian noise around the target that is part of what the network matches; 0 where the
+            target is all.
     """
 
     point: Array
     conditions: tuple[Array, ...]
     target: Array
+    variance: Array | float = 0.0
 
 
 @runtime_checkable
@@ -123,13 +132,13 @@ class StepDraws:
         return t, self._step(t, steps)
 
     def draw(self, key: Key, images: Images) -> Seen:
-        """The points y, their times and steps, and x_t.
+        """The points y, their times and steps, and what is known of x_t.
 
         Args:
             key, images: random key, and clean images `[B, H, W, C]`.
         """
-        key_pairs, *keys = jax.random.split(key, 3)
-        return self._seen(keys, images, *self.pairs(key_pairs, images.shape[0]))
+        key_pairs, key_noise = jax.random.split(key)
+        return self._seen(key_noise, images, *self.pairs(key_pairs, images.shape[0]))
 
     def previews(self, key: Key, images: Images) -> list[Seen]:
         """The last step of four of the samplers, on the clean images, with the same noise.
@@ -139,21 +148,19 @@ class StepDraws:
         """
         t = jnp.zeros(len(images))
         counts = [self.counts[len(self.counts) * part // 4] for part in (3, 2, 1, 0)]
-        keys = list(jax.random.split(key))
-        return [self._seen(keys, images, t, self._step(t, jnp.broadcast_to(count, t.shape))) for count in counts]
+        return [self._seen(key, images, t, self._step(t, jnp.broadcast_to(count, t.shape))) for count in counts]
 
     def _step(self, t: Array, steps: Array) -> Array:
         ends = jnp.stack([jnp.minimum(t + 1 / steps, 1.0), t], axis=1)
         gamma = jax.vmap(lambda times: rate_integral(self.schedule, times)[0])(ends)
         return gamma / (1 - gamma / 2) if self.backward else gamma
 
-    def _seen(self, keys: list[Key], images: Images, t: Array, lam: Array) -> Seen:
-        key_time, key_step = keys
-        mu, sigma, root = (
-            part[:, None, None, None] for part in (self.schedule.mu(t), self.schedule.sigma(t), jnp.sqrt(lam))
-        )
-        target = mu * images + sigma * jax.random.normal(key_time, images.shape)
-        return Seen(target + root * jax.random.normal(key_step, images.shape), (t, lam), target)
+    def _seen(self, key: Key, images: Images, t: Array, lam: Array) -> Seen:
+        variance = self.schedule.sigma(t) ** 2
+        signal = self.schedule.mu(t)[:, None, None, None] * images
+        noise = jnp.sqrt(variance + lam)[:, None, None, None] * jax.random.normal(key, images.shape)
+        kept = variance / (variance + lam)
+        return Seen(signal + noise, (t, lam), signal + kept[:, None, None, None] * noise, kept * lam)
 
 
 @pytree

@@ -20,8 +20,8 @@ from jaxtyping import Array, Float, Int
 from pgm_jax.types import Scalar
 
 _Step = Int[Array, ""] | int
-# (residuals of one example, training step) -> (loss, weight of the example's gradient in [0, 1])
-Objective = Callable[[Array, _Step], tuple[Array, Array]]
+# (residuals of one example, training step, variance around its target) -> (loss, weight of its gradient in [0, 1])
+Objective = Callable[[Array, _Step, Scalar], tuple[Array, Array]]
 
 
 def l2(residual: Float[Array, "..."]) -> Float[Array, ""]:
@@ -53,6 +53,10 @@ def matching_objective(
     `zeta(step) = zeta_start (zeta_end / zeta_start)^p`, p from 0 at the first step after the warm start to 1 at the
     last one. Steps are counted from 0, as `TrainState.step` counts them before the step.
 
+    Where the target of a residual of d numbers is the mean of a Gaussian of variance v, the expectation of proximal
+    matching over it is, but for a factor, proximal matching of the mean with the width `sqrt(zeta^2 + 2 v / d)`: that
+    is the width here. The mode of the Gaussian mixture is found, not of its means. The warm start sees the mean alone.
+
     Args:
         warm_up: loss of the warm start, `l2` or `l1`.
         warm_steps: number of steps of the warm start; `total_steps` for no proximal matching at all.
@@ -61,8 +65,9 @@ def matching_objective(
         stages: number of widths, each held for as many steps, as in ProxDM and LPN; by default the fall is smooth.
 
     Returns:
-        `(residual, step) -> (loss, weight)`; the weight `exp(-mean(r^2) / zeta^2)` is the share of the example's
-        gradient that is left (1 during the warm start). Weights near 0 say that zeta has fallen too fast.
+        `(residual, step, variance = 0) -> (loss, weight)`, the variance v in squared units of c_out; the weight
+        `exp(-mean(r^2) / zeta^2)` is the share of the example's gradient that is left (1 during the warm start).
+        Weights near 0 say that zeta has fallen too fast.
 
     Raises:
         ValueError: if a width is not positive, the warm start is longer than the training, or there is no stage.
@@ -78,11 +83,11 @@ def matching_objective(
             f"The warm start takes {warm_steps} of {total_steps} steps; give a number from 0 to the total."
         )
 
-    def objective(residual: Array, step: _Step) -> tuple[Array, Array]:
+    def objective(residual: Array, step: _Step, variance: Scalar = 0.0) -> tuple[Array, Array]:
         progress = jnp.clip((step - warm_steps) / max(total_steps - 1 - warm_steps, 1), 0.0, 1.0)
         if stages is not None:
             progress = jnp.minimum(jnp.floor(progress * stages), stages - 1) / max(stages - 1, 1)
-        zeta = zeta_start * (zeta_end / zeta_start) ** progress
+        zeta = jnp.sqrt((zeta_start * (zeta_end / zeta_start) ** progress) ** 2 + 2 * variance / residual.size)
         warm = step < warm_steps
         loss = jnp.where(warm, warm_up(residual), _proximal_matching(residual, zeta))
         return loss, jnp.where(warm, 1.0, jnp.exp(-jnp.mean(residual**2) / zeta**2))

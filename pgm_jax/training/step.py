@@ -102,8 +102,10 @@ def make_step(
         if seen.target.shape[-4:] != estimate.shape:
             raise ValueError(f"The targets have the shape {seen.target.shape}, the estimates {estimate.shape}.")
         apart = estimate[None] - seen.target.reshape(-1, *estimate.shape)
-        residual = apart / network.scale(*seen.conditions)[None, :, None, None, None]
-        loss, weight = jax.vmap(jax.vmap(objective, (0, None)), (0, None))(residual, step)
+        scale = network.scale(*seen.conditions)
+        residual = apart / scale[None, :, None, None, None]
+        variance = jnp.broadcast_to(seen.variance / scale**2, scale.shape)
+        loss, weight = jax.vmap(jax.vmap(objective, (0, None, 0)), (0, None, None))(residual, step, variance)
         scalars = dict(mse=jnp.mean(residual**2), weight=jnp.mean(weight), dead=jnp.mean(weight < 1e-3))
         return jnp.mean(loss), scalars
 

@@ -55,6 +55,14 @@ def test_a_fresh_net_is_the_prox_of_a_gaussian_at_every_time():
         np.testing.assert_allclose(found, exact.at(t).prox(y, lam), rtol=1e-5, atol=1e-6)
 
 
+def test_the_unit_of_the_gaussian_form_is_what_the_images_leave_open():
+    """The deviation of E[x_t | x_0, y] given y for data of N(m, s^2), by the joint Gaussian of x_0 and y."""
+    mu, variance = VP.mu(T), VP.sigma(T) ** 2
+    slope = mu * LAM / (variance + LAM)  # of E[x_t | x_0, y] in x_0
+    left = 0.6**2 * (variance + LAM) / ((mu * 0.6) ** 2 + variance + LAM)
+    np.testing.assert_allclose(network(FORMS["Gaussian"]).scale(T, LAM), slope * np.sqrt(left), rtol=1e-5)
+
+
 def test_two_forms_and_two_losses():
     """The residual is in units of sqrt(lam) for a loss on eps, of 1 for one on the prox, whatever is predicted."""
     for form in (eps_form, prox_form):

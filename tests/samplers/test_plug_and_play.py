@@ -28,7 +28,9 @@ def test_below_the_bound_nothing_is_said_and_at_it_a_number():
         plug_and_play_rows(PRIOR, Gaussian(0.0, 1.0), 1.0, 5)
     with pytest.raises(ValueError, match="lam is the step of ADMM, a number above 0"):
         plug_and_play_rows(PRIOR, LIKELIHOOD, 0.0, 5)
-    with pytest.raises(ValueError, match="lam is 9.1, and the prox of LPN is known up to 9; take a smaller lam"):
+    with pytest.raises(
+        ValueError, match="lam goes up to 9.1, and the prox of LPN is known up to 9: take a smaller lam"
+    ):
         plug_and_play_rows(convex_network(1.0), LIKELIHOOD, 9.1, 5)
 
 

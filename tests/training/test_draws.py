@@ -58,18 +58,19 @@ def test_continuous_times_fill_what_the_step_leaves():
 
 
 def test_points_and_targets_have_the_moments_of_the_process():
-    """y = x_t + sqrt(lam) eps, x_t = mu x_0 + sigma eps: by z-scores of the means and variances at one count."""
+    """y and x_t given both: by z-scores of means, variances and the covariance at one count, and by the regression."""
     images = jnp.full((60_000, 1, 1, 1), 0.8)
     seen = step_draws(VP, (2,)).draw(KEY, images)
     point, target, (t, lam) = np.ravel(seen.point), np.ravel(seen.target), map(np.asarray, seen.conditions)
     for time in (0.0, 0.5):
         at = np.abs(t - time) < 1e-3
         mu, variance, step = float(VP.mu(time)), float(VP.sigma(time)) ** 2, lam[at].mean()
-        noise = (point - target)[at]
-        assert abs(noise.mean()) < 4 * np.sqrt(step / at.sum())
-        assert abs(noise.var() / step - 1) < 4 * np.sqrt(2 / at.sum())
-        assert abs(target[at].mean() - 0.8 * mu) < 4 * np.sqrt(variance / at.sum()) + 1e-5
-        assert abs(target[at].var() - variance) < 4 * variance * np.sqrt(2 / at.sum()) + 1e-9
+        noise, total = (point - 0.8 * mu)[at], variance + step
+        assert abs(noise.mean()) < 4 * np.sqrt(total / at.sum())
+        assert abs(noise.var() / total - 1) < 4 * np.sqrt(2 / at.sum())
+        # Of the joint Gaussian of x_t and y: Cov(x_t, y) = variance, Var(y) = total.
+        np.testing.assert_allclose((target - 0.8 * mu)[at], variance / total * noise, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(seen.variance)[at], variance - variance**2 / total, atol=1e-6)
 
 
 def test_levels_are_those_of_the_schedule():

@@ -25,9 +25,9 @@ EXAMPLES = jnp.asarray(0.4 * np.random.default_rng(0).standard_normal((50, 1, 1,
 traces = []
 
 
-def squares(residual, step):
+def squares(residual, step, variance):
     traces.append(residual)
-    return matching_objective(l2, 300, 300, 1.0, 1.0)(residual, step)
+    return matching_objective(l2, 300, 300, 1.0, 1.0)(residual, step, variance)
 
 
 def fitted(key=KEY, examples=EXAMPLES, schedule=None, **changes: Any):

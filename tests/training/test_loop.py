@@ -228,9 +228,9 @@ def test_folders_are_of_this_machine_and_keys_are_keys(tmp_path, monkeypatch):
 def test_a_run_is_one_program(tmp_path):
     traces = []
 
-    def counted(residual, step):
+    def counted(residual, step, variance):
         traces.append(residual)
-        return OBJECTIVE(residual, step)
+        return OBJECTIVE(residual, step, variance)
 
     run(tmp_path, objective=counted, steps=6)
     assert len(traces) == 1

@@ -155,6 +155,19 @@ def test_a_width_may_fall_in_stages():
         matching_objective(l1, 2, 11, 4.0, 1.0, 0)
 
 
+def test_a_variance_around_the_target_is_the_expectation_over_it():
+    """E exp(-|r + sqrt(v) n|^2 / (d zeta^2)) over n, by quadrature in each number, but for the factor of r = 0."""
+    residual, zeta, v = jnp.array([0.3, -0.8]), 0.7, 0.4
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    of_each = [np.sum(weights * np.exp(-((r + np.sqrt(v) * nodes) ** 2) / (2 * zeta**2))) for r in (0.3, -0.8, 0.0)]
+    expected = of_each[0] * of_each[1] / of_each[2] ** 2
+    loss, weight = matching_objective(l1, 0, 1, zeta, zeta)(residual, 0, v)
+    np.testing.assert_allclose(weight, expected, rtol=1e-5)
+    np.testing.assert_allclose(loss, (zeta**2 + v) * (1 - expected), rtol=1e-5)
+    warm, _ = matching_objective(l1, 1, 1, zeta, zeta)(residual, 0, v)
+    np.testing.assert_allclose(warm, 0.55, rtol=1e-6)
+
+
 def test_the_sum_of_squares_is_the_mean_at_another_width():
     """1 - exp(-sum r^2 / gamma^2) with gamma = zeta sqrt(d)."""
     residual, gamma = jnp.array([0.3, -0.8, 0.1, 0.5]), 1.7
