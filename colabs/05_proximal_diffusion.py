@@ -39,7 +39,7 @@ import optax
 
 import pgm_jax as pgm
 from pgm_jax import samplers
-from pgm_jax.networks import MLP, GaussianForm, TimedNetwork
+from pgm_jax.networks import MLP, DenoiserForm, TimedNetwork
 from pgm_jax.potentials import Mixture, marginals
 from pgm_jax.schedules import LinearVP, geometric_levels
 from pgm_jax.training import fit
@@ -98,7 +98,7 @@ STEPS = 20 if TOY else 3000
 angle = 2 * jnp.pi * jax.random.uniform(jax.random.key(1), (20_000,))
 ring = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
 ring = (ring + 0.02 * jax.random.normal(jax.random.key(2), ring.shape)).reshape(-1, 1, 1, 2)
-network = TimedNetwork(MLP(64, 3, 32), (1, 1, 2), schedule, GaussianForm(0.0, float(ring.std())))
+network = TimedNetwork(MLP(64, 3, 32), (1, 1, 2), schedule, DenoiserForm(0.0, float(ring.std())))
 prior, history = fit(
     jax.random.key(3),
     network,

@@ -27,9 +27,9 @@ def get_config() -> ml_collections.ConfigDict:
                 embedding=128,
                 dtype="float32",
             ),
-            # The linear schedule; what the module predicts ("gaussian", "eps" or "prox"); what the loss is on.
-            timed=dict(beta_min=0.1, beta_max=20.0, form="gaussian", loss="own"),
-            # Of the padded training images, for the "gaussian" form.
+            # The linear schedule; what the module predicts ("denoiser", "eps" or "prox"); what the loss is on.
+            timed=dict(beta_min=0.1, beta_max=20.0, form="denoiser", loss="own"),
+            # Of the padded training images, for the "denoiser" form.
             mean=-0.56,
             std=0.66,
         )

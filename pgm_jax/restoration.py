@@ -19,16 +19,13 @@ from jaxtyping import Array, Float, Inexact, Int
 from pgm_jax.noise import checked_indices, measurement_like, per_measurement
 from pgm_jax.operators import NonlinearOperator
 from pgm_jax.operators.checks import check_whole
-from pgm_jax.potentials.base import check_reach
+from pgm_jax.potentials.base import check_largest_step
 from pgm_jax.proximal import Splitting, data_first, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
 _AT_ONCE = 512  # chains whose memory a laptop has
-_OF_ALL_LEVELS = (
-    "take a prior of all levels, such as a ProxNet, or an optimiser for this one, such as admm on plug_and_play_rows."
-)
 
 
 @pytree
@@ -112,7 +109,8 @@ def restore(
     if rows is not None and not isinstance(rows, Rows):
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
     rows = default_rows(calls, setting) if rows is None else rows
-    check_reach(prior, rows.lam, _OF_ALL_LEVELS)
+    instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
+    check_largest_step(prior, rows.lam, "The levels of the rows go up to", instead)
     split = split or (prior_first if isinstance(operator, NonlinearOperator) else data_first)
     indices = checked_indices(indices, len(y))
     noise = per_measurement(noise, y.shape)

@@ -4,7 +4,7 @@ from pgm_jax.networks import (
     ICNN,
     ConvexNetwork,
     ConvICNN,
-    GaussianForm,
+    DenoiserForm,
     Patched,
     Preconditioned,
     TimedNetwork,
@@ -18,7 +18,7 @@ SHAPE = (4, 4, 1)
 UNET, VP = UNet(channels=(8,), blocks=(1,), attention=(False,), embedding=4), LinearVP()
 NETWORKS = {
     "levels": Preconditioned(UNET, SHAPE, -0.25, 0.5),
-    "times": TimedNetwork(UNET, SHAPE, VP, GaussianForm(-0.25, 0.5)),
+    "times": TimedNetwork(UNET, SHAPE, VP, DenoiserForm(-0.25, 0.5)),
     "times, eps": TimedNetwork(UNET, SHAPE, LinearVP(0.2, 10.0), eps_form, "prox"),
     "times, prox": TimedNetwork(UNET, SHAPE, VP, prox_form, "eps"),
     "dense": ConvexNetwork(ICNN(beta=5.0, widths=(6, 4), alpha=0.125), SHAPE, 0.5),

@@ -350,7 +350,7 @@ REFUSED = {
     "a prior of low levels": (
         dict(prior=Low(0.0, 1.0)),
         ValueError,
-        "lam goes up to .*, and the prox of Low is known up to 1e-06: take a prior of all levels",
+        "levels of the rows go up to lam = .*, and the prox of Low is known up to 1e-06: take a prior of all levels",
     ),
     "another prior": (
         dict(prior=pgm.load_prior("fashion_mnist")),

@@ -3,7 +3,7 @@
 python -m launch.toys --config=configs/toys/prox_diffusion_2d.py
 
 Cost: 3 minutes of two cores.
-Expected: 3 claims hold. W2 of the hybrid steps is 0.24, 0.15 and 0.10 with 5, 10 and 20 calls, of Euler-Maruyama 1.8,
+Expected: 3 claims hold. W2 of the hybrid steps is 0.23, 0.14 and 0.10 with 5, 10 and 20 calls, of Euler-Maruyama 1.9,
 0.34 and 0.22; DPM-Solver++(2M) on the learned denoiser is ahead of both from 10 calls on.
 """
 

@@ -19,7 +19,7 @@ from launch.experiments.chains import Method, chains
 from launch.experiments.dino import transport
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
 from launch.experiments.plots import COLOURS, against_calls, cloud, lines, panelled
-from pgm_jax.networks import MLP, GaussianForm, Preconditioned, TimedNetwork
+from pgm_jax.networks import MLP, DenoiserForm, Preconditioned, TimedNetwork
 from pgm_jax.samplers import (
     bridge,
     diffusion,
@@ -62,7 +62,7 @@ def learned(c: Any, key: Key, examples: Array) -> tuple[Any, Any]:
     sizes: Any = dict(steps=c.steps, batch_size=c.batch_size, ema_decay=c.ema_decay)
     matching = matching_objective(l1, round(c.warm_share * c.steps), c.steps, c.zeta_start, c.zeta_end, c.stages)
     squares = matching_objective(l2, c.steps, c.steps, 1.0, 1.0)
-    timed = TimedNetwork(module, SHAPE, VP, GaussianForm(mean, std))
+    timed = TimedNetwork(module, SHAPE, VP, DenoiserForm(mean, std))
     levels = VE(VP.lam(c.end) ** 0.5, VP.lam(1.0) ** 0.5)
     prior, _ = fit(key, timed, optimizer, step_draws(VP, c.counts), matching, examples, **sizes)
     denoiser, _ = fit(key, Preconditioned(module, SHAPE, mean, std), optimizer, levels, squares, examples, **sizes)

@@ -5,7 +5,7 @@ from pgm_jax.networks.icnn import ICNN, ConvICNN, Patched, nonnegative
 from pgm_jax.networks.lpn import LPN, ConvexNetwork, Inversion
 from pgm_jax.networks.mlp import MLP
 from pgm_jax.networks.prox_net import Flattened, Preconditioned, ProxNet
-from pgm_jax.networks.timed_net import GaussianForm, TimedNetwork, TimedProxNet, eps_form, prox_form
+from pgm_jax.networks.timed_net import DenoiserForm, TimedNetwork, TimedProxNet, eps_form, prox_form
 from pgm_jax.networks.torch_weights import read_state_dict
 from pgm_jax.networks.unet import UNet
 
@@ -17,7 +17,7 @@ __all__ = [
     "ConvICNN",
     "ConvexNetwork",
     "Flattened",
-    "GaussianForm",
+    "DenoiserForm",
     "Inversion",
     "Patched",
     "Preconditioned",

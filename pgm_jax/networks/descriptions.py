@@ -18,7 +18,7 @@ from flax import linen as nn
 from pgm_jax.networks.icnn import ICNN, WAYS, ConvICNN, Patched, softplus
 from pgm_jax.networks.lpn import ConvexNetwork
 from pgm_jax.networks.prox_net import Preconditioned
-from pgm_jax.networks.timed_net import Form, GaussianForm, TimedNetwork, eps_form, prox_form
+from pgm_jax.networks.timed_net import DenoiserForm, Form, TimedNetwork, eps_form, prox_form
 from pgm_jax.networks.unet import UNet
 from pgm_jax.schedules import LinearVP
 
@@ -52,9 +52,9 @@ def describe(network: Described) -> dict[str, Any]:
     if not isinstance(network.schedule, LinearVP):
         raise TypeError(f"A prior file holds a network of LinearVP, got {type(network.schedule).__name__}.")
     schedule = dict(beta_min=float(network.schedule.beta_min), beta_max=float(network.schedule.beta_max))
-    if isinstance(network.form, GaussianForm):
+    if isinstance(network.form, DenoiserForm):
         told |= dict(mean=network.form.mean, std=network.form.std)
-        form = "gaussian"
+        form = "denoiser"
     elif (form := next((name for name, known in _FORMS.items() if known is network.form), None)) is None:
         raise TypeError(f"A prior file holds a network of a form of its own module, got {network.form}.")
     return told | dict(timed=dict(**schedule, form=form, loss=network.loss))
@@ -83,13 +83,13 @@ def network_of(description: dict[str, Any]) -> Described:
         return Preconditioned(module, shape, float(description["mean"]), float(description["std"]))
     timed = _known(description["timed"], "timed", ["beta_min", "beta_max", "form", "loss"])
     form, low, high = timed["form"], timed["beta_min"], timed["beta_max"]
-    if form not in ("gaussian", *_FORMS):
-        raise ValueError(f"timed.form is {_brief(form)}; give 'gaussian', {', '.join(map(repr, _FORMS))}")
+    if form not in ("denoiser", *_FORMS):
+        raise ValueError(f"timed.form is {_brief(form)}; give 'denoiser', {', '.join(map(repr, _FORMS))}")
     _number(low, "timed.beta_min", 1e-6, 1e6)
     _number(high, "timed.beta_max", low, 1e6)
-    if form == "gaussian":
+    if form == "denoiser":
         _check_scaling(description)
-        own: Form = GaussianForm(float(description["mean"]), float(description["std"]))
+        own: Form = DenoiserForm(float(description["mean"]), float(description["std"]))
     else:
         own = _FORMS[form]
     return TimedNetwork(module, shape, LinearVP(float(low), float(high)), own, timed["loss"])

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, PyTree
 from pgm_jax.networks.icnn import WAYS, is_inner, nonnegative, softplus
 from pgm_jax.operators.checks import check_number
 from pgm_jax.operators.solvers import Solver, conjugate_gradients
-from pgm_jax.potentials.base import ByAutodiff
+from pgm_jax.potentials.base import ByAutodiff, check_largest_step
 from pgm_jax.tracing import is_traced
 from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
 
@@ -264,12 +264,9 @@ class LPN(ByAutodiff):
         """
         self._check(v)
         lam = check_number("lam is the step of the prox", lam, least=0)
+        instead = "take rows of smaller lam (a larger rho in ADMM), or a network of more noise."
+        check_largest_step(self, lam, "The step is", instead)
         tau = jnp.asarray(lam, v.dtype) / self.network.sigma**2
-        if not is_traced(tau) and float(tau) > 1 + 1e-5:
-            raise ValueError(
-                f"lam is {float(jnp.asarray(lam)):.4g}, above sigma^2 = {self.network.sigma**2:.4g}; this network "
-                "has a prox up to there. Take rows of smaller lam (a larger rho in ADMM), or a network of more noise."
-            )
         y = _root(self, v, jnp.minimum(tau, 1.0))
         # Both are the same point; the first is v itself at lam = 0, the second f(v) at sigma^2.
         rest = jnp.maximum(1 - tau, 0.5)

@@ -4,18 +4,19 @@ For `x_t = mu x_0 + sigma eps` of a schedule and `y = x_t + sqrt(lam) eps'`, a m
 
     f(y, t, lam) = c + skip (y - c) + out F(inner (y - c), log(lam(t)) / 4, log(lam) / 4)
 
-| form           | c    | skip          | out                          | inner             | F learns             |
-|----------------|------|---------------|------------------------------|-------------------|----------------------|
-| `eps_form`     | 0    | 1             | `-sqrt(lam)`                 | 1                 | the noise `eps'`     |
-| `prox_form`    | 0    | 0             | 1                            | 1                 | the prox itself      |
-| `GaussianForm` | mu m | `v/(v + lam)` | `lam/w mu s sqrt(w/(v+lam))` | `1/sqrt(v + lam)` | what is not Gaussian |
+| form           | c    | skip          | out                             | inner             | F learns             |
+|----------------|------|---------------|---------------------------------|-------------------|----------------------|
+| `eps_form`     | 0    | 1             | `-sqrt(lam)`                    | 1                 | the noise `eps'`     |
+| `prox_form`    | 0    | 0             | 1                               | 1                 | the prox itself      |
+| `DenoiserForm` | mu m | `v/(v + lam)` | `lam mu s / sqrt(w (v + lam))`  | `1/sqrt(v + lam)` | what is not Gaussian |
 
 with `v = mu^2 s^2 + sigma^2` the variance of x_t for data of N(m, s^2) and `w = sigma^2 + lam` that of all noise in y.
-Its `out` is the deviation of `E[x_t | x_0, y]` given y: what the images leave open, and not the noise of x_t.
+The last is `f = sigma^2/w y + mu lam/w phi(y/mu, w/mu^2)` with a denoiser phi as in `Preconditioned`, told t and lam: F
+answers for what the image leaves open, and not for the noise of x_t.
 
 For t the module sees lam(t) = sigma^2 / mu^2, so that what it learned does not depend on how the schedule counts time.
 
-Source: ProxDM (arXiv 2507.08956), whose form is `eps_form`; `GaussianForm`, ours, is `Preconditioned` at w / mu^2.
+Source: ProxDM (arXiv 2507.08956), whose form is `eps_form`; `DenoiserForm` is ours.
 """
 
 import dataclasses
@@ -68,8 +69,8 @@ def prox_form(mu: Array, variance: Array, lam: Array) -> Coefficients:
 
 
 @dataclasses.dataclass(frozen=True)
-class GaussianForm:
-    """The module corrects the prox of Gaussian data, see the head of this file; at lam = 0 it is y.
+class DenoiserForm:
+    """The module corrects a denoiser of Gaussian data, see the head of this file; at lam = 0 it is y.
 
     Attributes:
         mean, std: m and s of the data, in the units of the images.
@@ -80,11 +81,10 @@ class GaussianForm:
 
     def __call__(self, mu: Array, variance: Array, lam: Array) -> Coefficients:
         """The coefficients, for signal, noise and step of one shape."""
-        own, noise = (mu * self.std) ** 2 + variance, variance + lam
-        total = own + lam
+        v, w = (mu * self.std) ** 2 + variance, variance + lam
         # lam = 0 at t = 0: no noise at all, and y is the answer.
-        out = mu * self.std * lam / jnp.sqrt(jnp.where(noise > 0, noise, 1.0) * total)
-        return Coefficients(mu * self.mean, own / total, out, 1 / jnp.sqrt(total))
+        out = lam * mu * self.std / jnp.sqrt(jnp.where(w > 0, w, 1.0) * (v + lam))
+        return Coefficients(mu * self.mean, v / (v + lam), out, 1 / jnp.sqrt(v + lam))
 
 
 _UNITS: dict[str, Callable[[Coefficients, Array], Array]] = dict(
@@ -102,10 +102,10 @@ class TimedNetwork:
         module: maps (images `[B, H, W, C]`, conditions `[B, 2]`) to images.
         image_shape: (H, W, C).
         schedule: variance-preserving forward process.
-        form: what the module predicts: `eps_form`, `prox_form` or a `GaussianForm`.
-        loss: what a residual of training is measured in: "eps" (in units of sqrt(lam), a loss on the noise), "prox" (in
-            the units of the images) or "own" (of what the module may correct: with `eps_form` the first, with
-            `prox_form` the second).
+        form: what the module predicts: `eps_form`, `prox_form` or a `DenoiserForm`.
+        loss: the unit of a residual of training: "eps" (sqrt(lam), a loss on the noise as x_0 and y tell it), "prox"
+            (that of the images) or "own" (of what the module may correct: with `eps_form` the first, with `prox_form`
+            the second).
 
     Raises:
         ValueError: if the loss is another.
@@ -114,7 +114,7 @@ class TimedNetwork:
     module: nn.Module
     image_shape: Shape
     schedule: Schedule
-    form: Form = GaussianForm()
+    form: Form = DenoiserForm()
     loss: str = "own"
 
     def __post_init__(self):

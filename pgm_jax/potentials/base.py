@@ -10,25 +10,27 @@ from jaxtyping import Array, Float
 from pgm_jax.tracing import is_traced
 from pgm_jax.types import Potential, Scalar, Scalars, pytree
 
+_ROUNDING = 1e-5  # a lam of float32 that is meant to be the largest step
 
-def check_reach(prior: Any, lam: Scalars, instead: str) -> None:
+
+def check_largest_step(prior: Any, lam: Scalars, given: str, instead: str) -> None:
     """Refuse steps at which a prior has no prox, as a learned proximal network above the noise of its training.
 
     Args:
         prior: g, with its `largest_step` if its prox has one.
         lam: the steps; where they are traced, nothing is known.
-        instead: what to do, the end of the message.
+        given, instead: start of the message, what the steps are, and its end, what to do.
 
     Raises:
         ValueError: if the largest of the steps is too long.
     """
-    largest = getattr(prior, "largest_step", jnp.inf)
-    if is_traced((lam, largest)):
+    largest = getattr(prior, "largest_step", None)
+    if largest is None or is_traced((lam, largest)):
         return
-    if (longest := float(np.max(np.asarray(lam)))) > float(largest) * (1 + 1e-5):
+    if (longest := float(np.max(np.asarray(lam)))) > float(largest) * (1 + _ROUNDING):
         raise ValueError(
-            f"lam goes up to {longest:.4g}, and the prox of {type(prior).__name__} is known up to "
-            f"{float(largest):.4g}: {instead}"
+            f"{given} lam = {longest:.4g}, and the prox of {type(prior).__name__} is known up to {float(largest):.4g}: "
+            f"{instead}"
         )
 
 
@@ -79,6 +81,11 @@ class Tempered(ByAutodiff):
     def step_limit(self) -> Scalar:
         """A stable step along the gradient, that of f over beta; infinite where f knows none."""
         return getattr(self.potential, "step_limit", jnp.inf) / self.beta
+
+    @property
+    def largest_step(self) -> Scalar:
+        """The largest lam of `prox`, that of f over beta; infinite where f says none."""
+        return getattr(self.potential, "largest_step", jnp.inf) / self.beta
 
 
 def tempered(potential: Potential, beta: Scalar) -> Tempered:

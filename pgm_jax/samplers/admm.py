@@ -26,7 +26,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array
 
 from pgm_jax.operators.checks import check_number, check_whole
-from pgm_jax.potentials.base import check_reach
+from pgm_jax.potentials.base import check_largest_step
 from pgm_jax.samplers.base import Sampler
 from pgm_jax.tracing import is_traced
 from pgm_jax.types import Key, Prior, Scalar
@@ -120,7 +120,7 @@ def plug_and_play_rows(prior: Any, likelihood: Any, lam: Scalar, count: int) -> 
     """
     count = check_whole("count is the number of rows", count, 1)
     lam = check_number("lam is the step of ADMM", lam, above=0)
-    check_reach(prior, lam, "take a smaller lam.")
+    check_largest_step(prior, lam, "The step of ADMM is", "take a smaller lam.")
     limit = getattr(likelihood, "step_limit", jnp.inf)
     if not is_traced((lam, limit)) and not float(lam) < float(limit) < float("inf"):
         rho = f"rho = 1 / lam = {1 / float(lam):.4g}"

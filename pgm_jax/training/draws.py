@@ -5,13 +5,13 @@
     inverse of an LPN     x = f(y), y = x_0 + sigma eps                    conditions lam       target y
 
 A ProxDM network is asked at the pairs (t, lam) that its sampler will visit: a number of steps N is drawn from a list,
-then one of the N steps of the uniform grid; lam is tied to t through N. Its target would be x_t, of which most is noise
-that nothing predicts. Given x_0 and y it is Gaussian,
+then one of the N steps of the uniform grid; lam is tied to t through N. The paper matches x_t, which is mostly noise at
+most pairs. Given x_0 and y it is Gaussian,
 
-    x_t | x_0, y ~ N(mu x_0 + s^2 / (s^2 + lam) (y - mu x_0), s^2 lam / (s^2 + lam)),
+    x_t | x_0, y ~ N(mu x_0 + s^2 / (s^2 + lam) (y - mu x_0), s^2 lam / (s^2 + lam) I),
 
-so that the mean is the target and the variance widens the kernel of proximal matching: the same minimisers, from
-gradients of less variance.
+so that the mean is the target here, and the variance widens the kernel of proximal matching. Every y keeps its
+minimiser, under squares and under matching, whose factor of (t, lam) is left out; the gradients lose the noise of x_t.
 
 Source: ProxDM (arXiv 2507.08956), section on the sampling of t and lambda; the target is ours.
 """
@@ -38,8 +38,8 @@ class Seen(NamedTuple):
         point: noisy images, `[B, H, W, C]`.
         conditions: what the network is told beside them, `[B]` each.
         target: images of the same shape, or several for each point, `[K, B, H, W, C]`.
-        variance: `[B]`, of Gaussian noise around the target that is part of what the network matches; 0 where the
-            target is all.
+        variance: `[B]` or 0, in squared units of the images: what is matched is, given x_0 and the point, a Gaussian of
+            this variance around the target, around each where there are several.
     """
 
     point: Array
@@ -156,8 +156,9 @@ class StepDraws:
         return gamma / (1 - gamma / 2) if self.backward else gamma
 
     def _seen(self, key: Key, images: Images, t: Array, lam: Array) -> Seen:
-        variance = self.schedule.sigma(t) ** 2
-        signal = self.schedule.mu(t)[:, None, None, None] * images
+        mu = self.schedule.mu(t)
+        variance = mu**2 * self.schedule.lam(t)
+        signal = mu[:, None, None, None] * images
         noise = jnp.sqrt(variance + lam)[:, None, None, None] * jax.random.normal(key, images.shape)
         kept = variance / (variance + lam)
         return Seen(signal + noise, (t, lam), signal + kept[:, None, None, None] * noise, kept * lam)

@@ -36,7 +36,7 @@ def fit(
     Args:
         key: random key of the parameters, the batches, the levels and the noise.
         network, optimizer, schedule, ema_decay: as for `make_step`.
-        objective: loss of one example's residual, see `matching_objective`; it is to count on as many `steps`.
+        objective: as for `make_step`; it is to count on as many `steps`.
         examples: clean images `[N, H, W, C]`, in the units of the network's mean and std.
         steps, batch_size: number of training steps, and of images of a step.
 

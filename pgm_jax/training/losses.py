@@ -54,8 +54,9 @@ def matching_objective(
     last one. Steps are counted from 0, as `TrainState.step` counts them before the step.
 
     Where the target of a residual of d numbers is the mean of a Gaussian of variance v, the expectation of proximal
-    matching over it is, but for a factor, proximal matching of the mean with the width `sqrt(zeta^2 + 2 v / d)`: that
-    is the width here. The mode of the Gaussian mixture is found, not of its means. The warm start sees the mean alone.
+    matching over it is, but for a factor of v, proximal matching of the mean with the width `sqrt(zeta^2 + 2 v / d)`:
+    that is the width here. It finds the mode of the mixture of these Gaussians, not of their means. The warm start sees
+    the means alone: `l2` keeps its minimiser, `l1` does not.
 
     Args:
         warm_up: loss of the warm start, `l2` or `l1`.
@@ -66,7 +67,7 @@ def matching_objective(
 
     Returns:
         `(residual, step, variance = 0) -> (loss, weight)`, the variance v in squared units of c_out; the weight
-        `exp(-mean(r^2) / zeta^2)` is the share of the example's gradient that is left (1 during the warm start).
+        `exp(-mean(r^2) / width^2)` is the share of the example's gradient that is left (1 during the warm start).
         Weights near 0 say that zeta has fallen too fast.
 
     Raises:
@@ -87,9 +88,10 @@ def matching_objective(
         progress = jnp.clip((step - warm_steps) / max(total_steps - 1 - warm_steps, 1), 0.0, 1.0)
         if stages is not None:
             progress = jnp.minimum(jnp.floor(progress * stages), stages - 1) / max(stages - 1, 1)
-        zeta = jnp.sqrt((zeta_start * (zeta_end / zeta_start) ** progress) ** 2 + 2 * variance / residual.size)
+        zeta = zeta_start * (zeta_end / zeta_start) ** progress
+        width = jnp.sqrt(zeta**2 + 2 * variance / residual.size)
         warm = step < warm_steps
-        loss = jnp.where(warm, warm_up(residual), _proximal_matching(residual, zeta))
-        return loss, jnp.where(warm, 1.0, jnp.exp(-jnp.mean(residual**2) / zeta**2))
+        loss = jnp.where(warm, warm_up(residual), _proximal_matching(residual, width))
+        return loss, jnp.where(warm, 1.0, jnp.exp(-jnp.mean(residual**2) / width**2))
 
     return objective

@@ -80,7 +80,8 @@ def make_step(
         optimizer: optax transformation, clipping and learning rate included.
         schedule: distribution of the levels: lam(t), t uniform; that of `VE` makes log lam uniform. For a network that
             is told the time as well, `step_draws(schedule)`.
-        objective: loss of one example's residual, see `matching_objective`.
+        objective: `(residual, step, variance) -> (loss, weight)` of one example, see `matching_objective`. The variance
+            is that around the target, in squared units of the residual; 0 but for `step_draws`.
         ema_decay: largest decay of the average of the parameters.
 
     Returns:

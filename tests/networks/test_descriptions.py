@@ -48,7 +48,7 @@ def told(name, **changes):
 @pytest.mark.parametrize(
     ("description", "words"),
     [
-        (told("times", timed__form="score"), "timed.form is 'score'; give 'gaussian', 'eps', 'prox'"),
+        (told("times", timed__form="gaussian"), "timed.form is 'gaussian'; give 'denoiser', 'eps', 'prox'"),
         (told("times", timed__loss="mean"), "The loss is on 'mean'; it is on one of"),
         (told("times", timed__beta_min=-1.0), "timed.beta_min is -1.0; give a number from 1e-06"),
         (told("times", timed__beta_max=0.05), "timed.beta_max is 0.05; give a number from 0.1"),

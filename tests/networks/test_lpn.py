@@ -237,7 +237,7 @@ def test_the_convolutional_network_takes_other_sizes_and_says_which_not():
 
 
 def test_mistakes_are_said_in_words(prior):
-    with pytest.raises(ValueError, match="lam is 0.5, above sigma.2 = 0.25.*smaller lam"):
+    with pytest.raises(ValueError, match="lam = 0.5, and the prox of LPN is known up to 0.25: .*smaller lam"):
         prior.prox(images(prior, 1)[0], 0.5)
     assert np.all(np.isnan(jax.jit(prior.prox)(images(prior, 1)[0], 0.5)))
     with pytest.raises(ValueError, match="lam is the step of the prox, a number at least 0"):

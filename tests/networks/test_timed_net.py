@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pgm_jax.networks import MLP, GaussianForm, TimedNetwork, TimedProxNet, eps_form, prox_form
+from pgm_jax.networks import MLP, DenoiserForm, TimedNetwork, TimedProxNet, eps_form, prox_form
 from pgm_jax.networks.layers import fourier_features
 from pgm_jax.potentials import Gaussian, marginals
 from pgm_jax.samplers import hybrid_rows, proxdm, sample
@@ -16,7 +16,7 @@ from pgm_jax.types import DiffusedPrior, Prior
 
 SHAPE = (1, 2, 1)
 VP = LinearVP()
-FORMS = {"eps": eps_form, "prox": prox_form, "Gaussian": GaussianForm(0.3, 0.6)}
+FORMS = {"eps": eps_form, "prox": prox_form, "Gaussian": DenoiserForm(0.3, 0.6)}
 Y = jnp.asarray(np.random.default_rng(0).standard_normal((3, *SHAPE)), jnp.float32)
 T, LAM = jnp.array([0.0, 0.3, 1.0]), jnp.array([0.2, 1.0, 3.0])
 

@@ -29,7 +29,7 @@ def test_below_the_bound_nothing_is_said_and_at_it_a_number():
     with pytest.raises(ValueError, match="lam is the step of ADMM, a number above 0"):
         plug_and_play_rows(PRIOR, LIKELIHOOD, 0.0, 5)
     with pytest.raises(
-        ValueError, match="lam goes up to 9.1, and the prox of LPN is known up to 9: take a smaller lam"
+        ValueError, match="The step of ADMM is lam = 9.1, and the prox of LPN is known up to 9: take a smaller lam"
     ):
         plug_and_play_rows(convex_network(1.0), LIKELIHOOD, 9.1, 5)
 

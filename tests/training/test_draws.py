@@ -7,7 +7,7 @@ import optax
 import pytest
 from convex_network import convex_network
 
-from pgm_jax.networks import ICNN, MLP, ConvexNetwork, GaussianForm, Preconditioned, TimedNetwork
+from pgm_jax.networks import ICNN, MLP, ConvexNetwork, DenoiserForm, Preconditioned, TimedNetwork
 from pgm_jax.potentials import Gaussian
 from pgm_jax.samplers import backward_rows, hybrid_rows
 from pgm_jax.schedules import VE, LinearVP
@@ -82,7 +82,7 @@ def test_levels_are_those_of_the_schedule():
 
 def test_a_network_of_two_conditions_learns_the_prox_of_a_gaussian():
     """From a form that stands at another deviation: only training says what is right."""
-    network = TimedNetwork(MLP(16, 1, 16), (1, 1, 1), VP, GaussianForm(0.0, 1.0))
+    network = TimedNetwork(MLP(16, 1, 16), (1, 1, 1), VP, DenoiserForm(0.0, 1.0))
     examples = 0.5 + 0.3 * jax.random.normal(KEY, (4000, 1, 1, 1))
     objective = matching_objective(l2, 1200, 1200, 1.0, 1.0)
     optimizer = optax.adam(optax.schedules.cosine_decay_schedule(1e-2, 1200))

@@ -135,9 +135,10 @@ class Drawn(NamedTuple):
     """The same point, level and targets at every step."""
 
     target: Any
+    variance: Any = 0.0
 
     def draw(self, key, images):
-        return Seen(jnp.asarray(IMAGES), (jnp.full(len(IMAGES), 0.3),), self.target)
+        return Seen(jnp.asarray(IMAGES), (jnp.full(len(IMAGES), 0.3),), self.target, self.variance)
 
 
 def test_the_loss_of_several_targets_is_the_mean_of_theirs(start):
@@ -149,6 +150,19 @@ def test_the_loss_of_several_targets_is_the_mean_of_theirs(start):
     np.testing.assert_allclose(many, np.mean(each), rtol=1e-5)
     with pytest.raises(ValueError, match=r"The targets have the shape .4, 6, 4, 1., the estimates .6, 4, 4, 1."):
         make_step(NETWORK, OPTIMIZER, Drawn(jnp.zeros((4, 6, 4, 1))), SQUARES, DECAY)(start, jnp.asarray(IMAGES), KEY)
+
+
+def test_the_variance_around_a_target_is_in_units_of_the_residual(start):
+    """One for each example and all of its targets, against the objective by hand."""
+    targets, variance = jnp.asarray(np.stack([IMAGES, 0.5 * IMAGES])), jnp.linspace(0.0, 5.0, 6)
+    objective = matching_objective(l2, 0, 1, 0.7, 0.7)
+    step = make_step(NETWORK, OPTIMIZER, Drawn(targets, variance), objective, DECAY)
+    unit = np.sqrt(NETWORK.std**2 * 0.3 / (NETWORK.std**2 + 0.3))
+    estimate = NETWORK.apply(start.params, jnp.asarray(IMAGES), jnp.full(6, 0.3))
+    expected = [
+        objective((estimate[i] - target[i]) / unit, 0, variance[i] / unit**2)[0] for target in targets for i in range(6)
+    ]
+    np.testing.assert_allclose(step(start, jnp.asarray(IMAGES), KEY)[1]["loss"], np.mean(expected), rtol=1e-4)
 
 
 def test_the_decay_of_an_average_is_below_one():
