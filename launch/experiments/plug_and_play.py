@@ -4,7 +4,7 @@
 
 The step lam is the one that a network was trained at, sigma^2; the strength of the data, s, is a setting of each task
 and method, chosen on other images. The total variation has its weight instead, and the noise as it is. The last panel
-shows the residual of runs whose rho = 1 / lam is above the bound |A^T A| / s^2, and below it.
+shows the fixed-point residual |x+ - z| of runs whose rho = 1 / lam is above the bound |A^T A| / s^2, and below it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -64,13 +64,13 @@ def tasks_of(c: Any, key: Key, images: Array) -> dict[str, Task]:
 
 @jax.jit
 def by_admm(prior: Any, operator: Operator, y: Array, strength: Array, rows: Array) -> tuple[Array, Array]:
-    """The last image and the residual of every row, for every measurement."""
+    """The last image and the fixed-point residual of every row, for every measurement."""
 
     def one(y: Array) -> tuple[Array, Array]:
         likelihood = GaussianLikelihood(operator, y, strength, SOLVER)
         start = jnp.zeros(operator.image_shape)
         sampler = admm(prior, likelihood)
-        state, residuals = run_sampler(jax.random.key(0), sampler, start, rows, lambda state, info: info.residual)
+        state, residuals = run_sampler(jax.random.key(0), sampler, start, rows, lambda state, info: info.move)
         return state.x, residuals
 
     return jax.vmap(one)(y)
@@ -116,7 +116,7 @@ def run(config: Any, key: Key) -> Findings:
 
 
 def residuals_of(c: Any, task: Task, learned: Any) -> dict[str, np.ndarray]:
-    """The residual of ADMM by row, for two strengths of the data: rho above its bound, and far below."""
+    """The fixed-point residual of ADMM by row, for two strengths of the data: rho above its bound, and far below."""
     lam = learned.network.sigma**2
     norm = float(task.operator.norm())
     found = {}
@@ -176,6 +176,6 @@ def residual_panel(residuals: Mapping[str, np.ndarray]) -> Callable[[Axes], None
         for (name, each), colour in zip(residuals.items(), COLOURS, strict=False):
             axis.plot(each.T, color=colour, alpha=0.15, linewidth=0.7)
             axis.plot(np.median(each, axis=0), color=colour, linewidth=1.8, label=name)
-        axis.set(title="residual of ADMM, deblurring", xlabel="row", yscale="log")
+        axis.set(title="fixed-point residual of ADMM, deblurring", xlabel="row", yscale="log")
 
     return panel

@@ -11,6 +11,10 @@ With convex f and g a run converges at every constant lam > 0, and at one that c
 amounts with a finite sum (He, Yang and Wang, J. Optim. Theory Appl. 106, 2000); lam sets the speed and not the limit.
 At the limit x = z, y is a gradient of g and -y one of f.
 
+It is the iteration of a map of the point z + lam y alone (Eckstein and Bertsekas, Math. Program. 55, 1992), which moves
+by x+ - z in a row. For convex f and g, at a constant lam, that map does not expand: from the second row on the length
+of this move never grows, while the largest entries of the residuals may.
+
 Other orders of the updates are the same method: x, y, z is that of `admm(likelihood, prior)`, f and g exchanged, and
 z, x, y starts it a step later. Several priors are one of as many copies of the image, see
 `pgm_jax.potentials.consensus`.
@@ -48,7 +52,7 @@ class ADMMState(NamedTuple):
 
 
 class ADMMInfo(NamedTuple):
-    """What a row reports; all norms are the largest entry.
+    """What a row reports; all norms but that of `move` are the largest entry.
 
     Attributes:
         estimate: z+, the prior side.
@@ -56,6 +60,7 @@ class ADMMInfo(NamedTuple):
         primal: `max |x+ - z+|`, in units of x.
         dual: `max |z+ - z| / lam`, in units of U per x.
         residual: `max(primal / lam, dual)`, 0 at a minimiser alone; `primal / lam` is the step of y.
+        move: `|x+ - z|`, Euclidean, in units of x: the fixed-point residual, which never grows for convex f and g.
     """
 
     estimate: Array
@@ -63,6 +68,7 @@ class ADMMInfo(NamedTuple):
     primal: Array
     dual: Array
     residual: Array
+    move: Array
 
 
 def admm(prior: Prior, likelihood: Prior) -> Sampler:
@@ -94,7 +100,7 @@ def _step(prior: Prior, likelihood: Any, key: Key, state: ADMMState, lam: Scalar
     data = data_step(v, lam, v + state.correction)
     x = prior.prox(data + lam * state.y, lam)
     primal, dual = jnp.max(jnp.abs(data - x)), jnp.max(jnp.abs(x - state.x)) / lam
-    info = ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual))
+    info = ADMMInfo(x, data, primal, dual, jnp.maximum(primal / lam, dual), jnp.linalg.norm(data - state.x))
     return ADMMState(x, state.y + (data - x) / lam, data - v), info
 
 

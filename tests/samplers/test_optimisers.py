@@ -254,11 +254,20 @@ def test_admm_is_boyds_with_its_scaled_dual():
         z, last = np.asarray(shrink(x + u, lam)), z
         u = u + x - z
         primal, dual = np.max(np.abs(x - z)), np.max(np.abs(z - last)) / lam
-        expected = (x, z, u / lam, primal, dual, max(primal / lam, dual))
-        reported = (info.data, state.x, state.y, info.primal, info.dual, info.residual)
+        expected = (x, z, u / lam, primal, dual, max(primal / lam, dual), np.linalg.norm(x - last))
+        reported = (info.data, state.x, state.y, info.primal, info.dual, info.residual, info.move)
         for one, other in zip(reported, expected, strict=True):
             np.testing.assert_allclose(one[index], other, atol=1e-11)
     assert np.any(info.residual > info.dual) and np.any(info.residual > info.primal / rows)
+
+
+@pytest.mark.parametrize("lam", [0.02, 0.5, 20.0])
+def test_the_move_of_admm_never_grows(lam):
+    """From the second row on, as far as it is resolved."""
+    prior, likelihood, _ = sparse_problem(0.1)
+    _, (_, info) = in_numpy(minimise(admm, prior, likelihood, np.full(STEPS, lam), start()))
+    move = info.move[1:][info.move[1:] > 1e-12]
+    assert len(move) > 20 and np.all(np.diff(move) <= 1e-14)
 
 
 def test_admm_dual_is_a_gradient_of_both_sides():
