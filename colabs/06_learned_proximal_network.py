@@ -118,10 +118,10 @@ class Measurement(Gaussian):
 
 likelihood = Measurement(jnp.full(SHAPE, 2.0), 1.0)
 rows = plug_and_play_rows(prior, likelihood, 0.5, 40)
-state, residual = run(jax.random.key(0), admm(prior, likelihood), jnp.zeros(SHAPE), rows, lambda _, info: info.residual)
+state, move = run(jax.random.key(0), admm(prior, likelihood), jnp.zeros(SHAPE), rows, lambda _, info: info.move)
 figure, axis = plt.subplots(figsize=(4.5, 3), constrained_layout=True)
-axis.plot(residual, color=BLUE)
-axis.set(title="residual of ADMM", xlabel="row", yscale="log")
+axis.plot(move, color=BLUE)
+axis.set(title="fixed-point residual of ADMM", xlabel="row", yscale="log")
 plt.show()
 print(f"the mode given y = 2: {float(state.x.ravel()[0]):.3f}; of the exact prior it is 1")
 

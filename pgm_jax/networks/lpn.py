@@ -24,6 +24,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.networks.icnn import WAYS, is_inner, nonnegative, softplus
+from pgm_jax.operators.base import check_image_shape
 from pgm_jax.operators.checks import check_number
 from pgm_jax.operators.solvers import Solver, conjugate_gradients
 from pgm_jax.potentials.base import ByAutodiff, check_largest_step
@@ -43,8 +44,9 @@ class ConvexNetwork:
         sigma: standard deviation of the noise that it is trained at, in the units of the images.
 
     Raises:
-        ValueError: if sigma is not positive, alpha is negative, the activation of the module is not convex and
-            increasing or has no curvature, or its way of keeping weights from being negative is unknown.
+        ValueError: if the shape is not three whole numbers, sigma is not positive, alpha is negative, the activation of
+            the module is not convex and increasing or has no curvature, or its way of keeping weights from being
+            negative is unknown.
     """
 
     module: nn.Module
@@ -52,6 +54,7 @@ class ConvexNetwork:
     sigma: float
 
     def __post_init__(self):
+        check_image_shape(self.image_shape)
         check_number("sigma is the noise of the training", self.sigma, above=0)
         check_number("alpha is the weight of |y|^2 in psi", getattr(self.module, "alpha", 0.0), least=0)
         way = getattr(self.module, "way", WAYS[0])
@@ -264,7 +267,7 @@ class LPN(ByAutodiff):
         """
         self._check(v)
         lam = check_number("lam is the step of the prox", lam, least=0)
-        instead = "take rows of smaller lam (a larger rho in ADMM), or a network of more noise."
+        instead = "take rows of smaller lam (a larger rho in ADMM), or a network that is trained at a larger sigma."
         check_largest_step(self, lam, "The step is", instead)
         tau = jnp.asarray(lam, v.dtype) / self.network.sigma**2
         y = _root(self, v, jnp.minimum(tau, 1.0))

@@ -28,6 +28,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.networks.prox_net import as_batch
+from pgm_jax.operators.base import check_image_shape
 from pgm_jax.types import Key, Scalar, Scalars, Schedule, Shape, pytree
 
 _LEAST_TIME, _LEAST_STEP = 1e-6, 1e-12  # levels below are one and the same to the module
@@ -108,7 +109,8 @@ class TimedNetwork:
             the second).
 
     Raises:
-        ValueError: if the loss is another.
+        ValueError: if the loss is another, or the shape is not three whole numbers.
+        TypeError: if the form is no function.
     """
 
     module: nn.Module
@@ -118,6 +120,9 @@ class TimedNetwork:
     loss: str = "own"
 
     def __post_init__(self):
+        check_image_shape(self.image_shape)
+        if not callable(self.form):
+            raise TypeError(f"The form is {self.form!r}; give `eps_form`, `prox_form` or a `DenoiserForm`.")
         if self.loss not in _UNITS:
             raise ValueError(f"The loss is on {self.loss!r}; it is on one of {', '.join(map(repr, _UNITS))}.")
 
@@ -172,6 +177,9 @@ class TimedNetwork:
 class TimedProxNet:
     """A trained network as a prior at every time: `at(t).prox(y, lam) = network.apply(params, y, t, lam)`.
 
+    It knows the pairs (t, lam) of its training: `hybrid_rows` or `backward_rows` of its schedule and of the numbers of
+    steps that it was trained for. Nothing checks others, and they make worse samples.
+
     Attributes:
         params: parameters (traced: another set of weights does not recompile).
         network: what evaluates them (static).
@@ -194,7 +202,7 @@ class TimedProxNet:
         return _AtTime(self, t)
 
     def prox(self, v: Float[Array, "h w c"], lam: Scalar) -> Float[Array, "h w c"]:
-        """The learned prox of the clean images, the slice t = 0.
+        """The learned prox of the clean images, the slice t = 0, known at the lam of last steps alone.
 
         Args:
             v, lam: one image `[H, W, C]`, and step of the prox.

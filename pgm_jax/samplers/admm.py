@@ -136,7 +136,7 @@ def plug_and_play_rows(prior: Any, likelihood: Any, lam: Scalar, count: int) -> 
             said = (
                 "ADMM with a learned proximal network is known to converge where rho is above "
                 f"{1 / float(limit):.4g}, and {rho}; "
-                "it often does below, see the residual of its info. Take a smaller lam to be sure."
+                "it often does below: `residual` and `move` of its info tell. Take a smaller lam to be sure."
             )
         warnings.warn(said, stacklevel=2)
     return jnp.full((count,), lam, float)

@@ -25,7 +25,7 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from pgm_jax.operators.checks import check_whole
+from pgm_jax.operators.checks import check_number, check_whole
 from pgm_jax.samplers.base import Sampler
 from pgm_jax.samplers.pgm import ChainInfo, ChainState
 from pgm_jax.samplers.vp import rate_integral
@@ -101,10 +101,12 @@ def backward_rows(schedule: Schedule, count: int, eta: Scalar = 1.0) -> ProxDMRo
 
     Raises:
         ValueError: if a gamma is 2 or more, with the number of steps that avoids it; if the schedule does not
-            preserve the variance; if `count` is below 1. Of a schedule that is traced, the rows are NaN there.
+            preserve the variance; if `count` is below 1, or eta outside of [0, 1]. Of a schedule that is traced, the
+            rows are NaN there.
         TypeError: if `count` is not a whole number.
     """
     mu, end, gamma = _uniform(schedule, count)
+    eta = check_number("eta is the share of fresh noise", eta, least=0, most=1)
     if not is_traced(gamma) and bool(jnp.any(gamma >= 2)):
         raise ValueError(
             f"With {count} steps the longest has gamma = {float(jnp.max(gamma)):.4g}; a backward step needs gamma < 2. "
@@ -125,10 +127,11 @@ def hybrid_rows(schedule: Schedule, count: int, eta: Scalar = 1.0) -> ProxDMRows
         eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
 
     Raises:
-        ValueError: if the schedule does not preserve the variance; if `count` is below 1.
+        ValueError: if the schedule does not preserve the variance; if `count` is below 1, or eta outside of [0, 1].
         TypeError: if `count` is not a whole number.
     """
     mu, end, gamma = _uniform(schedule, count)
+    eta = check_number("eta is the share of fresh noise", eta, least=0, most=1)
     return ProxDMRows(mu, 1 + gamma / 2, eta * jnp.sqrt(gamma), end, (1 + eta**2) / 2 * gamma)
 
 

@@ -91,12 +91,14 @@ def make_step(
 
     Raises:
         ValueError: if the decay is not in [0, 1), or the network is told other conditions than are drawn.
+        TypeError: if the objective takes or returns something else.
     """
     if not 0.0 <= ema_decay < 1.0:
         raise ValueError(f"ema_decay is {ema_decay}; the decay of an average is in [0, 1).")
 
     draws = as_draws(schedule)
     check_pairing(network, draws)
+    _check_objective(objective, network.image_shape)
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
         estimate = network.apply(params, seen.point, *seen.conditions)
@@ -123,6 +125,23 @@ def make_step(
     return step
 
 
+def _check_objective(objective: Objective, image_shape: Shape) -> None:
+    residual, step, variance = (
+        jax.ShapeDtypeStruct(shape, kind) for shape, kind in ((image_shape, float), ((), int), ((), float))
+    )
+    contract = "An objective maps (residual, step, variance) of one example to (loss, weight), two numbers"
+    try:
+        found = jax.tree.map(jnp.shape, jax.eval_shape(objective, residual, step, variance))
+    except TypeError as error:
+        raise TypeError(
+            f"{contract}, and this one fails: {error}. `matching_objective` makes one of a loss."
+        ) from error
+    if found != ((), ()):
+        raise TypeError(
+            f"{contract}, and this one returns the shapes {found}. `matching_objective` makes one of a loss."
+        )
+
+
 def check_pairing(network: Network, draws: Draws) -> None:
     """Refuse conditions that the network is not told, and levels that it is not for, where their numbers are known.
 
@@ -134,6 +153,14 @@ def check_pairing(network: Network, draws: Draws) -> None:
     """
     if isinstance(network, TimedNetwork) and isinstance(draws, LevelDraws):
         raise ValueError("A TimedNetwork is told t and lam; give `step_draws(schedule)` in place of the schedule.")
+    if isinstance(draws, StepDraws) and isinstance(network, TimedNetwork) and not is_traced(draws):
+        times = jnp.array([0.25, 0.5, 1.0])
+        told, drawn = network.schedule.lam(times), draws.schedule.lam(times)
+        if bool(jnp.any(jnp.abs(told / drawn - 1) > 1e-2)):
+            raise ValueError(
+                f"The network's schedule is {network.schedule} and that of the draws {draws.schedule}; give "
+                "`step_draws(network.schedule)`."
+            )
     if isinstance(draws, StepDraws) and not isinstance(network, TimedNetwork):
         raise ValueError(
             f"A {type(network).__name__} is told lam alone; give the schedule in place of `step_draws`, or train a "

@@ -118,3 +118,7 @@ def test_mistakes_are_said_in_words():
         net.apply(params(net), jnp.zeros((2, 2, 1)), 0.0, 1.0)
     with pytest.raises(ValueError, match="The loss is on 'noise'; it is on one of 'own', 'eps', 'prox'"):
         network(eps_form, "noise")
+    with pytest.raises(TypeError, match="The form is 'eps'; give `eps_form`, `prox_form` or a `DenoiserForm`"):
+        network("eps")
+    with pytest.raises(ValueError, match="image_shape must be .height, width, channels."):
+        TimedNetwork(MLP(8, 1, 8), (2,), VP)

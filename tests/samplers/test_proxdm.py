@@ -155,6 +155,10 @@ def test_a_process_that_ends_without_signal_wants_many_backward_steps():
 
 def test_a_process_without_loss_of_signal_is_refused():
     for rows in (hybrid_rows, backward_rows):
+        with pytest.raises(
+            ValueError, match="eta is the share of fresh noise, a number at least 0 and at most 1, and is"
+        ):
+            rows(VP, 10, 1.5)
         with pytest.raises(ValueError, match="VE does not preserve the variance"):
             rows(VE(), 10)
     with pytest.raises(ValueError, match="VE does not preserve the variance"):

@@ -118,6 +118,8 @@ def test_mistakes_are_said_in_words():
     objective = matching_objective(l2, 1, 1, 1.0, 1.0)
     with pytest.raises(ValueError, match="TimedNetwork is told t and lam.*step_draws"):
         make_step(network, optax.adam(1.0), VP, objective, 0.9)
+    with pytest.raises(ValueError, match="network's schedule is .*20.* that of the draws .*10.*network.schedule"):
+        make_step(network, optax.adam(1.0), step_draws(LinearVP(0.1, 10.0), (5,)), objective, 0.9)
     with pytest.raises(ValueError, match="Preconditioned is told lam alone"):
         make_step(Preconditioned(MLP(8, 1, 8), (1, 1, 1)), optax.adam(1.0), step_draws(VP), objective, 0.9)
 

@@ -165,6 +165,21 @@ def test_the_variance_around_a_target_is_in_units_of_the_residual(start):
     np.testing.assert_allclose(step(start, jnp.asarray(IMAGES), KEY)[1]["loss"], np.mean(expected), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        (l2, "this one fails: .*positional argument"),
+        (lambda residual, step, variance: jnp.mean(residual**2), r"returns the shapes \(\)"),
+        (lambda residual, step, variance: (residual**2, 1.0), r"returns the shapes \(\(4, 4, 1\), \(\)\)"),
+    ],
+)
+def test_an_objective_that_is_none_is_refused(objective, words):
+    with pytest.raises(
+        TypeError, match=f"to .loss, weight., two numbers, and .*{words}.*`matching_objective` makes one"
+    ):
+        make_step(NETWORK, OPTIMIZER, VE(), objective, DECAY)
+
+
 def test_the_decay_of_an_average_is_below_one():
     with pytest.raises(ValueError, match=r"ema_decay is 1.0"):
         make_step(NETWORK, OPTIMIZER, VE(), SQUARES, 1.0)
