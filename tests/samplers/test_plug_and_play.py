@@ -9,7 +9,7 @@ import pytest
 from convex_network import convex_network
 
 from pgm_jax import operators
-from pgm_jax.potentials import Box, Gaussian, GaussianLikelihood, consensus
+from pgm_jax.potentials import Box, Gaussian, GaussianLikelihood, Laplace, consensus
 from pgm_jax.samplers import admm, plug_and_play_rows, run
 
 MASK = operators.mask((1, 2, 1), jnp.array([1.0, 0.0]).reshape(1, 2, 1))
@@ -58,6 +58,17 @@ def ended(prior, likelihood, start, lam=0.2):
     go = jax.jit(lambda: run(jax.random.key(0), sampler, start, rows, lambda state, info: info.residual))
     state, residual = go()
     return np.asarray(state.x), np.asarray(residual)
+
+
+@pytest.mark.parametrize("lam", [0.005, 0.2, 20.0])
+def test_the_move_never_grows_for_convex_functions(lam):
+    """From the second row on, as far as it is resolved, at a blur that measures some frequencies hardly at all."""
+    with jax.enable_x64(True):
+        sampler, rows = admm(Laplace(0.3), SEEN), jnp.full(100, lam)
+        start = jnp.ones((4, 4, 1))
+        moves = run(jax.random.key(0), sampler, start, rows, lambda state, info: info.move)[1]
+    resolved = np.asarray(moves)[1:][np.asarray(moves)[1:] > 1e-10]
+    assert len(resolved) > 8 and np.all(np.diff(resolved) <= 1e-13)
 
 
 @pytest.mark.parametrize("exchanged", [False, True])
