@@ -2,7 +2,7 @@ r"""The prior of a learned proximal network on clothes: its value under noise, b
 
 python -m launch.prepare --dataset=fashion_mnist
 python -m launch.train --config=configs/lpn.py --workdir=runs/lpn
-python -m launch.train --workdir=runs/denoiser --config.network.unet.patch=4 --config.train.steps=10000 \
+python -m launch.train --workdir=runs/denoiser --config.network.unet.patch=4 --config.train.steps=6000 \
     --config.train.warm_share=1. --config.train.sigma_min=0.01 --config.train.sigma_max=152.
 python -m launch.toys --config=configs/toys/lpn_prior.py
 
