@@ -233,7 +233,7 @@ def test_a_run_is_one_program(tmp_path):
         return OBJECTIVE(residual, step, variance)
 
     run(tmp_path, objective=counted, steps=6)
-    assert len(traces) == 1
+    assert len(traces) == 2  # when the step is built, where its shapes are checked, and in the program
 
 
 def test_without_a_terminal_there_is_a_line_at_each_log(tmp_path, capsys):
