@@ -6,7 +6,7 @@ r"""Pictures of clothes out of noise: feature distance of proximal and score sam
         --config.train.warm_share=1. --config.train.sigma_min=0.01 --config.train.sigma_max=152.
     python -m launch.toys --config=configs/toys/generate.py
 
-Cost: 60 minutes of two cores for the trainings, 7 minutes for the rest.
+Cost: 50 minutes of two cores for the proximal network, beside other work.
 Expected: the claim fails. Of a former and longer training, the feature distance of ten hybrid steps is 20.0, of
 Euler-Maruyama 87 at 10 calls, 33 at 20 and 9.6 at 50; of DPM-Solver++(2M) 4.3 at 10; of other test images 1.4.
 """

@@ -27,7 +27,7 @@ from pgm_jax.networks.icnn import WAYS, is_inner, nonnegative, softplus
 from pgm_jax.operators.base import check_image_shape
 from pgm_jax.operators.checks import check_number
 from pgm_jax.operators.solvers import Solver, conjugate_gradients
-from pgm_jax.potentials.base import ByAutodiff, check_largest_step
+from pgm_jax.potentials.base import ROUNDING, ByAutodiff, check_largest_step
 from pgm_jax.tracing import is_traced
 from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
 
@@ -274,7 +274,7 @@ class LPN(ByAutodiff):
         # Both are the same point; the first is v itself at lam = 0, the second f(v) at sigma^2.
         rest = jnp.maximum(1 - tau, 0.5)
         point = jnp.where(tau < 0.5, (v - tau * y) / rest, self.denoise(y))
-        return jnp.where(tau > 1 + 1e-5, jnp.nan, point)
+        return jnp.where(tau > 1 + ROUNDING, jnp.nan, point)
 
 
 @jax.custom_jvp

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from pgm_jax.tracing import is_traced
 from pgm_jax.types import Potential, Scalar, Scalars, pytree
 
-_ROUNDING = 1e-5  # a lam of float32 that is meant to be the largest step
+ROUNDING = 1e-5  # a lam of float32 that is meant to be the largest step
 
 
 def check_largest_step(prior: Any, lam: Scalars, given: str, instead: str) -> None:
@@ -27,7 +27,7 @@ def check_largest_step(prior: Any, lam: Scalars, given: str, instead: str) -> No
     largest = getattr(prior, "largest_step", None)
     if largest is None or is_traced((lam, largest)):
         return
-    if (longest := float(np.max(np.asarray(lam)))) > float(largest) * (1 + _ROUNDING):
+    if (longest := float(np.max(np.asarray(lam)))) > float(largest) * (1 + ROUNDING):
         raise ValueError(
             f"{given} lam = {longest:.4g}, and the prox of {type(prior).__name__} is known up to {float(largest):.4g}: "
             f"{instead}"

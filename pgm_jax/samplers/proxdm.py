@@ -105,8 +105,7 @@ def backward_rows(schedule: Schedule, count: int, eta: Scalar = 1.0) -> ProxDMRo
             rows are NaN there.
         TypeError: if `count` is not a whole number.
     """
-    mu, end, gamma = _uniform(schedule, count)
-    eta = check_number("eta is the share of fresh noise", eta, least=0, most=1)
+    mu, end, gamma, eta = _uniform(schedule, count, eta)
     if not is_traced(gamma) and bool(jnp.any(gamma >= 2)):
         raise ValueError(
             f"With {count} steps the longest has gamma = {float(jnp.max(gamma)):.4g}; a backward step needs gamma < 2. "
@@ -130,16 +129,21 @@ def hybrid_rows(schedule: Schedule, count: int, eta: Scalar = 1.0) -> ProxDMRows
         ValueError: if the schedule does not preserve the variance; if `count` is below 1, or eta outside of [0, 1].
         TypeError: if `count` is not a whole number.
     """
-    mu, end, gamma = _uniform(schedule, count)
-    eta = check_number("eta is the share of fresh noise", eta, least=0, most=1)
+    mu, end, gamma, eta = _uniform(schedule, count, eta)
     return ProxDMRows(mu, 1 + gamma / 2, eta * jnp.sqrt(gamma), end, (1 + eta**2) / 2 * gamma)
 
 
-def _uniform(schedule: Schedule, count: int) -> tuple[Array, Array, Array]:
-    """The signal at the start of each step of the uniform grid from t = 1 to 0, the time of its end, and gamma."""
+def _uniform(schedule: Schedule, count: int, eta: Scalar) -> tuple[Array, Array, Array, Scalar]:
+    """The signal at the start of each step of the uniform grid from t = 1 to 0, the time of its end, gamma, and eta."""
     count = check_whole("count is the number of steps", count, 1)
     times = 1.0 - jnp.arange(count + 1) / count
-    return schedule.mu(times[:-1]), times[1:], rate_integral(schedule, times)
+    gamma = rate_integral(schedule, times)
+    return (
+        schedule.mu(times[:-1]),
+        times[1:],
+        gamma,
+        check_number("eta is the share of fresh noise", eta, least=0, most=1),
+    )
 
 
 def _enough(schedule: Schedule, count: int) -> str:

@@ -153,7 +153,12 @@ def check_pairing(network: Network, draws: Draws) -> None:
     """
     if isinstance(network, TimedNetwork) and isinstance(draws, LevelDraws):
         raise ValueError("A TimedNetwork is told t and lam; give `step_draws(schedule)` in place of the schedule.")
-    if isinstance(draws, StepDraws) and isinstance(network, TimedNetwork) and not is_traced(draws):
+    if isinstance(draws, StepDraws) and not isinstance(network, TimedNetwork):
+        raise ValueError(
+            f"A {type(network).__name__} is told lam alone; give the schedule in place of `step_draws`, or train a "
+            "TimedNetwork."
+        )
+    if isinstance(network, TimedNetwork) and isinstance(draws, StepDraws) and not is_traced(draws):
         times = jnp.array([0.25, 0.5, 1.0])
         told, drawn = network.schedule.lam(times), draws.schedule.lam(times)
         if bool(jnp.any(jnp.abs(told / drawn - 1) > 1e-2)):
@@ -161,11 +166,6 @@ def check_pairing(network: Network, draws: Draws) -> None:
                 f"The network's schedule is {network.schedule} and that of the draws {draws.schedule}; give "
                 "`step_draws(network.schedule)`."
             )
-    if isinstance(draws, StepDraws) and not isinstance(network, TimedNetwork):
-        raise ValueError(
-            f"A {type(network).__name__} is told lam alone; give the schedule in place of `step_draws`, or train a "
-            "TimedNetwork."
-        )
     if isinstance(network, ConvexNetwork) and isinstance(draws, LevelDraws) and not is_traced(draws):
         lam = draws.schedule.lam(jnp.array([0.0, 1.0]))
         if bool(jnp.any(jnp.abs(lam / network.sigma**2 - 1) > 1e-2)):

@@ -91,7 +91,10 @@ def test_the_first_step_of_a_reward_is_the_policy_gradient():
         rows, many = hybrid_rows(VP, 3), jax.random.normal(KEY, (6, 3))
         rewards = jnp.sin(jnp.arange(6.0))
         advantage = (rewards - rewards.mean()) / rewards.std()
-        densities = lambda weight: jax.vmap(lambda ys: log_density(guided(weight), rows, 0.0, ys))(many)  # noqa: E731
+
+        def densities(weight):
+            return jax.vmap(lambda ys: log_density(guided(weight), rows, 0.0, ys))(many)
+
         drawn = densities(1.5)
 
         def clipped(weight):
