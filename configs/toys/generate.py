@@ -30,4 +30,5 @@ def get_config() -> ml_collections.ConfigDict:
     # Last time of the score, and the highest and lowest level of Heun's method.
     config.end, config.edm = 1e-3, (80.0**2, 0.002**2)
     config.samples = 500
+    config.gaussian_samples = 4_000  # of the Gaussian of the images' covariance
     return config

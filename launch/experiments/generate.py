@@ -3,6 +3,9 @@
 Two networks of one module that have seen as many images: the prox of the noisy density at every time (ProxDM), and the
 posterior mean at every level, for all samplers that take a score. Both are files that `launch.train` wrote. Distances
 are those of `features`, to test images that no network has seen, and FID where the weights of its network are given.
+
+The same samplers draw from the Gaussian with the mean and the covariance of the images, whose prox and posterior mean
+are exact: what is lost there is the steps' fault and not the networks'.
 """
 
 import functools
@@ -21,6 +24,7 @@ from launch.experiments.findings import Cell, Claim, Findings, Table, bounded
 from launch.experiments.inception import inception_features, read_inception
 from launch.experiments.plots import against_calls, grey, lines, panelled
 from pgm_jax.networks import ProxNet, TimedProxNet
+from pgm_jax.potentials import Gaussian, marginals
 from pgm_jax.pretrained import load_prior
 from pgm_jax.samplers import (
     bridge,
@@ -35,17 +39,18 @@ from pgm_jax.samplers import (
     vp_euler,
 )
 from pgm_jax.schedules import geometric_levels, karras_levels, uniform_levels
-from pgm_jax.types import Key
+from pgm_jax.types import DiffusedPrior, Key, Prox, Schedule, Shape
 
 EULER, HYBRID = "Euler–Maruyama", "ProxDM hybrid"
 DISTANCE, FID = "feature distance", "FID"
 SHOWN = 10  # pictures of a sampler in the figure
 
 
-def methods(c: Any, prior: TimedProxNet, denoiser: ProxNet, calls: int) -> dict[str, Method]:
+def methods(
+    c: Any, schedule: Schedule, prior: DiffusedPrior, denoise: Prox, shape: Shape, calls: int
+) -> dict[str, Method]:
     """All samplers of so many calls; Heun's method, whose calls are odd, makes one less."""
-    schedule, shape = prior.network.schedule, prior.image_shape
-    denoised, solver, proximal = diffusion(denoiser.prox), multistep(denoiser.prox), proxdm(prior)
+    denoised, solver, proximal = diffusion(denoise), multistep(denoise), proxdm(prior)
     times = ended_times(calls, c.end)
     levels = geometric_levels(schedule.lam(1.0), schedule.lam(c.end), calls)
 
@@ -86,6 +91,7 @@ def run(config: Any, key: Key) -> Findings:
     if missing := [calls for calls in (*c.judged, *c.shown) if calls not in c.calls]:
         raise ValueError(f"config.judged and config.shown have {missing[0]} calls, and config.calls has {c.calls}.")
     prior, denoiser = read_networks(c)
+    schedule, shape = prior.network.schedule, prior.image_shape
     key_classifier, key_chains = jax.random.split(key)
     train, test = (read_labelled(c.source, split, prior.image_shape) for split in ("train", "test"))
     judge = classifier(key_classifier, train, c.classifier_steps, c.classifier_batch)
@@ -99,7 +105,7 @@ def run(config: Any, key: Key) -> Findings:
     found: dict[str, dict[str, dict[int, float]]] = {name: {} for name in measures}
     pictures: dict[str, np.ndarray] = {}
     for calls in c.calls:
-        for name, method in methods(c, prior, denoiser, calls).items():
+        for name, method in methods(c, schedule, prior, denoiser.prox, shape, calls).items():
             drawn = method.draw(key_chains, c.samples)
             finite = bool(jnp.all(jnp.isfinite(drawn)))
             for measure, apart in measures.items():
@@ -112,6 +118,7 @@ def run(config: Any, key: Key) -> Findings:
         FID: "2048 features of the Inception network of FID, at 299 x 299",
     }
     tables = [table(c, name, found[name], floors[name], described[name], len(held)) for name in measures]
+    tables.append(of_a_gaussian(c, schedule, train.images, jax.random.fold_in(key, 2)))
     panels = [curves(c, name, found[name], floors[name]) for name in measures]
     panels += [strip(name, images) for name, images in pictures.items()]
     return Findings(tables, {"generate": panelled(panels, across=2)}, claims_of(c, found[DISTANCE]))
@@ -135,6 +142,34 @@ def table(c: Any, name: str, found: Found, floor: float, described: str, held: i
         f"{described}. Heun's method makes one call fewer where the number is even."
     )
     return Table(f"Pictures out of noise: {name} by calls", ("sampler", *map(str, c.calls)), rows, caption)
+
+
+def of_a_gaussian(c: Any, schedule: Schedule, images: np.ndarray, key: Key) -> Table:
+    """The squared Fréchet distance of the same samplers from the Gaussian of the images' mean and covariance."""
+    points = jnp.asarray(images.reshape(len(images), -1))
+    # In the eigenvectors of the covariance the entries are independent.
+    variances, vectors = jnp.linalg.eigh(jnp.cov(points, rowvar=False))
+    prior = Gaussian(jnp.mean(points, axis=0) @ vectors, jnp.sqrt(jnp.maximum(variances, 0)))
+    known, count = marginals(prior, schedule), c.gaussian_samples
+
+    def distance_of(drawn: Array) -> float:
+        means, stds = jnp.mean(drawn, axis=0) - prior.mean, jnp.std(drawn, axis=0) - prior.std
+        return float(jnp.sum(means**2 + stds**2))
+
+    noise = jax.random.normal(jax.random.fold_in(key, 1), (count, len(variances)))
+    exact = prior.mean[None] + prior.std[None] * noise
+    found: dict[str, list[float]] = {"exact samples": [distance_of(exact)] * len(c.calls)}
+    for calls in c.calls:
+        for name, method in methods(c, schedule, known, known.denoise, variances.shape, calls).items():
+            found.setdefault(name, []).append(distance_of(method.draw(key, count)))
+    caption = (
+        f"Squared Fréchet distance of {count:,} samples of {len(variances):,} numbers, in the units of images "
+        "in [-1, 1]. The prox and the posterior mean are exact, so that no network is to blame."
+    )
+    rows: list[Sequence[Cell]] = [(sampler, *each) for sampler, each in found.items()]
+    return Table(
+        "The same samplers of a Gaussian with the images' covariance", ("sampler", *map(str, c.calls)), rows, caption
+    )
 
 
 def claims_of(c: Any, found: Found) -> list[Claim]:

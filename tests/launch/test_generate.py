@@ -13,7 +13,9 @@ from pgm_jax.networks import Preconditioned, TimedNetwork, UNet
 from pgm_jax.schedules import LinearVP
 
 SHAPE = (8, 8, 1)
-SIZES = dict(calls=(2, 4), judged=(2, 4), shown=(2,), samples=12, classifier_steps=60, classifier_batch=16)
+SIZES = dict(
+    calls=(2, 4), judged=(2, 4), shown=(2,), samples=12, gaussian_samples=400, classifier_steps=60, classifier_batch=16
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,8 @@ def test_the_classifier_learns_and_its_distance_grows_with_noise(folder):
 
 def test_it_runs_at_toy_size(folder):
     found = generate.run(settings(folder), jax.random.key(0))
-    (table,) = found.tables
-    assert len(table.rows) == 7 and all(len(row) == len(table.columns) for row in table.rows)
+    for table in found.tables:
+        assert len(table.rows) == 7 and all(len(row) == len(table.columns) for row in table.rows)
     assert len(found.claims) == 1 and set(found.figures) == {"generate"}
 
 
@@ -63,7 +65,7 @@ def test_fid_stands_beside_it_where_its_weights_are_given(folder, monkeypatch):
     monkeypatch.setattr(generate, "inception_features", lambda params, images: images.reshape(len(images), -1)[:, :5])
     few = dict(inception="inception.pth", calls=(2,), judged=(2, 2))
     found = generate.run(settings(folder, **few), jax.random.key(0))
-    _, fid = found.tables
+    _, fid, _ = found.tables
     assert "FID" in fid.title and len(fid.rows) == 7 and all(np.isfinite(row[1]) for row in fid.rows)
 
 
