@@ -109,6 +109,38 @@ def _forward_backward(prior: Prior, likelihood: Potential, cap: Array, v: Array,
     return prior.prox(v - jnp.minimum(lam, cap).astype(v.dtype) * likelihood.grad(v), lam)
 
 
+def exact(prior: Any, likelihood: Any) -> Prox:
+    """The data step, then the prior in the metric of what is left to know: `P(v) = Prox_g^Sigma(Prox_f^lam(v))`.
+
+    With `Sigma = (A^T A / sigma^2 + I / lam)^{-1}` this *is* the prox of U = f + g for Gaussian noise and a linear A,
+    in one data step and one call of the prior; of a prior that answers with means, `E[x_0 | v, y]`. A nonlinear A is
+    linearised at the data step.
+
+    Args:
+        prior: g, with `prox_metric(mu, Sigma)`: a `Gaussian` or `Mixture`, or for masks `Laplace`, `Box` and `Ball`.
+        likelihood: f, with `metric(mu, lam)`, as that of Gaussian noise has it.
+
+    Raises:
+        TypeError: if the prior or the likelihood has no such method.
+    """
+    if not hasattr(prior, "prox_metric"):
+        raise TypeError(
+            f"{type(prior).__name__} has no `prox_metric(mu, Sigma)`: it knows noise that is the same everywhere, and "
+            "the exact step needs its answer for noise of any covariance. Take `data_first`."
+        )
+    if not hasattr(likelihood, "metric"):
+        raise TypeError(
+            f"{type(likelihood).__name__} has no `metric(mu, lam)`, the covariance that its measurement leaves; that "
+            "of Gaussian noise has. Take `data_first`."
+        )
+    return Partial(_exact, prior, likelihood)
+
+
+def _exact(prior: Any, likelihood: Any, v: Array, lam: Scalar) -> Array:
+    mu = likelihood.prox(v, lam)
+    return prior.prox_metric(mu, likelihood.metric(mu, lam))
+
+
 def parallel(prior: Prior, likelihood: Potential) -> Prox:
     """The prior's prox and the data's gradient at one point: `P(v) = Prox_g^lam(v) - lam grad f(v)`.
 

@@ -149,15 +149,14 @@ def of_a_gaussian(c: Any, schedule: Schedule, images: np.ndarray, key: Key) -> T
     points = jnp.asarray(images.reshape(len(images), -1))
     # In the eigenvectors of the covariance the entries are independent.
     variances, vectors = jnp.linalg.eigh(jnp.cov(points, rowvar=False))
-    prior = Gaussian(jnp.mean(points, axis=0) @ vectors, jnp.sqrt(jnp.maximum(variances, 0)))
-    known, count = marginals(prior, schedule), c.gaussian_samples
+    mean, std = jnp.mean(points, axis=0) @ vectors, jnp.sqrt(jnp.maximum(variances, 0))
+    known, count = marginals(Gaussian(mean, std), schedule), c.gaussian_samples
 
     def distance_of(drawn: Array) -> float:
-        means, stds = jnp.mean(drawn, axis=0) - prior.mean, jnp.std(drawn, axis=0) - prior.std
-        return float(jnp.sum(means**2 + stds**2))
+        return float(jnp.sum((jnp.mean(drawn, axis=0) - mean) ** 2 + (jnp.std(drawn, axis=0) - std) ** 2))
 
     noise = jax.random.normal(jax.random.fold_in(key, 1), (count, len(variances)))
-    exact = prior.mean[None] + prior.std[None] * noise
+    exact = mean[None] + std[None] * noise
     found: dict[str, list[float]] = {"exact samples": [distance_of(exact)] * len(c.calls)}
     for calls in c.calls:
         for name, method in methods(c, schedule, known, known.denoise, variances.shape, calls).items():

@@ -51,6 +51,11 @@ class Composition(_Composition, LinearOperator):
     inner: LinearOperator
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
+    @property
+    def entrywise(self) -> bool:
+        """Whether both are diagonal."""
+        return self.outer.entrywise and self.inner.entrywise
+
     def adjoint(self, r: jax.Array) -> jax.Array:
         """A^T B^T r."""
         return self.inner.adjoint(self.outer.adjoint(r))
@@ -196,6 +201,11 @@ class Scaled(_Scaled, LinearOperator):
     factor: jax.Array
     operator: LinearOperator
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether A is diagonal."""
+        return self.operator.entrywise
 
     def adjoint(self, r: jax.Array) -> jax.Array:
         """c A^T r."""

@@ -128,6 +128,11 @@ class LinearOperator(_Measurement):
     """A linear map y = A x of an image; see the module's docstring."""
 
     @property
+    def entrywise(self) -> bool:
+        """Whether A is diagonal in pixels, as a mask is."""
+        return False
+
+    @property
     def T(self) -> "LinearOperator":
         """The adjoint as an operator, from measurements to images."""
         from pgm_jax.operators import algebra
@@ -188,6 +193,14 @@ class LinearOperator(_Measurement):
         b, first = self.adjoint(y - self.forward(v)), None if start is None else start - v
         step, info = conjugate_gradients(normal, b, first, precondition, solver)
         return v + step, info
+
+    def resolvent(self, r: jax.Array, rho: Scalar, solver: Solver = ACCURATE) -> jax.Array:
+        """`rho (A^T A + rho)^{-1} r`, the data step at y = 0; at rho = 0 the part of r that A does not see.
+
+        r is an image, rho and solver are those of `solve`.
+        """
+        like = self._measurement(r.dtype)
+        return self.solve(r, jnp.zeros(like.shape, like.dtype), rho, solver)
 
     def norm(self) -> jax.Array:
         """max |A x| / |x|, approached from below."""

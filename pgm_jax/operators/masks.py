@@ -33,6 +33,11 @@ class Mask(ClosedForm):
     image_shape: Shape = dataclasses.field(metadata=dict(static=True))
 
     @property
+    def entrywise(self) -> bool:
+        """A mask is diagonal."""
+        return True
+
+    @property
     def observed(self) -> jax.Array:
         """1 where m is not 0."""
         return (self.mask != 0).astype(self.mask.dtype)

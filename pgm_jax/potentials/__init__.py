@@ -9,7 +9,7 @@ registered frozen dataclass with `value`, `grad` and `prox`, and a row in the la
 
 from pgm_jax.potentials.base import tempered
 from pgm_jax.potentials.copies import consensus
-from pgm_jax.potentials.diffused import SmoothedLaplace, marginals
+from pgm_jax.potentials.diffused import Denoiser, SmoothedLaplace, marginals
 from pgm_jax.potentials.likelihoods import GaussianLikelihood, PoissonLikelihood
 from pgm_jax.potentials.mixture import Mixture, mixture_prox
 from pgm_jax.potentials.priors import Ball, Box, Gaussian, Laplace
@@ -20,6 +20,7 @@ __all__ = [
     "AnisotropicTotalVariation",
     "Ball",
     "Box",
+    "Denoiser",
     "Gaussian",
     "GaussianLikelihood",
     "Laplace",

@@ -1,5 +1,6 @@
 """What potentials share: methods are documented here, and a subclass states its formulas."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -76,6 +77,14 @@ class Tempered(ByAutodiff):
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
         """The prox, `Prox_f^{beta lam}(v)`."""
         return self.potential.prox(v, self.beta * lam)
+
+    def metric(self, mu: Float[Array, "..."], lam: Scalar) -> Any:
+        """The covariance of `beta f`, that of f at `beta lam` over beta.
+
+        Args:
+            mu, lam: point, and step of the prox, positive.
+        """
+        return dataclasses.replace(self.potential.metric(mu, self.beta * lam), lam=lam)
 
     @property
     def step_limit(self) -> Scalar:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.types import Diffusible, Scalar, Schedule, pytree
+from pgm_jax.types import Diffusible, Scalar, Scalars, Schedule, pytree
 
 _TAIL = 5.0  # standard deviations, from where a continued fraction of twenty terms has all digits
 _ROUNDS = 100  # a bisection needs 52 in double precision; Newton's steps take most of them away
@@ -75,12 +75,42 @@ class Marginals:
         return self.prior.prox(v, lam)
 
     def denoise(self, u: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
-        """The mean of x_0 given `x_0 + sqrt(lam) eps = u`, by Tweedie's formula: `u - lam grad g_lam(u)`.
+        """The mean of x_0 given `x_0 + sqrt(lam) eps = u`, as `Denoiser(prior).prox` has it.
 
         Args:
             u, lam: noisy point in clean space, and its level, positive.
         """
-        return u - lam * self.prior.diffused(lam).grad(u)
+        return Denoiser(self.prior).prox(u, lam)
+
+
+@pytree
+class Denoiser:
+    """An exact denoiser as a prior: `prox(v, lam) = E[x | x + sqrt(lam) eps = v]`, a mean in place of a mode.
+
+    It stands where a network that was trained by squares would.
+
+    Attributes:
+        prior: distribution of x, with `diffused(s)`, and with `denoise_metric` for the exact step: a `Gaussian` or a
+            `Mixture`.
+    """
+
+    prior: Any
+
+    def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
+        """The mean of x given `x + sqrt(lam) eps = v`, by Tweedie's formula: `v - lam grad g_lam(v)`.
+
+        Args:
+            v, lam: noisy point, and its level, positive.
+        """
+        return v - lam * self.prior.diffused(lam).grad(v)
+
+    def prox_metric(self, mu: Float[Array, "..."], metric: Any) -> Float[Array, "..."]:
+        """The mean of x given `x + N(0, Sigma) = mu`.
+
+        Args:
+            mu, metric: noisy point, and Sigma.
+        """
+        return self.prior.denoise_metric(mu, metric)
 
 
 def marginals(prior: Any, schedule: Schedule) -> Marginals:
@@ -173,7 +203,7 @@ class SmoothedLaplace(ByAutodiff):
         return u - value / jax.lax.stop_gradient(bend)
 
 
-def soft_threshold(v: Array, threshold: Scalar) -> Array:
+def soft_threshold(v: Array, threshold: Scalars) -> Array:
     """The prox of the absolute values, `sign(v) max(|v| - threshold, 0)`."""
     return jnp.sign(v) * jnp.maximum(jnp.abs(v) - threshold, 0.0)
 

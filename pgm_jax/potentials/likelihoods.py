@@ -1,9 +1,12 @@
 """Likelihoods of an operator: Gaussian and Poisson noise."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
+from pgm_jax.operators.metric import Metric
 from pgm_jax.operators.solvers import ACCURATE, Misfit, Solver, levenberg_marquardt, squares
 from pgm_jax.potentials.base import ByAutodiff
 from pgm_jax.types import Operator, Scalar, pytree
@@ -49,6 +52,16 @@ class GaussianLikelihood(ByAutodiff):
             v, lam, start: image, step of the prox, positive, and first guess.
         """
         return self.operator.solve(v, self.y, self.sigma**2 / lam, self.solver, start)
+
+    def metric(self, mu: Float[Array, "h w c"], lam: Scalar) -> Metric:
+        """The covariance `(J^T J / sigma^2 + I / lam)^{-1}` of what is left to know, J the derivative of A at mu.
+
+        Args:
+            mu: the image at which a nonlinear operator is linearised, as the method of Gauss and Newton does.
+            lam: step of the prox, positive.
+        """
+        operator: Any = self.operator
+        return Metric(operator.linearize(mu)[1], self.sigma**2 / lam, lam, self.solver)
 
     @property
     def step_limit(self) -> Scalar:

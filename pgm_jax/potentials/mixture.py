@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from pgm_jax.operators.metric import Metric
 from pgm_jax.potentials.base import ByAutodiff
+from pgm_jax.potentials.priors import gaussian_gain
 from pgm_jax.types import Scalar, pytree
 
 # A point to the next one, and the objective at the given point.
@@ -59,6 +61,33 @@ class Mixture(ByAutodiff):
         costs = jnp.sum((means - v.ravel()[None]) ** 2, axis=1) - 2 * lam * jnp.log(self.weights)
         return jnp.where(variance > 0, smooth, means[jnp.argmin(costs)]).reshape(v.shape)
 
+    def prox_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
+        """The prox in the metric of Sigma, `mixture_prox` in its eigenvectors; for few numbers, d^3 operations.
+
+        Args:
+            mu, metric: point, and Sigma.
+        """
+        values, vectors = jnp.linalg.eigh(metric.dense(mu.shape))
+        means = self.means.reshape(len(self.means), -1) @ vectors
+        variances = jnp.full(mu.size, jnp.square(self.std), mu.dtype)
+        turned = mixture_prox(jnp.log(self.weights), means, variances, mu.ravel() @ vectors, jnp.maximum(values, 0))
+        return (vectors @ turned).reshape(mu.shape)
+
+    def denoise_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
+        """The mean of x given `x + N(0, Sigma) = mu`, in closed form for every Sigma.
+
+        Formula: `sum_j r_j [m_j + s^2 (Sigma + s^2)^{-1} (mu - m_j)]`, `r_j ~ w_j N(mu; m_j, Sigma + s^2)`.
+
+        Args:
+            mu, metric: point, and Sigma.
+        """
+        apart = mu[None] - self.means
+        believed = jax.vmap(lambda r: gaussian_gain(metric, self.std, r))(apart)
+        axes = tuple(range(1, apart.ndim))
+        squares = jnp.sum(apart * believed, axis=axes) / jnp.square(self.std)
+        shares = jax.nn.softmax(jnp.log(self.weights) - squares / 2)
+        return jnp.tensordot(shares, self.means + believed, axes=1)
+
     def diffused(self, variance: Scalar) -> "Mixture":
         """The potential of `x + sqrt(s) eps`: the variance of every component is `std^2 + s`.
 
@@ -73,7 +102,7 @@ def mixture_prox(
     means: Float[Array, "j d"],
     variances: Float[Array, " d"],
     v: Float[Array, " d"],
-    lam: Scalar,
+    lam: Scalar | Float[Array, " d"],
 ) -> Float[Array, " d"]:
     """The prox of `g(u) = -log sum_j exp(l_j - sum_i (u_i - m_ji)^2 / (2 s_i))`, the lowest of J descents.
 
@@ -90,9 +119,9 @@ def mixture_prox(
         means: m_j, in the units of v.
         variances: s_i, positive, common to all components, in squared units of v.
         v: point.
-        lam: step of the prox, in squared units of v.
+        lam: step of the prox, in squared units of v: one, or one for each entry.
     """
-    return _minimiser(log_weights, means, variances, v, jnp.asarray(lam, v.dtype))
+    return _minimiser(log_weights, means, variances, v, jnp.broadcast_to(jnp.asarray(lam, v.dtype), v.shape))
 
 
 @jax.custom_jvp
@@ -101,7 +130,9 @@ def _minimiser(log_weights: Array, means: Array, variances: Array, v: Array, lam
 
     def step(u: Array) -> tuple[Array, Array]:
         scores = _scores(log_weights, means, variances, u)
-        objective = jnp.sum((u - v) ** 2) / 2 - lam * jax.nn.logsumexp(scores)
+        # An entry whose lam is 0 does not move.
+        moved = jnp.where(lam > 0, (u - v) ** 2 / jnp.where(lam > 0, lam, 1), 0)
+        objective = jnp.sum(moved) / 2 - jax.nn.logsumexp(scores)
         return _single(jax.nn.softmax(scores), means, variances, v, lam), objective
 
     # The Gram matrix has lost digits where the means are far apart; the points themselves have not.
@@ -163,8 +194,10 @@ def _responsibilities(log_weights: Array, means: Array, variances: Array, v: Arr
     return _descend(step, start[None], tolerance, _ROUNDS_FROM_THE_BEST)[0][0]
 
 
-def strongly_convex(means: Float[Array, "j d"], variances: Float[Array, " d"], lam: Scalar) -> Bool[Array, ""]:
-    """Whether the objective of the prox is certain to have one minimum: `lam (r^2 - 1) < min_i s_i`.
+def strongly_convex(
+    means: Float[Array, "j d"], variances: Float[Array, " d"], lam: Scalar | Float[Array, " d"]
+) -> Bool[Array, ""]:
+    """Whether the objective of the prox is certain to have one minimum: `lam_i (r^2 - 1) < s_i` for all i.
 
     r is the radius of the means about their centre in units of `sqrt(s_i)`: the covariance of the responsibilities is
     at most r^2 in any direction, so that the Hessian of g is at least `(1 - r^2) / s`.
@@ -173,7 +206,7 @@ def strongly_convex(means: Float[Array, "j d"], variances: Float[Array, " d"], l
         means, variances, lam: as for `mixture_prox`.
     """
     radius_squared = jnp.max(jnp.sum((means - jnp.mean(means, axis=0)[None]) ** 2 / variances[None], axis=1))
-    return lam * (radius_squared - 1) < jnp.min(variances)
+    return jnp.all(lam * (radius_squared - 1) < variances)
 
 
 def _descend(step: _Step, start: Array, tolerance: Scalar, rounds: int) -> tuple[Array, Array]:

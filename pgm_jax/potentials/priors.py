@@ -1,11 +1,22 @@
-"""Convex priors of one line: normal, Laplace, box and ball."""
+"""Convex priors of one line: normal, Laplace, box and ball.
 
+All have a prox in another metric as well, for the exact step, `pgm_jax.proximal.exact`: the normal distribution in
+every one, the others where Sigma is diagonal,
+
+    prox_metric(mu, Sigma) = argmin_u g(u) + (u - mu)^T Sigma^{-1} (u - mu) / 2
+"""
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pgm_jax.operators.metric import Metric
+from pgm_jax.operators.solvers import conjugate_gradients
 from pgm_jax.potentials.base import ByAutodiff
 from pgm_jax.potentials.diffused import SmoothedLaplace, soft_threshold
 from pgm_jax.types import Scalar, pytree
+
+_STEPS = 30  # of Newton's method, which takes fewer than ten
 
 
 @pytree
@@ -26,6 +37,23 @@ class Gaussian(ByAutodiff):
         """The prox, `(s^2 v + lam m) / (s^2 + lam)`."""
         variance = jnp.square(self.std)
         return (variance * v + lam * self.mean) / (variance + lam)
+
+    def prox_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
+        """The prox in the metric of Sigma, `m + S (Sigma + S)^{-1} (mu - m)` with `S = s^2`, a mean as well as a mode.
+
+        Args:
+            mu, metric: point, and Sigma. An s for each entry takes conjugate gradients.
+        """
+        apart = mu - self.mean
+        return mu - apart + gaussian_gain(metric, self.std, apart)
+
+    def denoise_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
+        """The mean of x given `x + N(0, Sigma) = mu`, which is `prox_metric`.
+
+        Args:
+            mu, metric: point, and Sigma.
+        """
+        return self.prox_metric(mu, metric)
 
     def diffused(self, variance: Scalar) -> "Gaussian":
         """The potential of `x + sqrt(s) eps`: the variance is `std^2 + s`.
@@ -52,6 +80,17 @@ class Laplace(ByAutodiff):
     def prox(self, v: Float[Array, "..."], lam: Scalar) -> Float[Array, "..."]:
         """The prox, soft thresholding: `sign(v) max(|v| - lam / b, 0)`."""
         return soft_threshold(v, lam / self.scale)
+
+    def prox_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
+        """The prox in the metric of a diagonal Sigma, soft thresholding entry by entry.
+
+        Args:
+            mu, metric: point, and Sigma.
+
+        Raises:
+            TypeError: if Sigma is not diagonal.
+        """
+        return soft_threshold(mu, metric.variances(mu.shape) / self.scale)
 
     def diffused(self, variance: Scalar) -> SmoothedLaplace:
         """The potential of `x + sqrt(s) eps`.
@@ -80,6 +119,18 @@ class Box(ByAutodiff):
         """The prox, the projection `clip(v, low, high)` whatever lam."""
         return jnp.clip(v, self.low, self.high)
 
+    def prox_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
+        """The prox in the metric of a diagonal Sigma, the same projection.
+
+        Args:
+            mu, metric: point, and Sigma.
+
+        Raises:
+            TypeError: if Sigma is not diagonal.
+        """
+        metric.variances(mu.shape)
+        return jnp.clip(mu, self.low, self.high)
+
 
 @pytree
 class Ball(ByAutodiff):
@@ -101,3 +152,44 @@ class Ball(ByAutodiff):
         # The square root keeps away from 0, where it has no derivative.
         square, bound = jnp.sum(v**2), jnp.square(self.radius)
         return jnp.where(square > bound, v * (self.radius / jnp.sqrt(jnp.maximum(square, bound))), v)
+
+    def prox_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
+        """The prox in the metric of a diagonal Sigma, `mu_i / (1 + n s_i)` with the n >= 0 that ends on the sphere.
+
+        Args:
+            mu, metric: point, and Sigma, of the variances s.
+
+        Raises:
+            TypeError: if Sigma is not diagonal.
+        """
+        variances = metric.variances(mu.shape)
+        # In units of the largest variance n is of the order of |mu| / r.
+        variances = variances / jnp.max(variances)
+
+        def newton(_: Array, n: Array) -> Array:
+            # 1 / |u| - 1 / r is concave in n and almost linear: from the left its steps never pass the root.
+            u = mu / (1 + n * variances)
+            square = jnp.sum(u**2)
+            return n + (jnp.sqrt(square) / self.radius - 1) * square / jnp.sum(u**2 * variances / (1 + n * variances))
+
+        outside = jnp.sum(mu**2) > jnp.square(self.radius)
+        n = jax.lax.fori_loop(0, _STEPS, newton, jnp.zeros((), mu.dtype))
+        return jnp.where(outside, mu / (1 + n * variances), mu)
+
+
+def gaussian_gain(metric: Metric, std: Array | float, r: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`S (Sigma + S)^{-1} r`, S = s^2: how much of a residual a normal prior believes.
+
+    Args:
+        metric: Sigma.
+        std: s, a number, or one for each entry.
+        r: of the shape of an image.
+    """
+    variance = jnp.square(jnp.asarray(std, r.dtype))
+    if variance.ndim == 0:
+        # S (Sigma + S)^{-1} = I - Sigma' / S, where Sigma' is Sigma with the precision 1 / S beside it.
+        return r - metric.at(1 / (1 / metric.lam + 1 / variance)).apply(r) / variance
+    if metric.entrywise:
+        return variance / (metric.variances(r.shape) + variance) * r
+    matrix = lambda z: metric.apply(z) + variance * z  # noqa: E731
+    return variance * conjugate_gradients(matrix, r, solver=metric.solver)[0]

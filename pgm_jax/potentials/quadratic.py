@@ -10,6 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from pgm_jax.operators.metric import Metric
+from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.potentials.base import ByAutodiff
 from pgm_jax.types import Scalar, pytree
 
@@ -30,6 +32,8 @@ class Quadratic(ByAutodiff):
     slopes: Float[Array, " k"]
     rest: Float[Array, " d"]
 
+    entrywise = False
+
     def value(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         along = x @ self.basis
         return jnp.sum(along * (self.eigenvalues * along / 2 + self.slopes)) + jnp.sum(self.rest * x)
@@ -42,6 +46,24 @@ class Quadratic(ByAutodiff):
         """The prox, `(I + lam A)^{-1} (v - lam b)`."""
         slopes = (self.slopes + self.eigenvalues * (v @ self.basis)) / (1 + lam * self.eigenvalues)
         return v - lam * (self.basis @ slopes + self.rest)
+
+    def metric(self, mu: Float[Array, " d"], lam: Scalar) -> Metric:
+        """The covariance `(A + I / lam)^{-1}`, the same at every point mu.
+
+        Args:
+            mu, lam: point, and step of the prox, positive.
+        """
+        return Metric(self, 1 / lam, lam)
+
+    def resolvent(self, r: Float[Array, " d"], rho: Scalar, solver: Solver = ACCURATE) -> Float[Array, " d"]:
+        """`rho (A + rho)^{-1} r`, in closed form.
+
+        Args:
+            r: vector.
+            rho: positive.
+            solver: not needed.
+        """
+        return r - self.basis @ (self.eigenvalues / (self.eigenvalues + rho) * (r @ self.basis))
 
 
 def quadratic(matrix: ArrayLike, linear: ArrayLike) -> Quadratic:
