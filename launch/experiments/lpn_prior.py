@@ -12,7 +12,7 @@ Source: after LPN (Fang, Buchanan and Sulam, ICLR 2024), section 5, with counts 
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -110,6 +110,12 @@ def run(config: Any, key: Key) -> Findings:
     """The prior of held-out images under every change."""
     c = config
     prior = dataclasses.replace(read_prior(c.prior), steps=c.steps, inner=c.inner)
+    # Read before anything is computed, so that a file that is missing costs nobody five minutes.
+    networks = {
+        "U-Net, the bundled prior": load_prior("fashion_mnist"),
+        "U-Net, trained by squares": load_prior(c.denoiser),
+        "learned proximal network": prior,
+    }
     source = open_source(c.source, c.split, prior.image_shape)
     images = jnp.asarray(to_float(np.stack([source[i] for i in range(min(c.images, len(source)))])))
     key_noise, key_points, key_proxness = jax.random.split(key, 3)
@@ -127,7 +133,7 @@ def run(config: Any, key: Key) -> Findings:
     ]
     tables = [table(name, strengths[name], found[name], len(images)) for name in found]
     noise = prior.network.sigma * jax.random.normal(key_points, images[: c.points].shape)
-    tables += [proxness_table(c, key_proxness, prior, images[: c.points] + noise), cost_table(c, costs)]
+    tables += [proxness_table(key_proxness, prior, networks, images[: c.points] + noise), cost_table(c, costs)]
     return Findings(tables, {"lpn_prior": panelled(panels)}, claims_of(c, found, costs))
 
 
@@ -163,14 +169,9 @@ def cost_table(c: Any, costs: dict[str, float]) -> Table:
     return Table("Learned proximal network: cost", ("work", "seconds", "over f"), rows, caption)
 
 
-def proxness_table(c: Any, key: Key, prior: LPN, points: Array) -> Table:
-    """What every prox obeys, of three networks at the noise of the convex one."""
+def proxness_table(key: Key, prior: LPN, networks: Mapping[str, Any], points: Array) -> Table:
+    """What every prox obeys, of several networks at the noise of the convex one."""
     lam = prior.network.sigma**2
-    networks = {
-        "U-Net, the bundled prior": load_prior("fashion_mnist"),
-        "U-Net, trained by squares": load_prior(c.denoiser),
-        "learned proximal network": prior,
-    }
     rows: list[Sequence[Cell]] = [
         (name, *map(float, proxness(key, network.prox, points, lam)))
         for name, network in networks.items()
