@@ -1,6 +1,7 @@
 """What a configuration trains: the network, what it sees, and its optimizer.
 
 network.unet                       the prox at every level, for PGM             configs/fashion_mnist.py
+network.unet and network.metric    the same under noise of any shape            configs/exact_step.py
 network.unet and network.timed     the prox at every time, for ProxDM           configs/proxdm.py
 network.icnn or network.conv_icnn  the gradient of a convex network, an LPN     configs/lpn.py
 """
@@ -10,12 +11,14 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from launch.config import DEFAULT, known_settings, usual_config
-from pgm_jax.networks import ConvexNetwork, TimedNetwork
+from launch.config import DEFAULT, known, known_settings, usual_config
+from launch.families import read_families
+from pgm_jax.networks import ConvexNetwork, MetricNetwork, TimedNetwork
 from pgm_jax.networks.descriptions import Described, network_of
 from pgm_jax.schedules import VE
 from pgm_jax.training.convexity import keep_nonnegative
 from pgm_jax.training.draws import Draws, LevelDraws, step_draws
+from pgm_jax.training.metric_draws import metric_draws
 
 
 class Trained(NamedTuple):
@@ -28,8 +31,9 @@ class Trained(NamedTuple):
 
 def usual_of(config: Any) -> Any:
     """The configuration of the file that trains the same kind of network."""
-    if "timed" in config.network:
-        return usual_config("configs/proxdm.py")
+    for kind, file in dict(timed="configs/proxdm.py", metric="configs/exact_step.py").items():
+        if kind in config.network:
+            return usual_config(file)
     return usual_config(DEFAULT if "unet" in config.network else "configs/lpn.py")
 
 
@@ -40,8 +44,9 @@ def read_network(config: Any) -> Trained:
         ValueError: if a setting is unknown, or there is no such network, draw or optimizer.
     """
     c, usual = config.train, usual_of(config)
-    for section in ("data", "train"):
-        known_settings(config[section], usual[section], f"config.{section}")
+    known_settings(config.data, usual.data, "config.data")
+    for setting in config.train:
+        known(setting, usual.train, "setting of config.train")
     network = checked_network(config)
     optimizer = optimizer_of(c)
     if isinstance(network, ConvexNetwork):
@@ -52,7 +57,11 @@ def read_network(config: Any) -> Trained:
         return Trained(network, step_draws(network.schedule, c.counts, c.weights, backward=c.backward), optimizer)
     if c.sigma_min >= c.sigma_max:
         raise ValueError(f"config.train.sigma_min is {c.sigma_min}; it must be below sigma_max, {c.sigma_max}.")
-    return Trained(network, LevelDraws(VE(c.sigma_min, c.sigma_max)), optimizer)
+    levels = VE(c.sigma_min, c.sigma_max)
+    if isinstance(network, MetricNetwork):
+        families, shares = read_families(c.families, c.seed, network.image_shape)
+        return Trained(network, metric_draws(network, levels, families, shares, c.noise_min, c.noise_max), optimizer)
+    return Trained(network, LevelDraws(levels), optimizer)
 
 
 def checked_network(config: Any) -> Described:

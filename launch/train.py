@@ -36,7 +36,7 @@ from launch.runs import LOCK, RECORD, differences, former_run, remove, run_recor
 from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks.descriptions import Described
 from pgm_jax.operators.base import check_image_shape
-from pgm_jax.pretrained import save_prior
+from pgm_jax.pretrained import load_prior, save_prior
 from pgm_jax.training.data import batches, open_source
 from pgm_jax.training.hosts import join_processes, together
 from pgm_jax.training.images import to_float
@@ -53,7 +53,11 @@ LIMITS: list[tuple[str, Callable[[float], bool], str]] = [
     ("steps batch_size log_every save_every", lambda value: value >= 1, "at least 1"),
     ("steps", lambda value: value < 2**31, "below 2^31"),
     ("warmup_steps sheet_every weight_decay stages", lambda value: 0 <= value < np.inf, "at least 0"),
-    ("learning_rate clip_norm sigma_min sigma_max zeta_start zeta_end", lambda value: 0 < value < np.inf, "positive"),
+    (
+        "learning_rate clip_norm sigma_min sigma_max noise_min noise_max zeta_start zeta_end",
+        lambda value: 0 < value < np.inf,
+        "positive",
+    ),
     ("warm_share decay_share", lambda value: 0 <= value <= 1, "from 0 to 1"),
     ("adam_b2 ema_decay", lambda value: 0 <= value < 1, "from 0 to below 1"),
 ]
@@ -139,6 +143,7 @@ def main(_: list[str]) -> None:
             zetas = c.zeta_start, c.zeta_end, c.stages or None
             objective = matching_objective(WARM_UPS[c.warm_up], warm_steps, c.steps, *zetas)
             source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
+            start = load_prior(c.start).params if c.get("start") else None
             shard = (jax.process_index(), jax.process_count())
             dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
             preview = to_float(np.stack([source[i] for i in range(min(12, len(source)))]))
@@ -162,6 +167,7 @@ def main(_: list[str]) -> None:
                 cadence=Cadence(c.log_every, c.save_every, c.sheet_every),
                 preview=preview,
                 state_sharding=SHARDINGS[c.sharding],
+                start=start,
             )
         except Interrupted as stop:
             save_weights(folder / UNFINISHED, network, stop.state, c.steps)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.files import local_path, one_line, read_arrays, write_arrays
-from pgm_jax.networks import LPN, ProxNet, TimedProxNet
+from pgm_jax.networks import LPN, MetricProxNet, ProxNet, TimedProxNet
 from pgm_jax.networks.descriptions import MODULES, describe, least_arrays, network_of
 
 _ASSETS = importlib.resources.files("pgm_jax") / "assets"
@@ -26,7 +26,7 @@ _SHIPPED = ("fashion_mnist",)
 _HALF_ERROR = 1e-2
 _DESCRIPTION = 2**16  # characters
 
-Learned = ProxNet | TimedProxNet | LPN
+Learned = ProxNet | MetricProxNet | TimedProxNet | LPN
 
 
 def save_prior(path: str | Path, prior: Learned) -> None:
@@ -37,7 +37,7 @@ def save_prior(path: str | Path, prior: Learned) -> None:
 
     Args:
         path: file to write; `.npz` is appended where it is missing.
-        prior: a `ProxNet`, `TimedProxNet` or `LPN`.
+        prior: a `ProxNet`, `MetricProxNet`, `TimedProxNet` or `LPN`.
 
     Raises:
         ValueError: if a parameter is NaN or infinite, the network is larger than `load_prior` takes, or the path is the

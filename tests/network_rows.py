@@ -5,6 +5,7 @@ from pgm_jax.networks import (
     ConvexNetwork,
     ConvICNN,
     DenoiserForm,
+    MetricNetwork,
     Patched,
     Preconditioned,
     TimedNetwork,
@@ -18,6 +19,7 @@ SHAPE = (4, 4, 1)
 UNET, VP = UNet(channels=(8,), blocks=(1,), attention=(False,), embedding=4), LinearVP()
 NETWORKS = {
     "levels": Preconditioned(UNET, SHAPE, -0.25, 0.5),
+    "any noise": MetricNetwork(UNET, SHAPE, -0.25, 0.5, period=3),
     "times": TimedNetwork(UNET, SHAPE, VP, DenoiserForm(-0.25, 0.5)),
     "times, eps": TimedNetwork(UNET, SHAPE, LinearVP(0.2, 10.0), eps_form, "prox"),
     "times, prox": TimedNetwork(UNET, SHAPE, VP, prox_form, "eps"),

@@ -3,6 +3,7 @@
 from pgm_jax.networks.blur_net import BlurNetwork, blur_network, blur_params
 from pgm_jax.networks.icnn import ICNN, ConvICNN, Patched, nonnegative
 from pgm_jax.networks.lpn import LPN, ConvexNetwork, Inversion
+from pgm_jax.networks.metric_net import MetricNetwork, MetricProxNet
 from pgm_jax.networks.mlp import MLP
 from pgm_jax.networks.prox_net import Flattened, Preconditioned, ProxNet
 from pgm_jax.networks.timed_net import DenoiserForm, TimedNetwork, TimedProxNet, eps_form, prox_form
@@ -16,9 +17,11 @@ __all__ = [
     "BlurNetwork",
     "ConvICNN",
     "ConvexNetwork",
-    "Flattened",
     "DenoiserForm",
+    "Flattened",
     "Inversion",
+    "MetricNetwork",
+    "MetricProxNet",
     "Patched",
     "Preconditioned",
     "ProxNet",

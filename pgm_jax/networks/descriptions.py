@@ -1,6 +1,7 @@
 """Networks as plain numbers and words, and back: what a file says of its network, and a configuration of its own.
 
     one condition, lam      unet = {...}, image_shape, mean, std                                   `Preconditioned`
+    noise of any shape       the same and metric = {period}                                        `MetricNetwork`
     two, t and lam          the same and timed = {beta_min, beta_max, form, loss}                  `TimedNetwork`
     a convex potential      icnn or conv_icnn = {...}, image_shape, sigma, patches = {patch, stride}  `ConvexNetwork`
 
@@ -17,6 +18,7 @@ from flax import linen as nn
 
 from pgm_jax.networks.icnn import ICNN, WAYS, ConvICNN, Patched, softplus
 from pgm_jax.networks.lpn import ConvexNetwork
+from pgm_jax.networks.metric_net import MetricNetwork
 from pgm_jax.networks.prox_net import Preconditioned
 from pgm_jax.networks.timed_net import DenoiserForm, Form, TimedNetwork, eps_form, prox_form
 from pgm_jax.networks.unet import UNet
@@ -29,7 +31,7 @@ _FORMS: dict[str, Form] = dict(eps=eps_form, prox=prox_form)
 _CONVEX: dict[str, type[ICNN | ConvICNN]] = dict(icnn=ICNN, conv_icnn=ConvICNN)
 MODULES = ("unet", *_CONVEX)
 
-Described = Preconditioned | TimedNetwork | ConvexNetwork
+Described = Preconditioned | MetricNetwork | TimedNetwork | ConvexNetwork
 
 
 def describe(network: Described) -> dict[str, Any]:
@@ -47,8 +49,9 @@ def describe(network: Described) -> dict[str, Any]:
     unet = _settings(network.module)
     unet["dtype"] = jnp.dtype(unet["dtype"]).name
     told = dict(unet=unet, image_shape=network.image_shape)
-    if isinstance(network, Preconditioned):
-        return told | dict(mean=network.mean, std=network.std)
+    if isinstance(network, Preconditioned | MetricNetwork):
+        told |= dict(mean=network.mean, std=network.std)
+        return told | dict(metric=dict(period=network.period)) if isinstance(network, MetricNetwork) else told
     if not isinstance(network.schedule, LinearVP):
         raise TypeError(f"A prior file holds a network of LinearVP, got {type(network.schedule).__name__}.")
     schedule = dict(beta_min=float(network.schedule.beta_min), beta_max=float(network.schedule.beta_max))
@@ -70,7 +73,7 @@ def network_of(description: dict[str, Any]) -> Described:
     kinds = [name for name in MODULES if name in description]
     if len(kinds) != 1:
         raise ValueError(f"a network is one of {', '.join(MODULES)}, and the description has {len(kinds)} of them")
-    more = ["mean", "std", "timed"] if kinds == ["unet"] else ["sigma", "patches"]
+    more = ["mean", "std", "timed", "metric"] if kinds == ["unet"] else ["sigma", "patches"]
     _known(description, "network", [*kinds, "image_shape", *more])
     if kinds != ["unet"]:
         return _convex_network(description, kinds[0])
@@ -78,6 +81,11 @@ def network_of(description: dict[str, Any]) -> Described:
     unet = _tuples(description["unet"])
     unet["dtype"] = jnp.dtype(unet["dtype"])
     module, shape = UNet(**unet), tuple(description["image_shape"])
+    if "metric" in description:
+        metric = _known(description["metric"], "metric", ["period"])
+        _integer(metric["period"], "metric.period", 1, min(shape[:2]))
+        _check_scaling(description)
+        return MetricNetwork(module, shape, float(description["mean"]), float(description["std"]), metric["period"])
     if "timed" not in description:
         _check_scaling(description)
         return Preconditioned(module, shape, float(description["mean"]), float(description["std"]))

@@ -35,17 +35,25 @@ class UNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], c: Float[Array, "n *k"]) -> Float[Array, "b h w c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], c: Float[Array, "n *k"], maps: Float[Array, "b h w m"] | None = None
+    ) -> Float[Array, "b h w c"]:
         """Map images and their condition to images.
 
         Args:
             x: images `[B, H, W, C]`; H and W are multiples of `patch * 2^(levels - 1)`.
             c: condition, of the order of 1, `[B]`, or `[B, k]` for k of them; a batch of 1 serves all images.
+            maps: conditions of every pixel, of the order of 1; they have no say before the first step of training.
         """
         image_channels = x.shape[-1]
         condition = nn.Dense(self.embedding)(fourier_features(c, self.embedding))
         condition = nn.silu(nn.Dense(self.embedding)(nn.silu(condition)))
         x = nn.Conv(self.channels[0], (3, 3), dtype=self.dtype)(space_to_depth(x, self.patch).astype(self.dtype))
+        if maps is not None:
+            folded = space_to_depth(maps, self.patch).astype(self.dtype)
+            silent = nn.initializers.zeros
+            told = nn.Conv(self.channels[0], (3, 3), dtype=self.dtype, use_bias=False, kernel_init=silent, name="maps")
+            x = x + told(folded)
 
         skips = []
         for level, width in enumerate(self.channels):

@@ -91,6 +91,7 @@ def train(
     preview: Images | Float[np.ndarray, "n h w c"] | None = None,
     state_sharding: Callable[[Mesh, PyTree], PyTree] = replicated,
     mesh: Mesh | None = None,
+    start: PyTree | None = None,
 ) -> TrainState:
     """Train a network, from the newest checkpoint in the folder where there is one.
 
@@ -107,6 +108,7 @@ def train(
         preview: images `[N, H, W, C]` in [-1, 1] for the sheets; no sheets if None.
         state_sharding: (mesh, shapes of the state) -> its shardings: `replicated` (data parallel) or `fully_sharded`.
         mesh: devices to use; all of them if None.
+        start: parameters of a new run in place of random ones, of the whole network or of a part of it.
 
     Returns:
         The state after the last step.
@@ -126,7 +128,7 @@ def train(
     if (count := len(np.asarray(dataset[0])) * jax.process_count()) % mesh.size:
         raise ValueError(f"{mesh.size} devices do not divide a batch of {count} images; give a multiple of them.")
     key_init, key_run = jax.random.split(key)
-    init = lambda k: init_state(k, network, optimizer)  # noqa: E731
+    init = lambda k: init_state(k, network, optimizer, start)  # noqa: E731
     shapes = jax.eval_shape(init, key_init)
     description, shardings = _identity(network, shapes.opt_state), state_sharding(mesh, shapes)
     target = jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
@@ -144,21 +146,21 @@ def train(
             # From here on, scalars without a checkpoint mean that something was lost.
             checkpoint.save(checkpoints, 0, found.state, description, math.inf)
             checkpoint.wait(checkpoints)
-        start, state, carried = found
-        if start >= steps:
-            _say(f"The run in {folder} has taken {start} steps of {steps}: nothing is left to do.")
+        begun, state, carried = found
+        if begun >= steps:
+            _say(f"The run in {folder} has taken {begun} steps of {steps}: nothing is left to do.")
             return state
-        if start:
-            _say(f"Going on from step {start} of {steps} in {folder}.")
+        if begun:
+            _say(f"Going on from step {begun} of {steps} in {folder}.")
         ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
-        batches, sharding = iter(dataset[start:].to_iter_dataset(ahead)), NamedSharding(mesh, PartitionSpec("data"))
+        batches, sharding = iter(dataset[begun:].to_iter_dataset(ahead)), NamedSharding(mesh, PartitionSpec("data"))
         with together():
-            writer = stack.enter_context(ScalarWriter(folder, start)) if jax.process_index() == 0 else None
-        show = stack.enter_context(_progress(steps, start))
+            writer = stack.enter_context(ScalarWriter(folder, begun)) if jax.process_index() == 0 else None
+        show = stack.enter_context(_progress(steps, begun))
         pending: list[dict[str, Any]] = carried or []  # scalars of the steps since those that were written last
-        clock, clock_step = time.perf_counter(), start
+        clock, clock_step = time.perf_counter(), begun
 
-        for step in range(start + 1, steps + 1):
+        for step in range(begun + 1, steps + 1):
             batch = jax.make_array_from_process_local_data(sharding, next(batches))
             state, scalars = step_fn(state, batch, key_run)
             pending.append(scalars)
@@ -178,7 +180,7 @@ def train(
                     writer.flush()
                 carried = [{name: float(value) for name, value in scalars.items()} for scalars in pending]
                 checkpoint.save(checkpoints, step, state, description, means["loss"], carried)
-            if log or step == start + 1:  # the first step compiles, which is no part of the rate
+            if log or step == begun + 1:  # the first step compiles, which is no part of the rate
                 clock, clock_step = time.perf_counter(), step
             if preview is not None and cadence.sheet and (step == steps or step % cadence.sheet == 0):
                 ema = whole(state.ema)

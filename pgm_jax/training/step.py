@@ -11,24 +11,25 @@ resumed run continues as if it had never stopped. It is one global-view program:
 parallel, with the state sharded it is FSDP, and the compiler puts in the communication.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
-from pgm_jax.networks import ConvexNetwork, TimedNetwork
+from pgm_jax.networks import ConvexNetwork, MetricNetwork, TimedNetwork
 from pgm_jax.tracing import is_traced
 from pgm_jax.training.draws import Draws, LevelDraws, Seen, StepDraws, as_draws
 from pgm_jax.training.losses import Objective
+from pgm_jax.training.metric_draws import MetricDraws
 from pgm_jax.types import Images, Key, Schedule, Shape, pytree
 
 
 @runtime_checkable
 class Network(Protocol):
-    """What can be trained: `Preconditioned`, `TimedNetwork` or `ConvexNetwork`."""
+    """What can be trained: `Preconditioned`, `MetricNetwork`, `TimedNetwork` or `ConvexNetwork`."""
 
     @property
     def image_shape(self) -> Shape: ...
@@ -59,11 +60,32 @@ class TrainState:
     opt_state: PyTree
 
 
-def init_state(key: Key, network: Network, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step of a `network` and its `optimizer`; the average starts at the parameters."""
-    params = network.init(key)
+def init_state(
+    key: Key, network: Network, optimizer: optax.GradientTransformation, start: PyTree | None = None
+) -> TrainState:
+    """The state before the first step of a `network` and its `optimizer`; the average starts at the parameters.
+
+    Args:
+        key, network, optimizer: random key, what is trained, and how.
+        start: parameters in place of those that are drawn, all or those of a part of the network.
+
+    Raises:
+        ValueError: if `start` has parameters that the network has not.
+    """
+    params = network.init(key) if start is None else _started(network.init(key), start)
     # A copy, since a step donates its state and no buffer may be donated twice.
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def _started(params: Any, start: Any, path: str = "") -> Any:
+    if isinstance(start, Mapping) and isinstance(params, Mapping):
+        if missing := sorted(start.keys() - params.keys()):
+            raise ValueError(f"The parameters to start from have {path}{missing[0]}, and the network has not.")
+        return {k: _started(v, start[k], f"{path}{k}/") if k in start else v for k, v in params.items()}
+    given, expected = (getattr(leaf, "shape", None) for leaf in (start, params))
+    if given != expected:
+        raise ValueError(f"The parameters to start from have {given} at {path[:-1]}, and the network {expected}.")
+    return jnp.asarray(cast(Array, start), params.dtype)
 
 
 def make_step(
@@ -106,8 +128,10 @@ def make_step(
             raise ValueError(f"The targets have the shape {seen.target.shape}, the estimates {estimate.shape}.")
         apart = estimate[None] - seen.target.reshape(-1, *estimate.shape)
         scale = network.scale(*seen.conditions)
-        residual = apart / scale[None, :, None, None, None]
-        variance = jnp.broadcast_to(seen.variance / scale**2, scale.shape)
+        residual = apart / scale.reshape(1, *scale.shape, *[1] * (apart.ndim - 1 - scale.ndim))
+        variance = jnp.broadcast_to(
+            seen.variance / jnp.mean(scale**2, axis=tuple(range(1, scale.ndim))), scale.shape[:1]
+        )
         loss, weight = jax.vmap(jax.vmap(objective, (0, None, 0)), (0, None, None))(residual, step, variance)
         scalars = dict(mse=jnp.mean(residual**2), weight=jnp.mean(weight), dead=jnp.mean(weight < 1e-3))
         return jnp.mean(loss), scalars
@@ -157,6 +181,12 @@ def check_pairing(network: Network, draws: Draws) -> None:
         raise ValueError(
             f"A {type(network).__name__} is told lam alone; give the schedule in place of `step_draws`, or train a "
             "TimedNetwork."
+        )
+    if isinstance(network, MetricNetwork) != isinstance(draws, MetricDraws):
+        told = "give `metric_draws`" if isinstance(network, MetricNetwork) else "train a MetricNetwork"
+        raise ValueError(
+            f"A {type(network).__name__} does not learn from {type(draws).__name__}: `metric_draws` and a "
+            f"MetricNetwork belong together, {told}."
         )
     if isinstance(network, TimedNetwork) and isinstance(draws, StepDraws) and not is_traced(draws):
         times = jnp.array([0.25, 0.5, 1.0])

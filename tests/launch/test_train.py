@@ -251,6 +251,12 @@ def test_it_leaves_a_prior_that_reads(finished):
 
 SISTERS = {
     "proxdm.py": {"network.unet.patch": 2, "train.counts": (5, 10)},
+    "exact_step.py": {
+        "network.unet.patch": 2,
+        "network.metric.period": 3,
+        "train.start": "",
+        "train.families": dict(masks=dict(operator="random_mask", count=3, share=0.5, between=dict(hidden=(0.2, 0.8)))),
+    },
     "lpn.py": {"network.conv_icnn.channels": 4, "network.conv_icnn.strides": (1, 2), "train.stages": 1}
     | {"train.zeta_end": 0.2},
 }
@@ -258,7 +264,7 @@ SISTERS = {
 
 def settings_of(file):
     """The sizes of these tests for one of the sisters."""
-    shared = {name: value for name, value in SETTINGS.items() if file == "proxdm.py" or "network" not in name}
+    shared = {name: value for name, value in SETTINGS.items() if file != "lpn.py" or "network" not in name}
     return shared | {"train.sheet_every": 3} | SISTERS[file]
 
 
@@ -270,7 +276,9 @@ def test_the_sisters_train_and_resume_by_the_same_command(door, images, tmp_path
         door(tmp_path, images, file=file, settings=settings_of(file), **{"train.steps": steps})
     assert "Going on from step 3 of 5" in capsys.readouterr().out and newest(tmp_path) == 5
     prior = load_prior(tmp_path / "prior.npz")
-    assert type(prior).__name__ == {"proxdm.py": "TimedProxNet", "lpn.py": "LPN"}[file]
+    assert (
+        type(prior).__name__ == {"proxdm.py": "TimedProxNet", "exact_step.py": "MetricProxNet", "lpn.py": "LPN"}[file]
+    )
     assert prior.image_shape == (8, 8, 1) and (tmp_path / "sheets" / "0000003.png").exists()
 
 

@@ -7,7 +7,7 @@ from laws import law_test
 from network_rows import NETWORKS, SHAPE
 
 from pgm_jax import networks
-from pgm_jax.networks import MLP, Preconditioned, TimedNetwork
+from pgm_jax.networks import MLP, MetricNetwork, Preconditioned, TimedNetwork
 from pgm_jax.training.step import Network
 
 # A module without words for a file is trained all the same.
@@ -16,8 +16,11 @@ IMAGES = np.random.default_rng(0).standard_normal((3, *SHAPE)).astype(np.float32
 
 
 def told(network):
-    """What a network is told of three images: their times and levels, or the levels alone."""
+    """What a network is told of three images: their times and levels, the levels alone, or maps of their noise."""
     levels = jnp.array([0.2, 1.0, 3.0])
+    if isinstance(network, MetricNetwork):
+        pixels = np.random.default_rng(2).uniform(0.2, 2.0, (2, 3, *SHAPE)).astype(np.float32)
+        return levels[:, None, None, None] * pixels[0], jnp.asarray(pixels[1])
     return (jnp.array([0.0, 0.3, 1.0]), levels) if isinstance(network, TimedNetwork) else (levels,)
 
 
@@ -32,7 +35,7 @@ def drawn(network):
 def a_network_is_what_training_takes(network):
     assert isinstance(network, Network) and tuple(network.image_shape) == SHAPE
     scale = network.scale(*told(network))
-    assert scale.shape == (3,) and np.all(scale > 0)
+    assert scale.shape in ((3,), (3, *SHAPE)) and np.all(scale > 0)
 
 
 def an_image_does_not_see_its_batch(network):
