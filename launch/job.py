@@ -22,7 +22,7 @@ from launch.runs import METRICS, RECORD, open_run, remove, run_record, usable
 from launch.tasks import Task, build_task, select_tasks
 from pgm_jax.evaluation import Case, restore_problem
 from pgm_jax.files import local_path, only_writer, write_arrays
-from pgm_jax.networks import ProxNet
+from pgm_jax.networks import MetricProxNet, ProxNet
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.pretrained import load_prior
 from pgm_jax.samplers import Rows, default_rows
@@ -61,7 +61,7 @@ flags.DEFINE_bool("overwrite", False, "Replace the run in --output.")
 class Job(NamedTuple):
     """What to restore and how, resolved from the flags; `config` is what its record says of it."""
 
-    prior: ProxNet
+    prior: ProxNet | MetricProxNet
     tasks: dict[str, Task]
     inputs: Images | Measurements
     rows: Rows
@@ -74,7 +74,7 @@ def read_job() -> Job:
     """The job that the flags describe; an OSError, ValueError or TypeError where it cannot be done."""
     given = flags.FLAGS
     prior = load_prior(given.prior or "fashion_mnist")
-    if not isinstance(prior, ProxNet):
+    if not isinstance(prior, ProxNet | MetricProxNet):
         raise ValueError(
             f"{given.prior} holds a {type(prior).__name__}; PGM asks its prior for the prox at every level: give one "
             "that was trained with network.unet alone, as in configs/fashion_mnist.py."

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Inexact, Int
 
-from pgm_jax.noise import checked_indices, measurement_like, per_measurement
+from pgm_jax.noise import GaussianNoise, checked_indices, measurement_like, per_measurement
 from pgm_jax.operators import NonlinearOperator
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.potentials.base import check_largest_step
-from pgm_jax.proximal import Splitting, data_first, explicit, parallel, prior_first
+from pgm_jax.proximal import Splitting, data_first, exact, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
@@ -78,9 +78,9 @@ def restore(
         calls: number of evaluations of the prior's prox for each sample.
         setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`.
         rows: level grid, in place of `calls` and `setting`.
-        split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`, and
-            `prior_first` for a nonlinear operator, which should be linearised at an image and not at one with the noise
-            of the level.
+        split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`; `exact` for
+            Gaussian noise and a prior that was trained for noise of any shape, a `MetricProxNet`; `prior_first` for a
+            nonlinear operator, which should be linearised at an image and not at one with the noise of the level.
         quantiles: which quantiles to compute, numbers in [0, 1].
         operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
         indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
@@ -111,7 +111,7 @@ def restore(
     rows = default_rows(calls, setting) if rows is None else rows
     instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
     check_largest_step(prior, rows.lam, "The levels of the rows go up to", instead)
-    split = split or (prior_first if isinstance(operator, NonlinearOperator) else data_first)
+    split = split or _usual_splitting(prior, operator, noise)
     indices = checked_indices(indices, len(y))
     noise = per_measurement(noise, y.shape)
     _check_step(split, rows, operator, y, noise, operator_axis)
@@ -148,6 +148,13 @@ def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, sa
     drawn, failed = jax.vmap(chains, (operator_axis, 0, 0, 0))(operator, y, noise, indices)
     std = jnp.std(drawn, axis=1, ddof=min(samples - 1, 1))
     return Restoration(drawn, jnp.mean(drawn, axis=1), std, jnp.quantile(drawn, quantiles, axis=1), failed)
+
+
+def _usual_splitting(prior: Any, operator: Operator, noise: Noise) -> Splitting:
+    if isinstance(operator, NonlinearOperator):
+        return prior_first
+    # A likelihood of another noise has no metric.
+    return exact if getattr(prior, "every_metric", False) and isinstance(noise, GaussianNoise) else data_first
 
 
 @pytree

@@ -79,7 +79,11 @@ class MetricNetwork:
         return jnp.broadcast_to(variance, comb.shape), left / variance - comb
 
     def scale(self, variances: Float[Array, "b h w c"], coupling: Float[Array, "b h w c"]) -> Array:
-        """The unit of a residual of training, c_out of every pixel."""
+        """The unit of a residual of training, c_out of every pixel.
+
+        Args:
+            variances, coupling: what `conditions` says of Sigma, of a batch.
+        """
         del coupling
         return prox_coefficients(variances, self.std)[1]
 
@@ -133,6 +137,11 @@ class MetricProxNet:
     def image_shape(self) -> Shape:
         """(H, W, C) of the images that the network takes."""
         return self.network.image_shape
+
+    @property
+    def every_metric(self) -> bool:
+        """It answers for every Sigma, so that `restore` takes the exact step."""
+        return True
 
     def prox(self, v: Float[Array, "h w c"], lam: Scalar) -> Float[Array, "h w c"]:
         """What was learned, for noise that is the same everywhere: phi(v, lam I).
