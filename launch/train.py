@@ -43,7 +43,7 @@ from pgm_jax.training.images import to_float
 from pgm_jax.training.loop import Cadence, Interrupted, train
 from pgm_jax.training.losses import l1, l2, matching_objective
 from pgm_jax.training.sharding import fully_sharded, replicated, whole
-from pgm_jax.training.step import TrainState
+from pgm_jax.training.step import TrainState, init_state
 
 PRIOR, UNFINISHED = "prior.npz", "unfinished_prior.npz"
 WRITES = ("checkpoints", "metrics.jsonl", "tensorboard", "sheets", PRIOR, UNFINISHED)
@@ -144,6 +144,7 @@ def main(_: list[str]) -> None:
             objective = matching_objective(WARM_UPS[c.warm_up], warm_steps, c.steps, *zetas)
             source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
             start = load_prior(c.start).params if c.get("start") else None
+            jax.eval_shape(lambda key: init_state(key, network, optimizer, start), jax.random.key(0))
             shard = (jax.process_index(), jax.process_count())
             dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
             preview = to_float(np.stack([source[i] for i in range(min(12, len(source)))]))

@@ -262,6 +262,13 @@ SISTERS = {
 }
 
 
+def family(**changes):
+    return dict(some=dict(operator="random_mask", count=2, share=0.5) | changes)
+
+
+BLURS = family(operator="gaussian_blur", between=dict(width=(0.3, 0.7)), count=9)
+
+
 def settings_of(file):
     """The sizes of these tests for one of the sisters."""
     shared = {name: value for name, value in SETTINGS.items() if file != "lpn.py" or "network" not in name}
@@ -288,6 +295,31 @@ def test_the_sisters_train_and_resume_by_the_same_command(door, images, tmp_path
         ("proxdm.py", {"train.counts": (0, 5)}, "The numbers of steps are"),
         ("proxdm.py", {"train.counts": (5, 10), "train.backward": True}, "With 5 steps the longest has gamma"),
         ("proxdm.py", {"network.timed.form": "score"}, "timed.form is 'score'"),
+        (
+            "exact_step.py",
+            {"train.families": family(operator="random_masks")},
+            "families.some: Unknown operator 'random_m",
+        ),
+        (
+            "exact_step.py",
+            {"train.families": family(share=0)},
+            "families.some: share is the part of the batch, a number",
+        ),
+        ("exact_step.py", {"train.families": family(count=0)}, "families.some: count is how many operators are made"),
+        (
+            "exact_step.py",
+            {"train.families": family(width=2.0)},
+            "families.some: Unknown setting of random_mask 'width'",
+        ),
+        (
+            "exact_step.py",
+            {"train.families": family(between=dict(hidden=(0.5,)))},
+            "between.hidden is .0.5,.; give two",
+        ),
+        ("exact_step.py", {"train.families": BLURS}, "families.some: its operators have arrays of 3 different shapes"),
+        ("exact_step.py", {"train.noise_min": 1.0}, "sigma lies between 1.0 and 0.5"),
+        ("exact_step.py", {"train.start": "fashion_mnist"}, "The parameters to start from have"),
+        ("exact_step.py", {"network.metric.period": 9}, "metric.period is 9; give a whole number from 1 to 8"),
         ("lpn.py", {"network.conv_icnn.strides": (3,)}, "The images are 8 x 8; the strides"),
         ("lpn.py", {"network.sigma": -1.0}, "sigma is -1.0; give a number"),
     ],
