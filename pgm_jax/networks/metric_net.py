@@ -1,18 +1,20 @@
 """A network as the posterior mean, or the proximal map, of a prior under noise of any covariance Sigma.
 
-Of `mu = x_0 + N(0, Sigma)` the network F is wrapped as in `prox_net`, pixel by pixel, with the variances s_i of Sigma
-in place of lam and their mean in place of its condition,
+Of `mu = x_0 + N(0, Sigma)` the network F corrects the posterior mean of a Gaussian prior N(m, S), S = s^2 I,
 
-    phi(mu, Sigma) = m + c_skip (mu - m) + c_out F(c_in (mu - m), log(mean s) / 4, maps)
+    phi(mu, Sigma) = m + w + c_out F(c_in (mu - m), log(mean v) / 4, maps),   w = S (Sigma + S)^{-1} (mu - m)
 
-so that a pixel that was measured without noise keeps its value, whatever F says. The maps tell how the noise is shaped:
+with c_in and c_out those of `prox_net` at the variances v of the pixels, the diagonal of Sigma. A pixel that was
+measured without noise keeps its value, whatever F says. The maps tell what is known:
 
-    log(s_i / mean s) / 4      how well each pixel is known
-    Sigma d / mean s - d       what is left of a comb d of single pixels of random signs
+    w / s                      the image as far as a Gaussian prior believes it: what was measured, with little noise
+    log(v / mean v) / 4        how well each pixel is known
+    Sigma d / mean v - d       what is left of a comb d of single pixels of random signs
 
-Both are 0 for noise that is the same everywhere, Sigma = lam I: there the network is that of `Preconditioned`, and its
-weights are a start for this one. Masks, whose Sigma is diagonal, are all told by the first. Of other operators Sigma
-acts on the comb by one data step, and one variance, `d^T Sigma d / d^T d`, stands for all pixels.
+For noise that is the same everywhere, Sigma = lam I, w is c_skip (mu - m) and the other maps are 0: the weights of a
+`Preconditioned` network are a start for this one, and before the first step of training it is that network. Masks,
+whose Sigma is diagonal, have a v for each pixel and no comb. Of other operators Sigma acts on the comb by one data step
+a level, and one variance, `d^T Sigma d / d^T d`, stands for all pixels.
 """
 
 import dataclasses
@@ -24,7 +26,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.networks.prox_net import as_batch, prox_coefficients
-from pgm_jax.types import Key, Scalar, Shape, pytree
+from pgm_jax.potentials.priors import gaussian_gain
+from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
 
 _LEAST = 1e-12  # of a variance whose logarithm is taken
 _LEAST_SHARE = 1e-8  # of the mean
@@ -35,7 +38,7 @@ class MetricNetwork:
     """A flax module with its preconditioning: `init` and `apply` are pure functions of a plain dict of parameters.
 
     Attributes:
-        module: maps (images `[B, H, W, C]`, condition `[B]`, maps `[B, H, W, 2 C]`) to images.
+        module: maps (images `[B, H, W, C]`, condition `[B]`, maps `[B, H, W, 3 C]`) to images.
         image_shape: (H, W, C).
         mean, std: mean m and standard deviation of the data, in the units of the images.
         period: pixels from tooth to tooth of the comb; one that no decimation divides.
@@ -57,59 +60,68 @@ class MetricNetwork:
     def init(self, key: Key) -> PyTree:
         """Draw the parameters."""
         height, width, channels = self.image_shape
-        maps = jnp.zeros((1, height, width, 2 * channels))
+        maps = jnp.zeros((1, height, width, 3 * channels))
         return self.module.init(key, jnp.zeros((1, *self.image_shape)), jnp.zeros((1,)), maps)["params"]
 
     def prior(self, params: PyTree) -> "MetricProxNet":
         """The trained network as a prior, with its `params`."""
         return MetricProxNet(params, self)
 
-    def conditions(self, metric: Any) -> tuple[Float[Array, "h w c"], Float[Array, "h w c"]]:
-        """What the network is told of Sigma: the variances, and `Sigma d / mean s - d` of the comb d.
+    def conditions(self, mu: Float[Array, "h w c"], metric: Any) -> tuple[Array, Array, Array]:
+        """What the network is told beside mu: the variances v, the comb, and w, of the shape of an image each.
 
         Args:
-            metric: Sigma.
+            mu, metric: one image, in [-1, 1] plus noise, and Sigma.
         """
+        believed = gaussian_gain(metric, self.std, mu - self.mean)
         if metric.entrywise:
-            variances = metric.apply(jnp.ones(self.image_shape))
-            return variances, jnp.zeros_like(variances)
+            return metric.apply(jnp.ones(self.image_shape)), jnp.zeros(self.image_shape), believed
         comb = self._comb()
         left = metric.apply(comb)
         variance = jnp.sum(comb * left) / jnp.sum(comb**2)
-        return jnp.broadcast_to(variance, comb.shape), left / variance - comb
+        return jnp.broadcast_to(variance, comb.shape), left / variance - comb, believed
 
-    def scale(self, variances: Float[Array, "b h w c"], coupling: Float[Array, "b h w c"]) -> Array:
+    def isotropic(self, mu: Float[Array, "*b h w c"], lam: Scalars) -> tuple[Array, Array, Array]:
+        """`conditions` for Sigma = lam I, of one image or of a batch.
+
+        Args:
+            mu, lam: images, and the variance, one or `[B]`.
+        """
+        variances = jnp.broadcast_to(jnp.reshape(jnp.asarray(lam, mu.dtype), (*jnp.shape(lam), 1, 1, 1)), mu.shape)
+        return variances, jnp.zeros_like(mu), prox_coefficients(variances, self.std)[0] * (mu - self.mean)
+
+    def scale(self, variances: Float[Array, "b h w c"], *others: Array) -> Array:
         """The unit of a residual of training, c_out of every pixel.
 
         Args:
-            variances, coupling: what `conditions` says of Sigma, of a batch.
+            variances, others: what `conditions` says of a batch.
         """
-        del coupling
+        del others
         return prox_coefficients(variances, self.std)[1]
 
     def apply(
-        self, params: PyTree, mu: Float[Array, "*b h w c"], variances: Float[Array, "*b h w c"], coupling: Array
+        self, params: PyTree, mu: Float[Array, "*b h w c"], variances: Array, coupling: Array, believed: Array
     ) -> Array:
         """Evaluate phi(mu, Sigma), for a batch or for one image.
 
         Args:
             params: what `init` returned, or trained from it.
             mu: `[B, H, W, C]` or `[H, W, C]`, in [-1, 1] plus noise.
-            variances, coupling: what `conditions` says of Sigma, of the shape of mu.
+            variances, coupling, believed: what `conditions` says, of the shape of mu.
 
         Raises:
             ValueError: if mu is of another shape than `image_shape`.
         """
         batched = as_batch(mu, self.image_shape)
-        variances, coupling = (a.reshape(batched.shape) for a in (variances, coupling))
-        c_skip, c_out, c_in = prox_coefficients(variances, self.std)
+        variances, coupling, believed = (a.reshape(batched.shape) for a in (variances, coupling, believed))
+        _, c_out, c_in = prox_coefficients(variances, self.std)
         level = jnp.maximum(jnp.mean(variances, axis=(1, 2, 3)), _LEAST)
         share = jnp.maximum(variances / level[:, None, None, None], _LEAST_SHARE)
-        maps = jnp.concatenate([0.25 * jnp.log(share), coupling], axis=-1)
+        maps = jnp.concatenate([believed / self.std, 0.25 * jnp.log(share), coupling], axis=-1)
         centred = batched - self.mean
         learned = cast(Array, self.module.apply({"params": params}, c_in * centred, 0.25 * jnp.log(level), maps))
-        # m + c_skip (mu - m), written so that mu comes back to the last bit where its variance is 0.
-        out = batched - (1.0 - c_skip) * centred + c_out * learned
+        # m + w, written so that mu comes back to the last bit where all of it is believed.
+        out = batched - (centred - believed) + c_out * learned
         return out if mu.ndim == 4 else out[0]
 
     def _comb(self) -> Array:
@@ -152,8 +164,7 @@ class MetricProxNet:
         Raises:
             ValueError: if v is of another shape than `image_shape`.
         """
-        variances = jnp.full_like(v, lam)
-        return self.network.apply(self.params, v, variances, jnp.zeros_like(v))
+        return self.network.apply(self.params, v, *self.network.isotropic(v, lam))
 
     def prox_metric(self, mu: Float[Array, "h w c"], metric: Any) -> Float[Array, "h w c"]:
         """What was learned, for noise of covariance Sigma: phi(mu, Sigma).
@@ -164,4 +175,4 @@ class MetricProxNet:
         Raises:
             ValueError: if mu is of another shape than `image_shape`.
         """
-        return self.network.apply(self.params, mu, *self.network.conditions(metric))
+        return self.network.apply(self.params, mu, *self.network.conditions(mu, metric))

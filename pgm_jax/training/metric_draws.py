@@ -64,19 +64,19 @@ class MetricDraws:
             for family, a, b in zip(self.families, starts, ends, strict=True)
         ]
         noise = jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))(keys[rest:])
-        alone = jnp.broadcast_to(lam[rest:, None, None, None], noise.shape)
-        parts.append((images[rest:] + jnp.sqrt(alone) * noise, alone, jnp.zeros_like(noise)))
-        point, variances, coupling = (jnp.concatenate(each) for each in zip(*parts, strict=True))
-        return Seen(point, (variances, coupling), images)
+        alone = images[rest:] + jnp.sqrt(lam[rest:, None, None, None]) * noise
+        parts.append((alone, *self.network.isotropic(alone, lam[rest:])))
+        point, *conditions = (jnp.concatenate(each) for each in zip(*parts, strict=True))
+        return Seen(point, tuple(conditions), images)
 
-    def _measured(self, family: Any, key: Key, x: Array, lam: Array, sigma: Array) -> tuple[Array, Array, Array]:
+    def _measured(self, family: Any, key: Key, x: Array, lam: Array, sigma: Array) -> tuple[Array, ...]:
         key_operator, key_y, key_u = jax.random.split(key, 3)
         which = jax.random.randint(key_operator, (), 0, jax.tree.leaves(family)[0].shape[0])
         operator = jax.tree.map(lambda a: a[which], family)
         noise = GaussianNoise(sigma)
         f = noise.likelihood(operator, noise.sample(key_y, operator.forward(x)))
         mu = f.prox(x + jnp.sqrt(lam) * jax.random.normal(key_u, x.shape), lam)
-        return mu, *self.network.conditions(f.metric(mu, lam))
+        return mu, *self.network.conditions(mu, f.metric(mu, lam))
 
 
 def metric_draws(

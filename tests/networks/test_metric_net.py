@@ -9,7 +9,7 @@ import pytest
 
 from pgm_jax import load_prior, operators, save_prior
 from pgm_jax.networks import MetricNetwork, Preconditioned, UNet
-from pgm_jax.potentials import GaussianLikelihood
+from pgm_jax.potentials import Gaussian, GaussianLikelihood
 from pgm_jax.proximal import data_first, exact
 from pgm_jax.training.step import init_state
 
@@ -42,17 +42,18 @@ def likelihood(operator, sigma=SIGMA):
     return GaussianLikelihood(operator, operator.forward(X[0]), sigma)
 
 
-def test_where_nothing_or_everything_was_measured_it_is_the_plain_network(prior, params):
+def test_before_training_it_is_the_plain_network_where_nothing_or_everything_was_measured(params):
+    silent = NETWORK.prior(params | dict(maps=NETWORK.init(jax.random.key(0))["maps"]))
     for lam in (0.02, LAM, 9.0):
         plain = PLAIN.prior(params).prox(X[1], lam)
-        np.testing.assert_allclose(prior.prox(X[1], lam), plain, atol=1e-5)
-        blind = exact(prior, likelihood(operators.mask(SHAPE, np.zeros(SHAPE))))
+        np.testing.assert_allclose(silent.prox(X[1], lam), plain, atol=1e-5)
+        blind = exact(silent, likelihood(operators.mask(SHAPE, np.zeros(SHAPE))))
         np.testing.assert_allclose(blind(X[1], lam), plain, atol=1e-5)
         level = lam * SIGMA**2 / (lam + SIGMA**2)
         for everything in (operators.mask(SHAPE, np.ones(SHAPE)), operators.average_downsampling(SHAPE, 1)):
             f = likelihood(everything)
             known = PLAIN.prior(params).prox(f.prox(X[1], lam), level)
-            np.testing.assert_allclose(exact(prior, f)(X[1], lam), known, atol=1e-4)
+            np.testing.assert_allclose(exact(silent, f)(X[1], lam), known, atol=1e-4)
 
 
 def test_pixels_that_were_measured_without_noise_stay(prior):
@@ -65,9 +66,10 @@ def test_pixels_that_were_measured_without_noise_stay(prior):
 
 def test_it_is_told_the_variances_of_a_mask():
     f = likelihood(operators.mask(SHAPE, ~HIDDEN))
-    variances, coupling = NETWORK.conditions(f.metric(X[1], LAM))
+    variances, coupling, believed = NETWORK.conditions(X[1], f.metric(X[1], LAM))
     np.testing.assert_allclose(variances, np.where(HIDDEN, LAM, 1 / (1 / LAM + 1 / SIGMA**2)), rtol=1e-5)
     np.testing.assert_array_equal(coupling, 0)
+    np.testing.assert_allclose(believed, 0.25 / (0.25 + variances) * (X[1] + 0.25), rtol=1e-5)
 
 
 @pytest.mark.parametrize("period", [3, 7])
@@ -75,7 +77,8 @@ def test_of_other_operators_it_is_told_a_variance_and_the_response_of_a_comb(per
     network = dataclasses.replace(NETWORK, period=period)
     f = likelihood(operators.average_downsampling(SHAPE, 2))
     metric = f.metric(X[1], LAM)
-    variances, coupling = network.conditions(metric)
+    variances, coupling, believed = network.conditions(X[1], metric)
+    np.testing.assert_allclose(believed, Gaussian(-0.25, 0.5).prox_metric(X[1], metric) + 0.25, atol=1e-5)
     # Every block of four pixels has its mean measured: three quarters of their variance are left.
     mean = 0.75 * LAM + 0.25 / (1 / LAM + 0.25 / SIGMA**2)
     np.testing.assert_allclose(variances, mean, rtol=1e-4)

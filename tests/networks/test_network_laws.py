@@ -19,8 +19,8 @@ def told(network):
     """What a network is told of three images: their times and levels, the levels alone, or maps of their noise."""
     levels = jnp.array([0.2, 1.0, 3.0])
     if isinstance(network, MetricNetwork):
-        pixels = np.random.default_rng(2).uniform(0.2, 2.0, (2, 3, *SHAPE)).astype(np.float32)
-        return levels[:, None, None, None] * pixels[0], jnp.asarray(pixels[1])
+        pixels = np.random.default_rng(2).uniform(0.2, 2.0, (3, 3, *SHAPE)).astype(np.float32)
+        return levels[:, None, None, None] * pixels[0], jnp.asarray(pixels[1]), jnp.asarray(pixels[2])
     return (jnp.array([0.0, 0.3, 1.0]), levels) if isinstance(network, TimedNetwork) else (levels,)
 
 

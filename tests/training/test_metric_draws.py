@@ -25,8 +25,11 @@ LEVELS = VE(0.3, 3.0)
 def test_the_noise_has_the_variances_that_the_network_is_told():
     images = jnp.full((4000, *SHAPE), 0.3)
     seen = metric_draws(NETWORK, LEVELS, (MASKS, MEANS), (0.5, 0.25), 0.1, 1.0).draw(KEY, images)
-    variances, coupling = seen.conditions
-    assert seen.target is images and variances.shape == coupling.shape == seen.point.shape == images.shape
+    variances, coupling, believed = seen.conditions
+    assert (
+        seen.target is images
+        and variances.shape == coupling.shape == seen.point.shape == believed.shape == images.shape
+    )
     z = np.asarray((seen.point - images) / jnp.sqrt(variances))
     for part in (slice(0, 2000), slice(2000, 3000), slice(3000, 4000)):
         # In a block the pixels of a mean hang together: of 16 numbers, 12 degrees of freedom.
