@@ -25,7 +25,7 @@ from pgm_jax.files import local_path, only_writer, write_arrays
 from pgm_jax.networks import MetricProxNet, ProxNet
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.pretrained import load_prior
-from pgm_jax.samplers import Rows, default_rows
+from pgm_jax.samplers import default_rows
 from pgm_jax.types import Key
 
 SAVE_SECONDS = 5.0
@@ -64,7 +64,7 @@ class Job(NamedTuple):
     prior: ProxNet | MetricProxNet
     tasks: dict[str, Task]
     inputs: Images | Measurements
-    rows: Rows
+    sampling: dict[str, Any]
     key: Key
     batch: int
     config: dict[str, Any]
@@ -86,13 +86,14 @@ def read_job() -> Job:
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
     for name in ("samples", "calls"):
         check_whole(f"{name} is the number of {name} for each image", sampler[name], 1, MOST)
-    rows = default_rows(sampler["calls"], sampler.get("setting", "calibrated"))
+    sampling = sampler | dict(setting=sampler.get("setting") or None)
+    default_rows(sampler["calls"], sampler.get("setting") or "calibrated")  # refuses what there is not
     settings, key = read_tasks(), jax.random.key(given.seed)
     shape, operator_key = prior.network.image_shape, jax.random.fold_in(key, 0)
     tasks = {name: build_task(name, task, shape, operator_key) for name, task in settings.items()}
     inputs, chosen = read_inputs(tasks)
     config = dict(prior=description, sampler=sampler, tasks=settings, inputs=chosen)
-    return Job(prior, tasks, inputs, rows, key, given.batch, config)
+    return Job(prior, tasks, inputs, sampling, key, given.batch, config)
 
 
 def read_tasks() -> dict[str, dict[str, Any]]:
@@ -181,7 +182,7 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Gener
     A case gets its row once the loop over it asks for the next. The arrays of an operator that all images of a task
     share go into its folder, as operator.npz.
     """
-    saved, total, samples = time.monotonic(), len(job.inputs.indices), job.config["sampler"]["samples"]
+    saved, total = time.monotonic(), len(job.inputs.indices)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     try:
         with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as progress:
@@ -193,7 +194,7 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Gener
                 for problem in problems(job.inputs, task, job.key, job.batch, finished):
                     if problem.operator is task.shared and not shared.exists():
                         write_arrays(shared, arrays_of(task.shared))
-                    for case in restore_problem(job.key, job.prior, problem, samples=samples, rows=job.rows):
+                    for case in restore_problem(job.key, job.prior, problem, **job.sampling):
                         yield task, case
                         which = dict(task=task.name, index=case.index, image=job.inputs.name(case.index))
                         rows.append(which | dict(content=content_of(case.truth)) | case.metrics)

@@ -21,7 +21,7 @@ from pgm_jax.operators import NonlinearOperator
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.potentials.base import check_largest_step
 from pgm_jax.proximal import Splitting, data_first, exact, explicit, parallel, prior_first
-from pgm_jax.samplers import Rows, default_rows, pgm, run
+from pgm_jax.samplers import Rows, default_rows, exact_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
@@ -56,7 +56,7 @@ def restore(
     *,
     samples: int = 8,
     calls: int = 100,
-    setting: str = "calibrated",
+    setting: str | None = None,
     rows: Rows | None = None,
     split: Splitting | None = None,
     quantiles: Sequence[float] | float = (0.05, 0.5, 0.95),
@@ -76,7 +76,8 @@ def restore(
         noise: `GaussianNoise(sigma)` or `PoissonNoise(gain, background)`; sigma in the units of y, for images [-1, 1].
         samples: number S of samples of each measurement, at least 1.
         calls: number of evaluations of the prior's prox for each sample.
-        setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`.
+        setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`. If None, `exact_rows` for the exact step,
+            and "calibrated" for every other.
         rows: level grid, in place of `calls` and `setting`.
         split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`; `exact` for
             Gaussian noise and a prior that was trained for noise of any shape, a `MetricProxNet`; `prior_first` for a
@@ -108,10 +109,11 @@ def restore(
         raise ValueError(f"The quantiles are {quantiles}; each must lie in [0, 1].")
     if rows is not None and not isinstance(rows, Rows):
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
-    rows = default_rows(calls, setting) if rows is None else rows
+    split = split or _usual_splitting(prior, operator, noise)
+    if rows is None:
+        rows = exact_rows(calls) if split is exact and setting is None else default_rows(calls, setting or "calibrated")
     instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
     check_largest_step(prior, rows.lam, "The levels of the rows go up to", instead)
-    split = split or _usual_splitting(prior, operator, noise)
     indices = checked_indices(indices, len(y))
     noise = per_measurement(noise, y.shape)
     _check_step(split, rows, operator, y, noise, operator_axis)

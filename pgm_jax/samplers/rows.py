@@ -309,6 +309,25 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
     return corrected_rows(levels, correctors.tolist(), **options)
 
 
+def exact_rows(calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, eta: Scalar = 1.0) -> Rows:
+    """The grid of `restore` for the exact step: the integrator alone, on geometric levels.
+
+    Where P is the mean of the posterior, the integrator is the reverse diffusion of it, and needs no corrector. A
+    single call is the mean of the posterior itself, as far as the highest level knows it.
+
+    Args:
+        calls: number of evaluations of the prior, at least 1.
+        lam_max, lam_min: highest and lowest level, variances in the squared units of the images.
+        eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
+
+    Raises:
+        ValueError: if `calls` is below 1.
+        TypeError: if `calls` is not a whole number.
+    """
+    calls = check_whole("calls is the number of network calls of each sample", calls, 1)
+    return bridge(geometric_levels(lam_max, lam_min, calls), eta)
+
+
 # Calls at a level, and the rest of the grid.
 _SETTINGS: dict[str, tuple[int, dict[str, Any]]] = dict(
     calibrated=(16, dict(scheme=half_probed, rate=1.0, lam_max=4.0, lam_min=1e-3)),

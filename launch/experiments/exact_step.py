@@ -1,0 +1,168 @@
+"""The exact step on images: quality and calibration against calls, beside the plain step of the bundled prior.
+
+    exact        P(v) = phi(Prox_f^lam(v), Sigma), the network of configs/exact_step.py, integrator alone
+    data first   P(v) = phi(Prox_f^lam(v), lam I), the bundled network, with its usual rows of as many calls
+
+Operators of the last group were not in the training of the first network.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+
+from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
+from launch.experiments.plots import grey, lines, panelled
+from pgm_jax.evaluation import Case, restore_problem, simulate
+from pgm_jax.networks import MetricProxNet
+from pgm_jax.noise import GaussianNoise
+from pgm_jax.operators import (
+    average_downsampling,
+    fourier_sampling,
+    gaussian_blur,
+    motion_blur,
+    random_mask,
+)
+from pgm_jax.operators.fourier import cartesian_mask
+from pgm_jax.pretrained import example_images, load_prior
+from pgm_jax.proximal import data_first, exact
+from pgm_jax.samplers import default_rows, exact_rows
+from pgm_jax.types import Key, Operator, Shape
+
+EXACT, PLAIN = "exact step", "data first"
+SHOWN = 6
+
+
+class Task(NamedTuple):
+    """An operator, and the axis of its arrays along the images, None for one that they share."""
+
+    operator: Operator
+    axis: int | None = None
+
+
+def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, Task]:
+    """Four tasks of the training, and one that it did not see."""
+    keys = jax.random.split(key, count)
+    return {
+        "inpainting": Task(jax.vmap(lambda key: random_mask(key, shape, 0.7))(keys), 0),
+        "super-resolution": Task(average_downsampling(shape, 4)),
+        "deblurring": Task(gaussian_blur(shape, 1.2, "reflect")),
+        "Fourier samples": Task(fourier_sampling(shape, cartesian_mask(key, shape, 3.0))),
+        "motion blur, not seen": Task(motion_blur(key, shape, 15)),
+    }
+
+
+def run(config: Any, key: Key) -> Findings:
+    """PSNR and calibration of both steps at all numbers of calls, for every task.
+
+    Raises:
+        FileNotFoundError: if the network is not there.
+        ValueError: if it is of another kind.
+    """
+    c = config
+    prior, plain = load_prior(c.prior), load_prior("fashion_mnist")
+    if not isinstance(prior, MetricProxNet):
+        raise ValueError(
+            f"config.prior holds a {type(prior).__name__}; give a network of launch.train "
+            "--config=configs/exact_step.py."
+        )
+    images = np.asarray(example_images()[: c.images])
+    tasks = {name: task for name, task in tasks_of(key, images.shape[1:], len(images)).items() if name in c.tasks}
+    found: dict[str, dict[str, dict[int, list[Case]]]] = {}
+    for place, (name, task) in enumerate(tasks.items()):
+        of_task = jax.random.fold_in(key, place)
+        everything = (np.arange(len(images)), np.ones(len(images), bool))
+        noise = GaussianNoise(c.sigma)
+        problem = simulate(of_task, task.operator, images, noise, *everything, operator_axis=task.axis)
+        found[name] = {EXACT: {}, PLAIN: {}}
+        for calls in c.calls:
+            options = dict(samples=1 if calls == 1 else c.samples, rows=exact_rows(calls), split=exact)
+            found[name][EXACT][calls] = restore_problem(of_task, prior, problem, **options)
+        for calls in c.plain_calls:
+            options = dict(samples=c.samples, rows=default_rows(calls), split=data_first)
+            found[name][PLAIN][calls] = restore_problem(of_task, plain, problem, **options)
+    panels = [curves(name, each) for name, each in found.items()]
+    panels += [strip(name, each, c.shown) for name, each in found.items()]
+    return Findings([table(c, found)], {"exact_step": panelled(panels, len(found))}, claims_of(c, found))
+
+
+Found = Mapping[str, Mapping[str, Mapping[int, list[Case]]]]
+
+
+def metric_of(cases: Sequence[Case], name: str) -> tuple[float, float]:
+    """Mean and deviation of a metric over the images."""
+    return mean_and_deviation([case.metrics[name] for case in cases])
+
+
+def table(c: Any, found: Found) -> Table:
+    """PSNR of the mean of the samples, and error over deviation, by step and calls."""
+    rows: list[Sequence[Cell]] = []
+    for step, counts in {EXACT: c.calls, PLAIN: c.plain_calls}.items():
+        for calls in counts:
+            cells: list[Cell] = [f"{step}, {calls} calls"]
+            for each in found.values():
+                cases = each[step][calls]
+                psnr = metric_of(cases, "psnr_mean")
+                ratio = metric_of(cases, "error_in_stds")[0] if "error_in_stds" in cases[0].metrics else None
+                cells.append(f"{psnr[0]:.2f} ± {psnr[1]:.2f}" + (f", {ratio:.2f}" if ratio else ""))
+            rows.append(cells)
+    caption = (
+        f"PSNR (dB, data range 2) of the mean of {c.samples} samples, of one at a single call, and the error of the "
+        f"mean over the deviation of the samples ({np.sqrt(1 + 1 / c.samples):.2f} for exact ones); mean over "
+        f"{c.images} bundled test images, PSNR ± deviation. Noise of deviation {c.sigma:g} for images in [-1, 1]."
+    )
+    return Table("The exact step", ("step", *found), rows, caption)
+
+
+def claims_of(c: Any, found: Found) -> list[Claim]:
+    """At few calls the exact step is as good as the plain one at many, and calibrated."""
+    few, many = c.judged
+    claims = []
+    for name, each in found.items():
+        quick, slow = each[EXACT][few], each[PLAIN][many]
+        gain = metric_of(quick, "psnr_mean")[0] - metric_of(slow, "psnr_mean")[0]
+        text = f"{name}: PSNR of {EXACT}, {few} calls, over that of {PLAIN}, {many} calls (dB)"
+        claims.append(bounded(text, gain, "≥", -0.3 if "not seen" in name else 0.0))
+        if "not seen" not in name:
+            ratio = metric_of(quick, "error_in_stds")[0]
+            claims.append(
+                bounded(f"{name}: error over deviation, {few} calls, off 1.075", abs(ratio - 1.075), "≤", 0.125)
+            )
+    return claims
+
+
+def curves(name: str, each: Mapping[str, Mapping[int, list[Case]]]) -> Callable[[Axes], None]:
+    """PSNR of the mean against calls."""
+
+    def panel(axis: Axes) -> None:
+        points = {
+            step: (list(by_calls), [metric_of(cases, "psnr_mean")[0] for cases in by_calls.values()])
+            for step, by_calls in each.items()
+        }
+        lines(axis, points, title=name, xlabel="calls", ylabel="PSNR of the mean (dB)")
+        ticks = sorted({calls for by_calls in each.values() for calls in by_calls})
+        axis.set(yscale="linear", xticks=ticks, xticklabels=ticks)
+        axis.minorticks_off()
+
+    return panel
+
+
+def strip(name: str, each: Mapping[str, Mapping[int, list[Case]]], calls: tuple[int, int]) -> Callable[[Axes], None]:
+    """Truths, means and samples of the exact step, and the mean of the plain one."""
+    quick, slow = each[EXACT][calls[0]][:SHOWN], each[PLAIN][calls[1]][:SHOWN]
+    rows = {
+        "truth": [case.truth for case in quick],
+        f"mean, {EXACT}, {calls[0]}": [case.mean for case in quick],
+        f"sample, {EXACT}, {calls[0]}": [case.samples[0] for case in quick],
+        f"mean, {PLAIN}, {calls[1]}": [case.mean for case in slow],
+    }
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows.values()])[..., 0]
+
+    def panel(axis: Axes) -> None:
+        grey(axis, sheet, "")
+        height = sheet.shape[0] / len(rows)
+        axis.set(yticks=[height * (i + 0.5) for i in range(len(rows))], yticklabels=list(rows))
+
+    return panel
