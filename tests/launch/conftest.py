@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from training_door import door, images  # noqa: F401
 
 from pgm_jax.networks import Preconditioned, ProxNet, UNet
 from pgm_jax.pretrained import save_prior

@@ -14,30 +14,16 @@ import subprocess
 import sys
 import time
 import traceback
-import types
 
 import jax
 import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SETTINGS = {
-    "data.image_shape": (8, 8, 1),
-    "data.flip": True,
-    "network.unet.channels": (8,),
-    "network.unet.blocks": (1,),
-    "network.unet.attention": (False,),
-    "network.unet.embedding": 16,
-    "train.steps": 24,
-    "train.batch_size": 8,
-    "train.warmup_steps": 4,
-    "train.warm_share": 0.5,
-    "train.log_every": 1,
-    "train.save_every": 4,
-    "train.sheet_every": 24,
-}
+sys.path.insert(0, str(ROOT / "tests"))
 
-# The words that an answer holds, by the flags that are asked.
+from training_door import SETTINGS, newest  # noqa: E402
+
 ANSWERS = {
     "--help": "Trains a network on clean images alone",
     "--config.train.stepz=3": 'has no setting \'stepz\'. Did you mean "steps" instead of "stepz"?',
@@ -139,36 +125,9 @@ def test_help_shows_commands_flags_and_what_is_written(answers):
         assert words in answers["--help"][1]
 
 
-@pytest.fixture
-def door(monkeypatch):
-    """`launch.train` in this process: `door(folder, images, **changes)`, changes by their dotted names."""
-    monkeypatch.syspath_prepend(ROOT)
-    from absl import flags, logging
-    from absl.testing import flagsaver
-
-    from launch import train
-
-    verbosity = logging.get_verbosity()
-
-    def run(folder, images, restart=False, file="fashion_mnist.py", settings=SETTINGS, **changes):
-        config = runpy.run_path(str(ROOT / "configs" / file))["get_config"]()
-        config.update_from_flattened_dict(settings | {"data.source": str(images)} | changes)
-        monkeypatch.setattr(train, "_CONFIG", types.SimpleNamespace(value=config.lock()))
-        with flagsaver.as_parsed(workdir=str(folder), restart=str(restart).lower()):
-            flags.FLAGS.mark_as_parsed()
-            train.main([])
-
-    yield run
-    logging.set_verbosity(verbosity)
-
-
 def flags_of(folder, images):
     settings = SETTINGS | {"data.source": images}
     return [f"--workdir={folder}", *(f"--config.{name}={value}" for name, value in settings.items())]
-
-
-def newest(folder):
-    return max(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
 
 
 def state_of(folder):
@@ -176,11 +135,6 @@ def state_of(folder):
     import orbax.checkpoint as ocp
 
     return jax.tree.leaves(ocp.StandardCheckpointer().restore(folder / "checkpoints" / str(newest(folder)) / "state"))
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return images_file(tmp_path_factory.mktemp("images"))
 
 
 def test_killed_damaged_stopped_and_resumed_is_bitwise_the_same(door, images, tmp_path, capsys):
@@ -247,87 +201,6 @@ def test_it_leaves_a_prior_that_reads(finished):
     assert prior.network.image_shape == (8, 8, 1) and prior.network.module.channels == (8,)
     u = np.full((8, 8, 1), 0.3, np.float32)
     np.testing.assert_array_equal(jax.jit(prior.network.apply)(prior.params, u, 0.0), u)
-
-
-SISTERS = {
-    "proxdm.py": {"network.unet.patch": 2, "train.counts": (5, 10)},
-    "exact_step.py": {
-        "network.unet.patch": 2,
-        "network.metric.period": 3,
-        "train.start": "",
-        "train.families": dict(masks=dict(operator="random_mask", count=3, share=0.5, between=dict(hidden=(0.2, 0.8)))),
-    },
-    "lpn.py": {"network.conv_icnn.channels": 4, "network.conv_icnn.strides": (1, 2), "train.stages": 1}
-    | {"train.zeta_end": 0.2},
-}
-
-
-def family(**changes):
-    return dict(some=dict(operator="random_mask", count=2, share=0.5) | changes)
-
-
-BLURS = family(operator="gaussian_blur", between=dict(width=(0.3, 0.7)), count=9)
-
-
-def settings_of(file):
-    """The sizes of these tests for one of the sisters."""
-    shared = {name: value for name, value in SETTINGS.items() if file != "lpn.py" or "network" not in name}
-    return shared | {"train.sheet_every": 3} | SISTERS[file]
-
-
-@pytest.mark.parametrize("file", SISTERS)
-def test_the_sisters_train_and_resume_by_the_same_command(door, images, tmp_path, capsys, file):
-    from pgm_jax.pretrained import load_prior
-
-    for steps in (3, 5):
-        door(tmp_path, images, file=file, settings=settings_of(file), **{"train.steps": steps})
-    assert "Going on from step 3 of 5" in capsys.readouterr().out and newest(tmp_path) == 5
-    prior = load_prior(tmp_path / "prior.npz")
-    assert (
-        type(prior).__name__ == {"proxdm.py": "TimedProxNet", "exact_step.py": "MetricProxNet", "lpn.py": "LPN"}[file]
-    )
-    assert prior.image_shape == (8, 8, 1) and (tmp_path / "sheets" / "0000003.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("file", "change", "words"),
-    [
-        ("proxdm.py", {"train.counts": (0, 5)}, "The numbers of steps are"),
-        ("proxdm.py", {"train.counts": (5, 10), "train.backward": True}, "With 5 steps the longest has gamma"),
-        ("proxdm.py", {"network.timed.form": "score"}, "timed.form is 'score'"),
-        (
-            "exact_step.py",
-            {"train.families": family(operator="random_masks")},
-            "families.some: Unknown operator 'random_m",
-        ),
-        (
-            "exact_step.py",
-            {"train.families": family(share=0)},
-            "families.some: share is the part of the batch, a number",
-        ),
-        ("exact_step.py", {"train.families": family(count=0)}, "families.some: count is how many operators are made"),
-        (
-            "exact_step.py",
-            {"train.families": family(width=2.0)},
-            "families.some: Unknown setting of random_mask 'width'",
-        ),
-        (
-            "exact_step.py",
-            {"train.families": family(between=dict(hidden=(0.5,)))},
-            "between.hidden is .0.5,.; give two",
-        ),
-        ("exact_step.py", {"train.families": BLURS}, "families.some: its operators have arrays of 3 different shapes"),
-        ("exact_step.py", {"train.noise_min": 1.0}, "sigma lies between 1.0 and 0.5"),
-        ("exact_step.py", {"train.start": "fashion_mnist"}, "The parameters to start from have"),
-        ("exact_step.py", {"network.metric.period": 9}, "metric.period is 9; give a whole number from 1 to 8"),
-        ("lpn.py", {"network.conv_icnn.strides": (3,)}, "The images are 8 x 8; the strides"),
-        ("lpn.py", {"network.sigma": -1.0}, "sigma is -1.0; give a number"),
-    ],
-)
-def test_settings_of_the_sisters_are_refused_in_words(door, images, tmp_path, file, change, words):
-    with pytest.raises(SystemExit, match=words):
-        door(tmp_path / "run", images, file=file, settings=settings_of(file), **change)
-    assert not (tmp_path / "run").exists()
 
 
 def test_what_changed_is_said_and_kept(door, images, finished, capsys):

@@ -1,0 +1,84 @@
+"""The other networks of launch.train: they train and resume by the same command, and refuse what they cannot do."""
+
+import pytest
+from training_door import SETTINGS, newest
+
+SISTERS = {
+    "proxdm.py": {"network.unet.patch": 2, "train.counts": (5, 10)},
+    "exact_step.py": {
+        "network.unet.patch": 2,
+        "network.metric.period": 3,
+        "train.start": "",
+        "train.families": dict(masks=dict(operator="random_mask", count=3, share=0.5, between=dict(hidden=(0.2, 0.8)))),
+    },
+    "lpn.py": {"network.conv_icnn.channels": 4, "network.conv_icnn.strides": (1, 2), "train.stages": 1}
+    | {"train.zeta_end": 0.2},
+}
+
+
+def family(**changes):
+    return dict(some=dict(operator="random_mask", count=2, share=0.5) | changes)
+
+
+BLURS = family(operator="gaussian_blur", between=dict(width=(0.3, 0.7)), count=9)
+
+
+def settings_of(file):
+    """The sizes of these tests for one of the sisters."""
+    shared = {name: value for name, value in SETTINGS.items() if file != "lpn.py" or "network" not in name}
+    return shared | {"train.sheet_every": 3} | SISTERS[file]
+
+
+@pytest.mark.parametrize("file", SISTERS)
+def test_they_train_and_resume_by_the_same_command(door, images, tmp_path, capsys, file):
+    from pgm_jax.pretrained import load_prior
+
+    for steps in (3, 5):
+        door(tmp_path, images, file=file, settings=settings_of(file), **{"train.steps": steps})
+    assert "Going on from step 3 of 5" in capsys.readouterr().out and newest(tmp_path) == 5
+    prior = load_prior(tmp_path / "prior.npz")
+    assert (
+        type(prior).__name__ == {"proxdm.py": "TimedProxNet", "exact_step.py": "MetricProxNet", "lpn.py": "LPN"}[file]
+    )
+    assert prior.image_shape == (8, 8, 1) and (tmp_path / "sheets" / "0000003.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("proxdm.py", {"train.counts": (0, 5)}, "The numbers of steps are"),
+        ("proxdm.py", {"train.counts": (5, 10), "train.backward": True}, "With 5 steps the longest has gamma"),
+        ("proxdm.py", {"network.timed.form": "score"}, "timed.form is 'score'"),
+        (
+            "exact_step.py",
+            {"train.families": family(operator="random_masks")},
+            "families.some: Unknown operator 'random_m",
+        ),
+        (
+            "exact_step.py",
+            {"train.families": family(share=0)},
+            "families.some: share is the part of the batch, a number",
+        ),
+        ("exact_step.py", {"train.families": family(count=0)}, "families.some: count is how many operators are made"),
+        (
+            "exact_step.py",
+            {"train.families": family(width=2.0)},
+            "families.some: Unknown setting of random_mask 'width'",
+        ),
+        (
+            "exact_step.py",
+            {"train.families": family(between=dict(hidden=(0.5,)))},
+            "between.hidden is .0.5,.; give two",
+        ),
+        ("exact_step.py", {"train.families": BLURS}, "families.some: its operators have arrays of 3 different shapes"),
+        ("exact_step.py", {"train.noise_min": 1.0}, "sigma lies between 1.0 and 0.5"),
+        ("exact_step.py", {"train.start": "fashion_mnist"}, "The parameters to start from have"),
+        ("exact_step.py", {"network.metric.period": 9}, "metric.period is 9; give a whole number from 1 to 8"),
+        ("lpn.py", {"network.conv_icnn.strides": (3,)}, "The images are 8 x 8; the strides"),
+        ("lpn.py", {"network.sigma": -1.0}, "sigma is -1.0; give a number"),
+    ],
+)
+def test_their_settings_are_refused_in_words(door, images, tmp_path, file, change, words):
+    with pytest.raises(SystemExit, match=words):
+        door(tmp_path / "run", images, file=file, settings=settings_of(file), **change)
+    assert not (tmp_path / "run").exists()
