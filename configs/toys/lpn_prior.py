@@ -6,9 +6,9 @@ python -m launch.train --workdir=runs/denoiser --config.network.unet.patch=4 --c
     --config.train.warm_share=1. --config.train.sigma_min=0.01 --config.train.sigma_max=152.
 python -m launch.toys --config=configs/toys/lpn_prior.py
 
-Cost: 5 minutes of two cores, after the trainings.
+Cost: 4 minutes of two cores, after the trainings.
 Expected: 4 claims of 6 hold. The value rises with noise for all images, and falls with blur for most; the gap is below
-1e-6 of a nat. A training step takes 5.1 times as long as f, where at most 4 are claimed.
+1e-6 of a nat. A training step takes 4.5 times as long as f, where at most 4 are claimed.
 """
 
 import ml_collections
