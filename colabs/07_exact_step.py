@@ -12,15 +12,15 @@
 # %% [markdown]
 # # The exact step
 #
-# A sampler of a posterior needs the mean of $x_0$ given a noisy $u = x_0 + \sqrt\lambda\,\varepsilon$ *and* the measurement
-# $y$. The usual step, `data_first`, moves $u$ to the data and then asks the prior, as if the noise were still λ everywhere.
-# It is not: what was measured is known better. With
+# A sampler of a posterior needs the mean of $x_0$ given a noisy $u = x_0 + \sqrt\lambda\,\varepsilon$ *and* the
+# measurement $y$. The usual step, `data_first`, moves $u$ to the data and then asks the prior, as if the noise were
+# still λ everywhere. It is not: what was measured is known better. With
 #
-# $$\Sigma = \left(\frac{A^\top A}{\sigma^2} + \frac{I}{\lambda}\right)^{-1}, \qquad \mu = \mathrm{Prox}_f^\lambda(u), \qquad
-# E[x_0 \mid u, y] = E[x_0 \mid x_0 + N(0, \Sigma) = \mu]$$
+# $$\Sigma = \left(\frac{A^\top A}{\sigma^2} + \frac{I}{\lambda}\right)^{-1}, \qquad
+# \mu = \mathrm{Prox}_f^\lambda(u), \qquad E[x_0 \mid u, y] = E[x_0 \mid x_0 + N(0, \Sigma) = \mu]$$
 #
-# one data step and one call of a prior that is told Σ are exact. This notebook shows what that changes where everything is
-# known: a mixture of Gaussians in the plane, of which one direction is measured.
+# one data step and one call of a prior that is told Σ are exact. This notebook shows what that changes where everything
+# is known: a mixture of Gaussians in the plane, of which one direction is measured.
 
 # %%
 # In Colab: install the library. Elsewhere it is there already.
@@ -122,5 +122,5 @@ plt.show()
 # %% [markdown]
 # ## With images
 #
-# A network can be told Σ as well: `python -m launch.train --config=configs/exact_step.py` trains one on clean images and
-# random operators, and `pgm.restore` takes the exact step with it.
+# A network can be told Σ as well: `python -m launch.train --config=configs/exact_step.py` trains one on clean images
+# and random operators, and `pgm.restore` takes the exact step with it.

@@ -3,7 +3,7 @@ r"""Fashion-MNIST for the exact step: the posterior mean under the noise that an
 python -m launch.prepare --dataset=fashion_mnist
 python -m launch.train --config=configs/exact_step.py --workdir=runs/exact_step
 
-It starts from the weights of the bundled prior, which it is where nothing was measured.
+It starts from the weights of the bundled prior, and equals it, before training, where nothing was measured.
 """
 
 import ml_collections
@@ -38,8 +38,8 @@ def get_config() -> ml_collections.ConfigDict:
             steps=10_000,
             batch_size=64,
             start="fashion_mnist",  # a prior whose weights it starts from, or ""
-            # log lam is uniform between the squares of the first two, and log sigma of the measurements between the
-            # other two, all in the units of the images.
+            # log lam is uniform between the squares of the first two, and the log of the noise of the measurements
+            # between the other two, all in the units of the images.
             sigma_min=0.02,
             sigma_max=5.0,
             noise_min=0.02,

@@ -77,7 +77,7 @@ def read_job() -> Job:
     if not isinstance(prior, ProxNet | MetricProxNet):
         raise ValueError(
             f"{given.prior} holds a {type(prior).__name__}; PGM asks its prior for the prox at every level: give one "
-            "that was trained with network.unet alone, as in configs/fashion_mnist.py."
+            "that was trained by configs/fashion_mnist.py or configs/exact_step.py."
         )
     weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior.params))
     description = dict(file=given.prior or "bundled", sha256=hashlib.sha256(weights).hexdigest())
@@ -86,8 +86,12 @@ def read_job() -> Job:
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
     for name in ("samples", "calls"):
         check_whole(f"{name} is the number of {name} for each image", sampler[name], 1, MOST)
-    sampling = sampler | dict(setting=sampler.get("setting") or None)
-    default_rows(sampler["calls"], sampler.get("setting") or "calibrated")  # refuses what there is not
+    usual = "exact" if isinstance(prior, MetricProxNet) else "calibrated"
+    sampler["setting"] = setting = sampler.get("setting") or usual
+    if setting != usual:
+        default_rows(1, setting)  # refuses what there is not
+    # Where a task has no exact step, restore takes what it has.
+    sampling = sampler | dict(setting=None if setting == "exact" else setting)
     settings, key = read_tasks(), jax.random.key(given.seed)
     shape, operator_key = prior.network.image_shape, jax.random.fold_in(key, 0)
     tasks = {name: build_task(name, task, shape, operator_key) for name, task in settings.items()}

@@ -27,8 +27,10 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from absl import flags
 from absl import logging as absl_logging
+from jaxtyping import PyTree
 
 from launch.config import DATA_DIR, define_config, known, one_line_errors, run
 from launch.networks import read_network
@@ -143,8 +145,7 @@ def main(_: list[str]) -> None:
             zetas = c.zeta_start, c.zeta_end, c.stages or None
             objective = matching_objective(WARM_UPS[c.warm_up], warm_steps, c.steps, *zetas)
             source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
-            start = load_prior(c.start).params if c.get("start") else None
-            jax.eval_shape(lambda key: init_state(key, network, optimizer, start), jax.random.key(0))
+            start = read_start(c.get("start"), network, optimizer) if not newest_step(folder) else None
             shard = (jax.process_index(), jax.process_count())
             dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
             preview = to_float(np.stack([source[i] for i in range(min(12, len(source)))]))
@@ -184,6 +185,22 @@ def main(_: list[str]) -> None:
             )
         if first:
             (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def read_start(name: str | None, network: Described, optimizer: optax.GradientTransformation) -> PyTree | None:
+    """The weights of a prior that a new run starts from; a ValueError where they are not for this network."""
+    if not name:
+        return None
+    prior = load_prior(name)
+    for scaling in ("mean", "std"):
+        theirs, ours = (getattr(each, scaling, None) for each in (prior.network, network))
+        if theirs != ours:
+            raise ValueError(
+                f"config.network.{scaling} is {ours}, and that of {name} {theirs}: its weights mean nothing under "
+                "another scaling; give the same, or no config.train.start."
+            )
+    jax.eval_shape(lambda key: init_state(key, network, optimizer, prior.params), jax.random.key(0))
+    return prior.params
 
 
 def newest_step(folder: Path) -> int:

@@ -117,7 +117,8 @@ def exact(prior: Any, likelihood: Any) -> Prox:
     linearised at the data step.
 
     Args:
-        prior: g, with `prox_metric(mu, Sigma)`: a `Gaussian` or `Mixture`, or for masks `Laplace`, `Box` and `Ball`.
+        prior: g, with `prox_metric(mu, Sigma)`: a `MetricProxNet`, a `Gaussian`, a `Mixture` or a `Denoiser` of one of
+            the two, or for masks `Laplace`, `Box` and `Ball`.
         likelihood: f, with `metric(mu, lam)`, as that of Gaussian noise has it.
 
     Raises:

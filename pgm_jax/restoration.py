@@ -17,7 +17,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Inexact, Int
 
 from pgm_jax.noise import GaussianNoise, checked_indices, measurement_like, per_measurement
-from pgm_jax.operators import NonlinearOperator
+from pgm_jax.operators import LinearOperator, NonlinearOperator
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.potentials.base import check_largest_step
 from pgm_jax.proximal import Splitting, data_first, exact, explicit, parallel, prior_first
@@ -80,8 +80,9 @@ def restore(
             and "calibrated" for every other.
         rows: level grid, in place of `calls` and `setting`.
         split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`; `exact` for
-            Gaussian noise and a prior that was trained for noise of any shape, a `MetricProxNet`; `prior_first` for a
-            nonlinear operator, which should be linearised at an image and not at one with the noise of the level.
+            a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it;
+            `prior_first` for every nonlinear operator, which should be linearised at an image and not at one with the
+            noise of the level.
         quantiles: which quantiles to compute, numbers in [0, 1].
         operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
         indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
@@ -155,8 +156,9 @@ def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, sa
 def _usual_splitting(prior: Any, operator: Operator, noise: Noise) -> Splitting:
     if isinstance(operator, NonlinearOperator):
         return prior_first
-    # A likelihood of another noise has no metric.
-    return exact if getattr(prior, "every_metric", False) and isinstance(noise, GaussianNoise) else data_first
+    # A likelihood of another noise, or by an operator that states no more than it must, has no metric.
+    known = isinstance(operator, LinearOperator) and isinstance(noise, GaussianNoise)
+    return exact if known and getattr(prior, "every_metric", False) else data_first
 
 
 @pytree

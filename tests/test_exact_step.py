@@ -7,7 +7,6 @@ import pytest
 from brute_force import zooming_grid
 
 from pgm_jax import operators, potentials
-from pgm_jax.operators.metric import Metric
 from pgm_jax.posteriors import gmm25_problem
 from pgm_jax.potentials import (
     Ball,
@@ -62,12 +61,14 @@ def test_sigma_is_the_inverse_of_the_precision(name):
     @jax.jit
     def dense(lam):
         metric = f.metric(f.prox(jnp.asarray(X[1]), lam), lam)
-        return metric.dense(SHAPE), metric.at(0.7).dense(SHAPE)
+        return metric.dense(jnp.asarray(X[0])), metric.gain(jnp.asarray(X[0]), 0.5)
 
     for lam in LAMS:
-        sigma, other = dense(lam)
-        np.testing.assert_allclose(sigma, np.linalg.inv(rows + np.eye(24) / lam), rtol=1e-8, atol=1e-9 * lam)
-        np.testing.assert_allclose(other, np.linalg.inv(rows + np.eye(24) / 0.7), atol=1e-8)
+        sigma, believed = dense(lam)
+        expected = np.linalg.inv(rows + np.eye(24) / lam)
+        np.testing.assert_allclose(sigma, expected, rtol=1e-8, atol=1e-9 * lam)
+        share = 0.25 * np.linalg.solve(expected + 0.25 * np.eye(24), X[0].ravel())
+        np.testing.assert_allclose(np.ravel(believed), share, atol=1e-8)
     assert f.metric(jnp.asarray(X[1]), 1.0).entrywise == name.endswith("mask")
 
 
@@ -101,10 +102,14 @@ def test_it_is_the_prox_of_u_for_masks_and_convex_priors(name):
 def test_where_sigma_is_not_diagonal_they_refuse(name):
     g = dict(Laplace=Laplace(0.4), Box=Box(-0.5, 0.4), Ball=Ball(1.3))[name]
     f = measured("circular blur")
-    with pytest.raises(TypeError, match="couples the entries of an image, by a CircularBlur, and only for masks"):
+    with pytest.raises(
+        TypeError,
+        match="only where Sigma is known to be diagonal, for a mask, and the measurement is by a CircularBlur",
+    ):
         exact(g, f)(jnp.asarray(X[1]), 0.1)
 
 
+MIXED = Mixture(jnp.array([0.4, 0.6]), jnp.asarray(X), 0.3)
 MIXTURE = Mixture(jnp.array([0.5, 0.3, 0.2]), jnp.array([[-1.0, 0.0], [1.2, 0.4], [0.3, -1.5]]), 0.4)
 MATRIX, Y = np.array([[1.0, -0.6]]), jnp.array([0.4])
 
@@ -169,7 +174,7 @@ def test_perturbing_and_solving_has_the_covariance_sigma(name):
         )
 
     apart = (jax.vmap(estimate)(jax.random.split(jax.random.key(5), count)) - truth[None]).reshape(count, -1)
-    sigma = np.asarray(f.metric(truth, lam).dense(SHAPE))
+    sigma = np.asarray(f.metric(truth, lam).dense(truth))
     variances = np.diag(sigma)
     errors = np.sqrt((np.outer(variances, variances) + sigma**2) / count)
     z = (apart.T @ apart / count - sigma) / errors
@@ -181,12 +186,10 @@ def test_perturbing_and_solving_has_the_covariance_sigma(name):
 def test_a_tempered_likelihood_has_the_metric_of_its_noise():
     f, v = measured("mask"), jnp.asarray(X[1])
     warmer = measured("mask", SIGMA / np.sqrt(0.3))
-    np.testing.assert_allclose(
-        tempered(f, 0.3).metric(v, 0.5).dense(SHAPE), warmer.metric(v, 0.5).dense(SHAPE), atol=1e-12
-    )
+    np.testing.assert_allclose(tempered(f, 0.3).metric(v, 0.5).dense(v), warmer.metric(v, 0.5).dense(v), atol=1e-12)
     q = quadratic(np.array([[2.0, -1.0], [-1.0, 0.5]]), np.array([0.3, -0.4]))
     np.testing.assert_allclose(
-        tempered(q, 3.0).metric(jnp.zeros(2), 0.5).dense((2,)),
+        tempered(q, 3.0).metric(jnp.zeros(2), 0.5).dense(jnp.zeros(2)),
         np.linalg.inv(3 * np.array([[2, -1], [-1, 0.5]]) + 2 * np.eye(2)),
     )
 
@@ -203,8 +206,40 @@ def test_a_nonlinear_operator_is_linearised_at_the_data_step():
 
 def test_priors_and_likelihoods_without_it_are_refused_in_words():
     f = measured("mask")
-    with pytest.raises(TypeError, match="TotalVariation has no `prox_metric.*Take `data_first`"):
-        exact(potentials.TotalVariation(0.1), f)
-    with pytest.raises(TypeError, match="PoissonLikelihood has no `metric.*Take `data_first`"):
-        exact(Gaussian(0.0, 1.0), potentials.PoissonLikelihood(f.operator, f.y, 1.0, 1.0))
-    assert isinstance(f.metric(f.y, 1.0), Metric)
+    counts = potentials.PoissonLikelihood(f.operator, f.y, 1.0, 1.0)
+    for prior in (potentials.TotalVariation(0.1), Denoiser(Laplace(1.0))):
+        with pytest.raises(TypeError, match=f"{type(prior).__name__} has no `prox_metric.*Take `data_first`"):
+            exact(prior, f)
+    for likelihood in (counts, tempered(counts, 0.5)):
+        with pytest.raises(TypeError, match=f"{type(likelihood).__name__} has no `metric.*Take `data_first`"):
+            exact(Gaussian(0.0, 1.0), likelihood)
+    points = Mixture(jnp.ones(2), jnp.asarray(X), 0.0)
+    for prior in (points, Denoiser(points)):
+        with pytest.raises(ValueError, match="A distribution on points, std = 0, has no prox in another metric"):
+            exact(prior, f)(jnp.asarray(X[1]), 0.5)
+
+
+@pytest.mark.parametrize("name", ["mask", "decimation", "frequencies"])
+@pytest.mark.parametrize("std", [0.5, 0.02])
+def test_in_single_precision_nothing_cancels_at_high_levels(name, std):
+    mixture = lambda kind: Mixture(jnp.ones(2, kind), jnp.asarray(X, kind), jnp.asarray(std, kind))  # noqa: E731
+    for lam in (25.0, 1e3):
+        v = X[0] + np.sqrt(lam) * np.random.default_rng(1).standard_normal(SHAPE)
+        wanted = exact(Denoiser(mixture(jnp.float64)), measured(name))(jnp.asarray(v), lam)
+        single = jax.tree.map(
+            lambda a: jnp.asarray(a, jnp.float32 if jnp.isrealobj(a) else jnp.complex64), measured(name)
+        )
+        found = exact(Denoiser(mixture(jnp.float32)), single)(jnp.asarray(v, jnp.float32), jnp.float32(lam))
+        assert found.dtype == jnp.float32
+        np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+def test_the_proxes_of_masks_are_differentiable_and_take_images_that_are_known():
+    f, v = measured("mask"), jnp.asarray(X[1])
+    for g in (Ball(1.3), Laplace(0.4), MIXED):
+        slope = jax.grad(lambda lam, g=g: jnp.sum(exact(g, f)(v, lam)))(0.5)
+        step = sum(s * float(jnp.sum(exact(g, f)(v, 0.5 + s * 1e-6))) for s in (1, -1)) / 2e-6
+        np.testing.assert_allclose(slope, step, rtol=1e-4, atol=1e-6)
+    everything = measured(operators.mask(SHAPE, np.ones(SHAPE)), 0.0)
+    np.testing.assert_allclose(exact(Ball(99.0), everything)(v, 0.5), X[0], atol=1e-12)
+    assert np.all(np.isfinite(jax.jacobian(exact(Ball(1.3), f))(jnp.zeros(SHAPE), 0.5)))

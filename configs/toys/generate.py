@@ -6,7 +6,7 @@ r"""Pictures of clothes out of noise: feature distance of proximal and score sam
         --config.train.warm_share=1. --config.train.sigma_min=0.01 --config.train.sigma_max=152.
     python -m launch.toys --config=configs/toys/generate.py
 
-Cost: 7 minutes of two cores beside other work, after the trainings, of 15 minutes each.
+Cost: 7 minutes of two cores, after the trainings, of 15 minutes each.
 Expected: the claim fails. The feature distance of ten hybrid steps is 18.3, of Euler-Maruyama 83 at 10 calls, 33 at 20
 and 9.8 at 50; of DPM-Solver++(2M) 6.5 at 10; of other test images 1.4.
 """

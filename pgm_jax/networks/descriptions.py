@@ -81,6 +81,8 @@ def network_of(description: dict[str, Any]) -> Described:
     unet = _tuples(description["unet"])
     unet["dtype"] = jnp.dtype(unet["dtype"])
     module, shape = UNet(**unet), tuple(description["image_shape"])
+    if {"metric", "timed"} <= description.keys():
+        raise ValueError("a network has metric or timed, and the description has both")
     if "metric" in description:
         metric = _known(description["metric"], "metric", ["period"])
         _integer(metric["period"], "metric.period", 1, min(shape[:2]))

@@ -4,8 +4,8 @@ Of `mu = x_0 + N(0, Sigma)` the network F corrects the posterior mean of a Gauss
 
     phi(mu, Sigma) = m + w + c_out F(c_in (mu - m), log(mean v) / 4, maps),   w = S (Sigma + S)^{-1} (mu - m)
 
-with c_in and c_out those of `prox_net` at the variances v of the pixels, the diagonal of Sigma. A pixel that was
-measured without noise keeps its value, whatever F says. The maps tell what is known:
+with c_in and c_out those of `prox_net` at the variances v of the pixels, the diagonal of Sigma. A pixel that a mask
+shows without noise keeps its value, whatever F says. The maps tell what is known:
 
     w / s                      the image as far as a Gaussian prior believes it: what was measured, with little noise
     log(v / mean v) / 4        how well each pixel is known
@@ -14,7 +14,7 @@ measured without noise keeps its value, whatever F says. The maps tell what is k
 For noise that is the same everywhere, Sigma = lam I, w is c_skip (mu - m) and the other maps are 0: the weights of a
 `Preconditioned` network are a start for this one, and before the first step of training it is that network. Masks,
 whose Sigma is diagonal, have a v for each pixel and no comb. Of other operators Sigma acts on the comb by one data step
-a level, and one variance, `d^T Sigma d / d^T d`, stands for all pixels.
+a level, and one variance, `d^T Sigma d / d^T d`, stands for all pixels; w takes another one for each call.
 """
 
 import dataclasses
@@ -26,7 +26,6 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from pgm_jax.networks.prox_net import as_batch, prox_coefficients
-from pgm_jax.potentials.priors import gaussian_gain
 from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
 
 _LEAST = 1e-12  # of a variance whose logarithm is taken
@@ -41,7 +40,7 @@ class MetricNetwork:
         module: maps (images `[B, H, W, C]`, condition `[B]`, maps `[B, H, W, 3 C]`) to images.
         image_shape: (H, W, C).
         mean, std: mean m and standard deviation of the data, in the units of the images.
-        period: pixels from tooth to tooth of the comb; one that no decimation divides.
+        period: pixels from tooth to tooth of the comb; one without a factor in common with any decimation.
     """
 
     module: nn.Module
@@ -73,12 +72,13 @@ class MetricNetwork:
         Args:
             mu, metric: one image, in [-1, 1] plus noise, and Sigma.
         """
-        believed = gaussian_gain(metric, self.std, mu - self.mean)
+        believed = metric.gain(mu - self.mean, self.std)
         if metric.entrywise:
-            return metric.apply(jnp.ones(self.image_shape)), jnp.zeros(self.image_shape), believed
-        comb = self._comb()
+            return metric.variances(mu), jnp.zeros_like(mu), believed
+        comb = jnp.asarray(self._comb(), mu.dtype)
         left = metric.apply(comb)
-        variance = jnp.sum(comb * left) / jnp.sum(comb**2)
+        # What rounding leaves of a variance far below lam may be nothing, or less.
+        variance = jnp.maximum(jnp.sum(comb * left) / jnp.sum(comb**2), jnp.finfo(mu.dtype).eps * metric.lam)
         return jnp.broadcast_to(variance, comb.shape), left / variance - comb, believed
 
     def isotropic(self, mu: Float[Array, "*b h w c"], lam: Scalars) -> tuple[Array, Array, Array]:
@@ -124,13 +124,13 @@ class MetricNetwork:
         out = batched - (centred - believed) + c_out * learned
         return out if mu.ndim == 4 else out[0]
 
-    def _comb(self) -> Array:
-        rows, columns = (np.arange(min(self.period // 2, side - 1), side, self.period) for side in self.image_shape[:2])
+    def _comb(self) -> np.ndarray:
+        rows, columns = (np.arange(self.period // 2, side, self.period) for side in self.image_shape[:2])
         # Of one sign, teeth whose responses meet would add up, to a frequency that nobody asked for.
         signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(rows), len(columns), 1))
         comb = np.zeros(self.image_shape, np.float32)
         comb[np.ix_(rows, columns)] = signs
-        return jnp.asarray(comb)
+        return comb
 
 
 @pytree
@@ -152,7 +152,7 @@ class MetricProxNet:
 
     @property
     def every_metric(self) -> bool:
-        """It answers for every Sigma, so that `restore` takes the exact step."""
+        """It answers for every Sigma: `restore` takes the exact step by default, where there is one."""
         return True
 
     def prox(self, v: Float[Array, "h w c"], lam: Scalar) -> Float[Array, "h w c"]:

@@ -129,7 +129,7 @@ class LinearOperator(_Measurement):
 
     @property
     def entrywise(self) -> bool:
-        """Whether A is diagonal in pixels, as a mask is."""
+        """Whether A is known to be diagonal in pixels, as a mask is."""
         return False
 
     @property
@@ -201,6 +201,13 @@ class LinearOperator(_Measurement):
         """
         like = self._measurement(r.dtype)
         return self.solve(r, jnp.zeros(like.shape, like.dtype), rho, solver)
+
+    def seen(self, r: jax.Array, rho: Scalar, solver: Solver = ACCURATE) -> jax.Array:
+        """`(A^T A + rho)^{-1} A^T A r`, what the measurement keeps of r: r less the resolvent, to its own digits.
+
+        r is an image, rho and solver are those of `solve`.
+        """
+        return self.solve(jnp.zeros_like(r), self.forward(r), rho, solver)
 
     def norm(self) -> jax.Array:
         """max |A x| / |x|, approached from below."""

@@ -74,6 +74,11 @@ class CircularBlur(ClosedForm):
         residual = jnp.fft.rfft2(y, axes=(0, 1)) - transfer[..., None] * jnp.fft.rfft2(v, axes=(0, 1))
         return v + self._inverse(wiener(transfer, rho), residual)
 
+    def resolvent(self, r: jax.Array, rho: Scalar, solver: Solver = ACCURATE) -> jax.Array:
+        """F^-1 [ rho / (|K|^2 + rho) * F r ]."""
+        power = jnp.abs(self.transfer) ** 2
+        return self._filter(jnp.where(power == 0, 1.0, rho / jnp.where(power == 0, 1.0, power + rho)), r)
+
     def norm(self) -> jax.Array:
         """max |K|."""
         return jnp.max(jnp.abs(self.transfer))

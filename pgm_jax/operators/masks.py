@@ -56,6 +56,11 @@ class Mask(ClosedForm):
         """v + m (y - m v) / (m^2 + rho), which is v where hidden even at rho = 0."""
         return v + wiener(self.mask, rho) * (y - self.mask * v)
 
+    def resolvent(self, r: jax.Array, rho: Scalar, solver: Solver = ACCURATE) -> jax.Array:
+        """rho / (m^2 + rho) r, which is r where hidden even at rho = 0."""
+        hidden = self.mask == 0
+        return jnp.where(hidden, 1.0, rho / jnp.where(hidden, 1.0, self.mask**2 + rho)) * r
+
     def norm(self) -> jax.Array:
         """max |m|."""
         return jnp.max(jnp.abs(self.mask))

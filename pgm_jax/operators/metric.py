@@ -14,14 +14,13 @@ A metric is Sigma by its action, which needs nothing but the data step of the op
 `rho (A^T A + rho)^{-1}`, its resolvent.
 """
 
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pgm_jax.operators.solvers import ACCURATE, Solver
+from pgm_jax.operators.solvers import ACCURATE, Solver, conjugate_gradients
 from pgm_jax.types import Scalar, pytree
 
 
@@ -30,7 +29,7 @@ class Metric:
     """`Sigma = lam rho (A^T A + rho)^{-1}`; a likelihood builds it: `likelihood.metric(mu, lam)`.
 
     Attributes:
-        data: A, an operator or a `Quadratic`, with `resolvent(r, rho, solver)` and `entrywise`.
+        data: A, an operator or a `Quadratic`, with `resolvent`, `seen` and `entrywise`.
         rho: sigma^2 / lam, at least 0, in the units of |A|^2.
         lam: the variance that is left where A does not measure, positive, in squared units of the images.
         solver: when the data step of an operator without a closed form ends.
@@ -43,7 +42,7 @@ class Metric:
 
     @property
     def entrywise(self) -> bool:
-        """Whether Sigma is diagonal, as for masks."""
+        """Whether Sigma is known to be diagonal, as for masks."""
         return self.data.entrywise
 
     def apply(self, r: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -54,36 +53,45 @@ class Metric:
         """
         return self.lam * self.data.resolvent(r, self.rho, self.solver)
 
-    def at(self, lam: Scalar) -> "Metric":
-        """The covariance for the same measurement and another lam, `(A^T A / sigma^2 + I / lam)^{-1}`.
+    def gain(self, r: Float[Array, "..."], std: Array | float) -> Float[Array, "..."]:
+        """`S (Sigma + S)^{-1} r` with `S = std^2`, how much of r a normal prior believes, by one data step.
+
+        Formula: `c r + (1 - c) (A^T A + rho / c)^{-1} A^T A r`, `c = S / (S + lam)`, a sum of which nothing cancels.
 
         Args:
-            lam: positive.
+            r: of the shape of an image.
+            std: of the prior, positive: a number, or one for each entry, which takes conjugate gradients.
         """
-        return Metric(self.data, self.rho * (self.lam / lam), lam, self.solver)
+        variance = jnp.square(jnp.asarray(std, r.dtype))
+        if self.entrywise:
+            return variance / (self.variances(r) + variance) * r
+        if variance.ndim == 0:
+            share = variance / (variance + self.lam)
+            return share * r + (1 - share) * self.data.seen(r, self.rho / share, self.solver)
+        return variance * conjugate_gradients(lambda z: self.apply(z) + variance * z, r, solver=self.solver)[0]
 
-    def variances(self, image_shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """The variance of every entry, the diagonal of Sigma, where it is diagonal.
+    def variances(self, like: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The variance of every entry, the diagonal of Sigma, where Sigma is diagonal.
 
         Args:
-            image_shape: of an image.
+            like: an array of the shape and the type of an image.
 
         Raises:
-            TypeError: where Sigma couples entries.
+            TypeError: where it is not known to be.
         """
         if not self.entrywise:
             raise TypeError(
-                f"Sigma couples the entries of an image, by a {type(self.data).__name__}, and only for masks has this "
-                "prior a prox in its metric: take `data_first`."
+                "This prior answers in another metric only where Sigma is known to be diagonal, for a mask, and the "
+                f"measurement is by a {type(self.data).__name__}: take `data_first`."
             )
-        return self.apply(jnp.ones(image_shape))
+        return self.apply(jnp.ones_like(like))
 
-    def dense(self, image_shape: tuple[int, ...]) -> Float[Array, "d d"]:
+    def dense(self, like: Float[Array, "..."]) -> Float[Array, "d d"]:
         """Sigma as a symmetric matrix, for images of few numbers.
 
         Args:
-            image_shape: of an image of d numbers.
+            like: an array of the shape and the type of an image, of d numbers.
         """
-        size = math.prod(image_shape)
-        columns = jax.vmap(self.apply)(jnp.eye(size).reshape(size, *image_shape)).reshape(size, size)
+        units = jnp.eye(like.size, dtype=like.dtype).reshape(like.size, *like.shape)
+        columns = jax.vmap(self.apply)(units).reshape(like.size, like.size)
         return (columns + columns.T) / 2

@@ -78,13 +78,11 @@ class Tempered(ByAutodiff):
         """The prox, `Prox_f^{beta lam}(v)`."""
         return self.potential.prox(v, self.beta * lam)
 
-    def metric(self, mu: Float[Array, "..."], lam: Scalar) -> Any:
-        """The covariance of `beta f`, that of f at `beta lam` over beta.
-
-        Args:
-            mu, lam: point, and step of the prox, positive.
-        """
-        return dataclasses.replace(self.potential.metric(mu, self.beta * lam), lam=lam)
+    @property
+    def metric(self) -> Any:
+        """`(mu, lam)` to the covariance of `beta f`, that of f at `beta lam` over beta, where f has one."""
+        of_f = self.potential.metric
+        return lambda mu, lam: dataclasses.replace(of_f(mu, self.beta * lam), lam=lam)
 
     @property
     def step_limit(self) -> Scalar:

@@ -104,13 +104,10 @@ class Denoiser:
         """
         return v - lam * self.prior.diffused(lam).grad(v)
 
-    def prox_metric(self, mu: Float[Array, "..."], metric: Any) -> Float[Array, "..."]:
-        """The mean of x given `x + N(0, Sigma) = mu`.
-
-        Args:
-            mu, metric: noisy point, and Sigma.
-        """
-        return self.prior.denoise_metric(mu, metric)
+    @property
+    def prox_metric(self) -> Any:
+        """`(mu, Sigma)` to the mean of x given `x + N(0, Sigma) = mu`, where the prior knows it."""
+        return self.prior.denoise_metric
 
 
 def marginals(prior: Any, schedule: Schedule) -> Marginals:

@@ -14,11 +14,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from pgm_jax.operators.metric import Metric
 from pgm_jax.potentials.base import ByAutodiff
-from pgm_jax.potentials.priors import gaussian_gain
+from pgm_jax.tracing import is_traced
 from pgm_jax.types import Scalar, pytree
 
 # A point to the next one, and the objective at the given point.
@@ -62,15 +63,24 @@ class Mixture(ByAutodiff):
         return jnp.where(variance > 0, smooth, means[jnp.argmin(costs)]).reshape(v.shape)
 
     def prox_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
-        """The prox in the metric of Sigma, `mixture_prox` in its eigenvectors; for few numbers, d^3 operations.
+        """The prox in the metric of Sigma, `mixture_prox` in its eigenvectors.
+
+        Where Sigma is not diagonal it takes d^3 operations for d numbers, and has no derivative in lam.
 
         Args:
             mu, metric: point, and Sigma.
+
+        Raises:
+            ValueError: if std is 0.
         """
-        values, vectors = jnp.linalg.eigh(metric.dense(mu.shape))
-        means = self.means.reshape(len(self.means), -1) @ vectors
+        self._check_width()
+        log_weights, means = jnp.log(self.weights), self.means.reshape(len(self.means), -1)
         variances = jnp.full(mu.size, jnp.square(self.std), mu.dtype)
-        turned = mixture_prox(jnp.log(self.weights), means, variances, mu.ravel() @ vectors, jnp.maximum(values, 0))
+        if metric.entrywise:
+            lams = metric.variances(mu).ravel()
+            return mixture_prox(log_weights, means, variances, mu.ravel(), lams).reshape(mu.shape)
+        lams, vectors = jnp.linalg.eigh(metric.dense(mu))
+        turned = mixture_prox(log_weights, means @ vectors, variances, mu.ravel() @ vectors, jnp.maximum(lams, 0))
         return (vectors @ turned).reshape(mu.shape)
 
     def denoise_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
@@ -80,13 +90,21 @@ class Mixture(ByAutodiff):
 
         Args:
             mu, metric: point, and Sigma.
+
+        Raises:
+            ValueError: if std is 0.
         """
+        self._check_width()
         apart = mu[None] - self.means
-        believed = jax.vmap(lambda r: gaussian_gain(metric, self.std, r))(apart)
+        believed = jax.vmap(lambda r: metric.gain(r, self.std))(apart)
         axes = tuple(range(1, apart.ndim))
         squares = jnp.sum(apart * believed, axis=axes) / jnp.square(self.std)
         shares = jax.nn.softmax(jnp.log(self.weights) - squares / 2)
         return jnp.tensordot(shares, self.means + believed, axes=1)
+
+    def _check_width(self) -> None:
+        if not is_traced(self.std) and not np.all(np.asarray(self.std) > 0):
+            raise ValueError("A distribution on points, std = 0, has no prox in another metric; give a small std.")
 
     def diffused(self, variance: Scalar) -> "Mixture":
         """The potential of `x + sqrt(s) eps`: the variance of every component is `std^2 + s`.

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pgm_jax.operators.metric import Metric
-from pgm_jax.operators.solvers import conjugate_gradients
 from pgm_jax.potentials.base import ByAutodiff
 from pgm_jax.potentials.diffused import SmoothedLaplace, soft_threshold
 from pgm_jax.types import Scalar, pytree
@@ -45,7 +44,7 @@ class Gaussian(ByAutodiff):
             mu, metric: point, and Sigma. An s for each entry takes conjugate gradients.
         """
         apart = mu - self.mean
-        return mu - apart + gaussian_gain(metric, self.std, apart)
+        return mu - (apart - metric.gain(apart, self.std))
 
     def denoise_metric(self, mu: Float[Array, "..."], metric: Metric) -> Float[Array, "..."]:
         """The mean of x given `x + N(0, Sigma) = mu`, which is `prox_metric`.
@@ -90,7 +89,7 @@ class Laplace(ByAutodiff):
         Raises:
             TypeError: if Sigma is not diagonal.
         """
-        return soft_threshold(mu, metric.variances(mu.shape) / self.scale)
+        return soft_threshold(mu, metric.variances(mu) / self.scale)
 
     def diffused(self, variance: Scalar) -> SmoothedLaplace:
         """The potential of `x + sqrt(s) eps`.
@@ -128,7 +127,7 @@ class Box(ByAutodiff):
         Raises:
             TypeError: if Sigma is not diagonal.
         """
-        metric.variances(mu.shape)
+        metric.variances(mu)
         return jnp.clip(mu, self.low, self.high)
 
 
@@ -162,34 +161,19 @@ class Ball(ByAutodiff):
         Raises:
             TypeError: if Sigma is not diagonal.
         """
-        variances = metric.variances(mu.shape)
-        # In units of the largest variance n is of the order of |mu| / r.
-        variances = variances / jnp.max(variances)
+        variances = metric.variances(mu)
+        largest = jnp.max(variances)
+        # Where all is known without noise there is nothing to move.
+        variances = variances / jnp.where(largest > 0, largest, 1)
+        outside = jnp.sum(mu**2) > jnp.square(self.radius)
+        inside, mu = mu, jnp.where(outside, mu, 1.0)  # another point, where the derivatives of Newton's steps exist
 
         def newton(_: Array, n: Array) -> Array:
             # 1 / |u| - 1 / r is concave in n and almost linear: from the left its steps never pass the root.
             u = mu / (1 + n * variances)
             square = jnp.sum(u**2)
-            return n + (jnp.sqrt(square) / self.radius - 1) * square / jnp.sum(u**2 * variances / (1 + n * variances))
+            slope = jnp.sum(u**2 * variances / (1 + n * variances))
+            return n + (jnp.sqrt(square) / self.radius - 1) * square / jnp.where(slope > 0, slope, 1)
 
-        outside = jnp.sum(mu**2) > jnp.square(self.radius)
         n = jax.lax.fori_loop(0, _STEPS, newton, jnp.zeros((), mu.dtype))
-        return jnp.where(outside, mu / (1 + n * variances), mu)
-
-
-def gaussian_gain(metric: Metric, std: Array | float, r: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`S (Sigma + S)^{-1} r`, S = s^2: how much of a residual a normal prior believes.
-
-    Args:
-        metric: Sigma.
-        std: s, a number, or one for each entry.
-        r: of the shape of an image.
-    """
-    variance = jnp.square(jnp.asarray(std, r.dtype))
-    if variance.ndim == 0:
-        # S (Sigma + S)^{-1} = I - Sigma' / S, where Sigma' is Sigma with the precision 1 / S beside it.
-        return r - metric.at(1 / (1 / metric.lam + 1 / variance)).apply(r) / variance
-    if metric.entrywise:
-        return variance / (metric.variances(r.shape) + variance) * r
-    matrix = lambda z: metric.apply(z) + variance * z  # noqa: E731
-    return variance * conjugate_gradients(matrix, r, solver=metric.solver)[0]
+        return jnp.where(outside, mu / (1 + n * variances), inside)

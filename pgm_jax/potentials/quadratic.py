@@ -32,7 +32,10 @@ class Quadratic(ByAutodiff):
     slopes: Float[Array, " k"]
     rest: Float[Array, " d"]
 
-    entrywise = False
+    @property
+    def entrywise(self) -> bool:
+        """A is not known to be diagonal."""
+        return False
 
     def value(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         along = x @ self.basis
@@ -63,7 +66,17 @@ class Quadratic(ByAutodiff):
             rho: positive.
             solver: not needed.
         """
-        return r - self.basis @ (self.eigenvalues / (self.eigenvalues + rho) * (r @ self.basis))
+        return r - self.seen(r, rho, solver)
+
+    def seen(self, r: Float[Array, " d"], rho: Scalar, solver: Solver = ACCURATE) -> Float[Array, " d"]:
+        """`(A + rho)^{-1} A r`, r less the resolvent, to its own digits.
+
+        Args:
+            r: vector.
+            rho: positive.
+            solver: not needed.
+        """
+        return self.basis @ (self.eigenvalues / (self.eigenvalues + rho) * (r @ self.basis))
 
 
 def quadratic(matrix: ArrayLike, linear: ArrayLike) -> Quadratic:

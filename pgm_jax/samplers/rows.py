@@ -313,7 +313,7 @@ def exact_rows(calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, eta: 
     """The grid of `restore` for the exact step: the integrator alone, on geometric levels.
 
     Where P is the mean of the posterior, the integrator is the reverse diffusion of it, and needs no corrector. A
-    single call is the mean of the posterior itself, as far as the highest level knows it.
+    single call is the mean of the posterior, up to the little that the starting point says at the highest level.
 
     Args:
         calls: number of evaluations of the prior, at least 1.

@@ -117,8 +117,8 @@ def train(
         Interrupted: after SIGTERM or Ctrl-C, once the step is finished and saved; it holds the state.
         NotFiniteError: if the loss of a step, which is named, its gradient or the parameters after it are not finite.
         TypeError: if `key` is no key.
-        ValueError: if there are no steps, the decay is not in [0, 1), the devices do not divide a batch, or another
-            process trains in the folder.
+        ValueError: if there are no steps, the decay is not in [0, 1), the devices do not divide a batch, `start` does
+            not fit the network, or another process trains in the folder.
         CheckpointError: if the folder's checkpoint belongs to another network or optimizer, no checkpoint is sound, or
             there is none and there are the scalars of a run.
     """
@@ -128,8 +128,8 @@ def train(
     if (count := len(np.asarray(dataset[0])) * jax.process_count()) % mesh.size:
         raise ValueError(f"{mesh.size} devices do not divide a batch of {count} images; give a multiple of them.")
     key_init, key_run = jax.random.split(key)
-    init = lambda k: init_state(k, network, optimizer, start)  # noqa: E731
-    shapes = jax.eval_shape(init, key_init)
+    init = lambda k, start: init_state(k, network, optimizer, start)  # noqa: E731
+    shapes = jax.eval_shape(init, key_init, start)
     description, shardings = _identity(network, shapes.opt_state), state_sharding(mesh, shapes)
     target = jax.tree.map(lambda s, sh: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sh), shapes, shardings)
     step_fn = make_step(network, optimizer, schedule, objective, ema_decay)
@@ -142,7 +142,7 @@ def train(
         if found is None:
             _refuse_history(folder)
             # Made under jit with its shardings, so that no device ever holds more than its part.
-            found = checkpoint.Found(0, jax.jit(init, out_shardings=shardings)(key_init), None)
+            found = checkpoint.Found(0, jax.jit(init, out_shardings=shardings)(key_init, start), None)
             # From here on, scalars without a checkpoint mean that something was lost.
             checkpoint.save(checkpoints, 0, found.state, description, math.inf)
             checkpoint.wait(checkpoints)

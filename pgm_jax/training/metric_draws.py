@@ -8,6 +8,7 @@ Sigma = lam I, so that the network of PGM is inside the one that is trained.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from jaxtyping import Array
 from pgm_jax.networks.metric_net import MetricNetwork
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.training.draws import Seen, stratified_times
-from pgm_jax.types import Images, Key, Schedule, pytree
+from pgm_jax.types import Images, Key, Schedule, Shape, pytree
 
 
 @pytree
@@ -28,15 +29,15 @@ class MetricDraws:
     Attributes:
         schedule: distribution of the levels, lam(t), t uniform.
         families: stacks of operators, one for each kind, with a leading axis on their arrays.
-        sigma_min, sigma_max: log sigma is uniform between them, in the units of the measurements.
+        noise_min, noise_max: log sigma is uniform between them, in the units of the measurements.
         network: says what it is told of Sigma (static).
         shares: share of the batch of each family (static); the rest has no measurement.
     """
 
     schedule: Schedule
     families: tuple[Any, ...]
-    sigma_min: Array
-    sigma_max: Array
+    noise_min: Array
+    noise_max: Array
     network: MetricNetwork = dataclasses.field(metadata=dict(static=True))
     shares: tuple[float, ...] = dataclasses.field(metadata=dict(static=True))
 
@@ -52,16 +53,18 @@ class MetricDraws:
         times = jax.random.permutation(key_order, stratified_times(key_time, count))
         lam = jax.vmap(self.schedule.lam)(times)
         log_sigma = jax.random.uniform(
-            key_sigma, (count,), minval=jnp.log(self.sigma_min), maxval=jnp.log(self.sigma_max)
+            key_sigma, (count,), minval=jnp.log(self.noise_min), maxval=jnp.log(self.noise_max)
         )
         keys = jax.random.split(key_noise, count)
-        ends = np.cumsum([round(share * count) for share in self.shares])
-        starts, rest = [0, *ends[:-1]], int(ends[-1]) if len(ends) else 0
+        starts = np.round(np.cumsum((0.0, *self.shares)) * count).astype(int)
+        if np.any(empty := np.diff(starts) == 0):
+            raise ValueError(f"A share of {self.shares[int(np.argmax(empty))]} of {count} images is none; give more.")
+        rest = int(starts[-1])
         parts = [
             jax.vmap(lambda *of_image, family=family: self._measured(family, *of_image))(
                 keys[a:b], images[a:b], lam[a:b], jnp.exp(log_sigma[a:b])
             )
-            for family, a, b in zip(self.families, starts, ends, strict=True)
+            for family, a, b in zip(self.families, starts[:-1], starts[1:], strict=True)
         ]
         noise = jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))(keys[rest:])
         alone = images[rest:] + jnp.sqrt(lam[rest:, None, None, None]) * noise
@@ -82,35 +85,54 @@ class MetricDraws:
 def metric_draws(
     network: MetricNetwork,
     schedule: Schedule,
-    families: tuple[Any, ...],
-    shares: tuple[float, ...],
-    sigma_min: float = 0.01,
-    sigma_max: float = 1.0,
+    families: Sequence[Any],
+    shares: Sequence[float],
+    noise_min: float = 0.01,
+    noise_max: float = 1.0,
 ) -> MetricDraws:
     """Images under the noise that measurements by random operators leave.
 
     Args:
         network: network to train, which says what it is told.
         schedule: distribution of the levels; that of `VE` makes log lam uniform.
-        families: stacks of operators, of one kind each: `jax.vmap(lambda key: random_mask(key, shape))(keys)`.
-        shares: share of the batch of each, positive; what they leave of 1 has no measurement.
-        sigma_min, sigma_max: range of the deviation of the noise of the measurements, in their units.
+        families: of each kind some operators, which differ in their numbers alone: `[random_mask(key, shape), ...]`.
+        shares: share of the batch of each kind, positive; what they leave of 1 has no measurement.
+        noise_min, noise_max: range of the deviation of the noise of the measurements, in their units.
 
     Raises:
-        ValueError: if the shares do not fit the families or add up to more than 1, the deviations are no range, or a
-            family is of other images.
+        ValueError: if the shares do not fit the families or add up to more than 1, the deviations are no range, or the
+            operators of a family are of other images, or of arrays of different shapes. In a step, if a share of its
+            batch is less than half an image.
     """
     shares = tuple(map(float, shares))
     if len(shares) != len(families) or min(shares, default=1) <= 0 or sum(shares) > 1 + 1e-6:
         raise ValueError(
             f"The shares are {shares} for {len(families)} families; give each a positive one, at most 1 together."
         )
-    if not 0 < sigma_min <= sigma_max:
-        raise ValueError(f"sigma lies between {sigma_min} and {sigma_max}; give two positive numbers, in order.")
-    for family in families:
-        if tuple(family.image_shape) != tuple(network.image_shape):
+    if not 0 < noise_min <= noise_max:
+        raise ValueError(
+            f"noise_min is {noise_min} and noise_max {noise_max}; give two positive numbers, the smaller first."
+        )
+    stacks = tuple(_stack(place, family, network.image_shape) for place, family in enumerate(families))
+    return MetricDraws(schedule, stacks, jnp.asarray(noise_min), jnp.asarray(noise_max), network, shares)
+
+
+def _stack(place: int, family: Any, image_shape: Shape) -> Any:
+    """The operators of a family as one, with a leading axis on its arrays."""
+    if not isinstance(family, Sequence) or not family:
+        raise ValueError(
+            f"Family {place} is a {type(family).__name__}; give some operators, [random_mask(key, shape), ...]."
+        )
+    for operator in family:
+        if tuple(operator.image_shape) != tuple(image_shape):
             raise ValueError(
-                f"A family of {type(family).__name__} measures images of {family.image_shape}, and the network takes "
-                f"{network.image_shape}: build its operators for the network's."
+                f"A {type(operator).__name__} of family {place} measures images of {tuple(operator.image_shape)}, and the "
+                f"network takes {tuple(image_shape)}: build it for the network's."
             )
-    return MetricDraws(schedule, tuple(families), jnp.asarray(sigma_min), jnp.asarray(sigma_max), network, shares)
+    shapes = {(jax.tree.structure(each), *map(jnp.shape, jax.tree.leaves(each))) for each in family}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The operators of family {place} have arrays of {len(shapes)} different shapes, and are to differ in their "
+            "numbers alone: fix what sizes them, as radius does for a blur."
+        )
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *family)

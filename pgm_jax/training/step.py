@@ -12,7 +12,7 @@ parallel, with the state sharded it is FSDP, and the compiler puts in the commun
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -67,10 +67,10 @@ def init_state(
 
     Args:
         key, network, optimizer: random key, what is trained, and how.
-        start: parameters in place of those that are drawn, all or those of a part of the network.
+        start: parameters in place of those that are drawn, all or those of a part of the network, `prior.params`.
 
     Raises:
-        ValueError: if `start` has parameters that the network has not.
+        ValueError: if `start` has parameters that the network lacks, or of other shapes.
     """
     params = network.init(key) if start is None else _started(network.init(key), start)
     # A copy, since a step donates its state and no buffer may be donated twice.
@@ -78,14 +78,21 @@ def init_state(
 
 
 def _started(params: Any, start: Any, path: str = "") -> Any:
-    if isinstance(start, Mapping) and isinstance(params, Mapping):
+    where = path.rstrip("/") or "the root"
+    if isinstance(start, Mapping) != isinstance(params, Mapping):
+        raise ValueError(
+            f"The parameters to start from are of another kind at {where}: give those of a network, `prior.params`."
+        )
+    if isinstance(start, Mapping):
         if missing := sorted(start.keys() - params.keys()):
-            raise ValueError(f"The parameters to start from have {path}{missing[0]}, and the network has not.")
+            raise ValueError(f"The parameters to start from have {path}{missing[0]}, which the network lacks.")
         return {k: _started(v, start[k], f"{path}{k}/") if k in start else v for k, v in params.items()}
-    given, expected = (getattr(leaf, "shape", None) for leaf in (start, params))
-    if given != expected:
-        raise ValueError(f"The parameters to start from have {given} at {path[:-1]}, and the network {expected}.")
-    return jnp.asarray(cast(Array, start), params.dtype)
+    if jnp.shape(start) != params.shape:
+        raise ValueError(
+            f"The parameters to start from have the shape {jnp.shape(start)} at {where}, and those of the network "
+            f"{params.shape}."
+        )
+    return jnp.asarray(start, params.dtype)
 
 
 def make_step(
@@ -185,8 +192,13 @@ def check_pairing(network: Network, draws: Draws) -> None:
     if isinstance(network, MetricNetwork) != isinstance(draws, MetricDraws):
         told = "give `metric_draws`" if isinstance(network, MetricNetwork) else "train a MetricNetwork"
         raise ValueError(
-            f"A {type(network).__name__} does not learn from {type(draws).__name__}: `metric_draws` and a "
-            f"MetricNetwork belong together, {told}."
+            f"A {type(network).__name__} does not learn from {type(draws).__name__}. `metric_draws` and a "
+            f"MetricNetwork belong together: {told}."
+        )
+    if isinstance(draws, MetricDraws) and draws.network != network:
+        raise ValueError(
+            "The draws are for another network than the one that is trained; give `metric_draws` this one, whose mean, "
+            "std and period say what it is told."
         )
     if isinstance(network, TimedNetwork) and isinstance(draws, StepDraws) and not is_traced(draws):
         times = jnp.array([0.25, 0.5, 1.0])

@@ -72,7 +72,7 @@ def test_it_writes_what_was_run(run, toy_prior_file):
     _, folder, _ = run
     record = json.loads((folder / "config.json").read_text())
     assert record["config"]["tasks"]["inpainting"] == dict(operator="random_mask", hidden=0.7, sigma=0.05)
-    assert record["config"]["sampler"] == dict(samples=2, calls=2, setting="")
+    assert record["config"]["sampler"] == dict(samples=2, calls=2, setting="calibrated")
     assert record["config"]["inputs"] == dict(images="bundled", first=0, count=2, resize=False)
     assert record["config"]["prior"]["file"] == str(toy_prior_file)
     with (folder / "metrics.csv").open() as file:

@@ -7,10 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pgm_jax import load_prior, operators, save_prior
+from pgm_jax import load_prior, operators, restore, save_prior
 from pgm_jax.networks import MetricNetwork, Preconditioned, UNet
+from pgm_jax.networks.descriptions import describe, network_of
+from pgm_jax.noise import GaussianNoise, measure
 from pgm_jax.potentials import Gaussian, GaussianLikelihood
 from pgm_jax.proximal import data_first, exact
+from pgm_jax.samplers import exact_rows
 from pgm_jax.training.step import init_state
 
 SHAPE, SIGMA, LAM = (8, 8, 1), 0.1, 0.6
@@ -109,8 +112,46 @@ def test_what_does_not_fit_is_refused_in_words(prior, params):
         prior.prox(jnp.zeros((4, 8, 1)), LAM)
     with pytest.raises(ValueError, match="The period of the comb is 9; give 1 to 8 pixels"):
         MetricNetwork(UNET, SHAPE, period=9)
-    with pytest.raises(ValueError, match="have extra, and the network has not"):
+    with pytest.raises(ValueError, match="start from have extra, which the network lacks"):
         init_state(jax.random.key(0), NETWORK, optax.sgd(1.0), start=dict(extra=jnp.zeros(3)))
     wrong = dict(Conv_0=dict(bias=jnp.zeros(9)))
-    with pytest.raises(ValueError, match=r"start from have .9,. at Conv_0/bias, and the network .8,."):
+    with pytest.raises(ValueError, match=r"the shape .9,. at Conv_0/bias, and those of the network .8,."):
         init_state(jax.random.key(0), NETWORK, optax.sgd(1.0), start=wrong)
+    with pytest.raises(ValueError, match="of another kind at the root: give those of a network, `prior.params`"):
+        init_state(jax.random.key(0), NETWORK, optax.sgd(1.0), start=prior)
+    with pytest.raises(ValueError, match="a network has metric or timed, and the description has both"):
+        network_of(describe(NETWORK) | dict(timed=dict(beta_min=0.1, beta_max=20.0, form="eps", loss="own")))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e-4, 1e-3])
+def test_what_little_noise_leaves_is_finite_at_the_highest_level(prior, sigma):
+    weights = operators.mask(SHAPE, ~HIDDEN)
+    weighted = operators.compose(weights, operators.mask(SHAPE, ~HIDDEN) * 0.7)
+    for operator in (weighted, operators.average_downsampling(SHAPE, 1), operators.gaussian_blur(SHAPE, 0.5, radius=2)):
+        f = likelihood(operator, sigma)
+        found = exact(prior, f)(X[0] + 5 * X[1], 25.0)
+        assert np.all(np.isfinite(found)), type(operator)
+
+
+def test_restore_takes_the_exact_step_by_default(prior):
+    masks = jax.vmap(lambda key: operators.random_mask(key, SHAPE, 0.5))(jax.random.split(jax.random.key(4), 3))
+    noise, key = GaussianNoise(SIGMA), jax.random.key(5)
+    y = measure(key, masks, X, noise, operator_axis=0)
+    given = dict(samples=2, calls=3, operator_axis=0)
+    usual = restore(key, prior, masks, y, noise, **given)
+    same = restore(key, prior, masks, y, noise, samples=2, rows=exact_rows(3), split=exact, operator_axis=0)
+    np.testing.assert_array_equal(usual.samples, same.samples)
+    other = restore(key, prior, masks, y, noise, split=data_first, setting="calibrated", **given)
+    assert np.abs(other.samples - usual.samples).max() > 1e-3
+    for i in range(3):
+        one = jax.tree.map(lambda a, i=i: a[i], masks)
+        alone = restore(key, prior, one, y[i], noise, samples=2, calls=3, indices=jnp.array([i]))
+        np.testing.assert_allclose(alone.samples, usual.samples[i], atol=1e-4)
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_the_result_is_of_the_type_of_the_measurement(prior, double):
+    operator = operators.mask(SHAPE, ~HIDDEN)
+    with jax.enable_x64(double):
+        found = restore(jax.random.key(0), prior, operator, X[0], GaussianNoise(SIGMA), calls=2)
+        assert found.samples.dtype == jnp.float32

@@ -1,5 +1,7 @@
 """What a training of the exact step sees: noise of the covariance that random measurements leave."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,8 +19,8 @@ from pgm_jax.training.step import make_step
 SHAPE, KEY = (4, 4, 1), jax.random.key(0)
 UNET = UNet(channels=(8,), blocks=(1,), attention=(False,), embedding=4)
 NETWORK = MetricNetwork(UNET, SHAPE, 0.0, 1.0, period=3)
-MASKS = jax.vmap(lambda key: operators.random_mask(key, SHAPE, 0.5))(jax.random.split(KEY, 6))
-MEANS = jax.tree.map(lambda a: a[None], operators.average_downsampling(SHAPE, 2))
+MASKS = [operators.random_mask(key, SHAPE, 0.5) for key in jax.random.split(KEY, 6)]
+MEANS = [operators.average_downsampling(SHAPE, 2)]
 LEVELS = VE(0.3, 3.0)
 
 
@@ -61,13 +63,23 @@ def test_what_does_not_fit_is_refused_in_words():
         metric_draws(NETWORK, LEVELS, (MASKS, MEANS), (0.5, 0.7))
     with pytest.raises(ValueError, match="The shares are .0.5,. for 2 families"):
         metric_draws(NETWORK, LEVELS, (MASKS, MEANS), (0.5,))
-    with pytest.raises(ValueError, match="sigma lies between 1.0 and 0.1"):
+    with pytest.raises(ValueError, match="noise_min is 1.0 and noise_max 0.1; give two positive"):
         metric_draws(NETWORK, LEVELS, (MASKS,), (0.5,), 1.0, 0.1)
-    other = jax.tree.map(lambda a: a[None], operators.average_downsampling((8, 8, 1), 2))
-    with pytest.raises(ValueError, match=r"A family of Separable measures images of .8, 8, 1., and the network"):
-        metric_draws(NETWORK, LEVELS, (other,), (0.5,))
+    with pytest.raises(ValueError, match=r"A Separable of family 0 measures images of .8, 8, 1., and the network"):
+        metric_draws(NETWORK, LEVELS, ([operators.average_downsampling((8, 8, 1), 2)],), (0.5,))
+    with pytest.raises(ValueError, match="Family 0 is a Mask; give some operators"):
+        metric_draws(NETWORK, LEVELS, (MASKS[0],), (0.5,))
+    with pytest.raises(ValueError, match="have arrays of 2 different shapes.*as radius does for a blur"):
+        metric_draws(NETWORK, LEVELS, ([operators.gaussian_blur(SHAPE, 0.5, radius=r) for r in (0, 1)],), (0.5,))
+    with pytest.raises(ValueError, match="A share of 0.1 of 4 images is none; give more"):
+        metric_draws(NETWORK, LEVELS, (MASKS,), (0.1,)).draw(KEY, jnp.zeros((4, *SHAPE)))
     objective, draws = matching_objective(l2, 1, 1, 1.0, 1.0), metric_draws(NETWORK, LEVELS, (MASKS,), (0.5,))
-    with pytest.raises(ValueError, match="A MetricNetwork does not learn from LevelDraws.*give `metric_draws`"):
+    with pytest.raises(
+        ValueError, match="A MetricNetwork does not learn from LevelDraws.*together: give `metric_draws`"
+    ):
         make_step(NETWORK, optax.adam(1.0), LEVELS, objective, 0.9)
     with pytest.raises(ValueError, match="A Preconditioned does not learn from MetricDraws.*train a MetricNetwork"):
         make_step(Preconditioned(UNET, SHAPE), optax.adam(1.0), draws, objective, 0.9)
+    other = dataclasses.replace(NETWORK, mean=0.5)
+    with pytest.raises(ValueError, match="The draws are for another network than the one that is trained"):
+        make_step(other, optax.adam(1.0), draws, objective, 0.9)
