@@ -126,8 +126,8 @@ def _stack(place: int, family: Any, image_shape: Shape) -> Any:
     for operator in family:
         if tuple(operator.image_shape) != tuple(image_shape):
             raise ValueError(
-                f"A {type(operator).__name__} of family {place} measures images of {tuple(operator.image_shape)}, and the "
-                f"network takes {tuple(image_shape)}: build it for the network's."
+                f"A {type(operator).__name__} of family {place} measures images of {tuple(operator.image_shape)}, and "
+                f"the network takes {tuple(image_shape)}: build it for the network's."
             )
     shapes = {(jax.tree.structure(each), *map(jnp.shape, jax.tree.leaves(each))) for each in family}
     if len(shapes) > 1:
