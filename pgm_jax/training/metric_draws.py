@@ -132,7 +132,7 @@ def _stack(place: int, family: Any, image_shape: Shape) -> Any:
     shapes = {(jax.tree.structure(each), *map(jnp.shape, jax.tree.leaves(each))) for each in family}
     if len(shapes) > 1:
         raise ValueError(
-            f"The operators of family {place} have arrays of {len(shapes)} different shapes, and are to differ in their "
-            "numbers alone: fix what sizes them, as radius does for a blur."
+            f"The operators of family {place} have arrays of {len(shapes)} different shapes, and are to differ in "
+            "their numbers alone: fix what sizes them, as radius does for a blur."
         )
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *family)
