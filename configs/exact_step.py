@@ -3,6 +3,10 @@ r"""Fashion-MNIST for the exact step: the posterior mean under the noise that an
 python -m launch.prepare --dataset=fashion_mnist
 python -m launch.train --config=configs/exact_step.py --workdir=runs/exact_step
 
+Cost: 7,000 steps of 64 images; 130 images/s on two CPU cores, 57 minutes.
+Expected: `mse` 0.185 at the end. `load_prior("fashion_mnist_exact")` comes from such a run that was stopped and resumed
+at step 1,650, when its number of steps was settled; `docs/exact_step_training.jsonl` is its log.
+
 It starts from the weights of the bundled prior, and equals it, before training, where nothing was measured.
 """
 
@@ -35,7 +39,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict(
         dict(
             seed=0,
-            steps=10_000,
+            steps=7_000,
             batch_size=64,
             start="fashion_mnist",  # a prior whose weights it starts from, or ""
             # log lam is uniform between the squares of the first two, and the log of the noise of the measurements

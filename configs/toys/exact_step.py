@@ -3,6 +3,12 @@ r"""The exact step on clothes: PSNR and calibration against calls, beside the pl
 python -m launch.prepare --dataset=fashion_mnist
 python -m launch.train --config=configs/exact_step.py --workdir=runs/exact_step
 python -m launch.toys --config=configs/toys/exact_step.py
+
+The same with the network that comes with the library: --config.prior=fashion_mnist_exact
+
+Cost: 7 minutes of two cores, after the training.
+Expected: 6 of 13 claims hold. At 20 calls the exact step is ahead of the plain one by 1.3 to 3.7 dB; beside 100 calls
+of the plain one it is 2.3 dB behind for inpainting, 3.8 for Fourier samples, and at most 0.3 for the others.
 """
 
 import ml_collections
@@ -14,8 +20,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.experiment = "exact_step"
     config.prior = "runs/exact_step/prior.npz"
     config.tasks = ("inpainting", "super-resolution", "deblurring", "Fourier samples", "motion blur")
-    config.images, config.samples, config.sigma = 64, 8, 0.05
-    config.calls, config.plain_calls = (1, 5, 10, 20, 50), (10, 20, 50, 100)
+    config.images, config.samples, config.sigma = 32, 8, 0.05
+    config.calls, config.plain_calls = (1, 5, 10, 20), (20, 100)
     # Calls of the exact step and of the plain one: those of the claims, and those whose pictures are shown.
     config.judged, config.shown = (20, 100), (10, 100)
     # Error over deviation that counts as calibrated, and the loss in dB that a new operator may cost.
