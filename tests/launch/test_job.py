@@ -11,7 +11,6 @@ from launch.job import Job, recorded
 from launch.problems import read_images, read_measurements
 from launch.results import arrays_of, print_table, read_rows, write_metrics
 from launch.tasks import build_task
-from pgm_jax.samplers import default_rows
 
 SETTINGS = dict(
     inpainting=dict(operator="random_mask", hidden=0.5, sigma=0.05),
@@ -25,7 +24,15 @@ KEY = jax.random.key(0)
 @pytest.fixture(scope="module")
 def job(toy_prior):
     tasks = {name: build_task(name, settings, SHAPE, KEY) for name, settings in SETTINGS.items()}
-    return Job(toy_prior, tasks, read_images("bundled", SHAPE, count=3), default_rows(2), KEY, 2, dict(sampler=SAMPLER))
+    return Job(
+        toy_prior,
+        tasks,
+        read_images("bundled", SHAPE, count=3),
+        SAMPLER | dict(setting=None),
+        KEY,
+        2,
+        dict(sampler=SAMPLER),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -372,7 +372,9 @@ test_law = law_test(ROWS, LAWS, lambda name: (ROWS[name], tabulated(name)))
 
 def test_every_potential_has_a_row():
     public = {
-        name for name, thing in vars(potentials).items() if isinstance(thing, type) and name in potentials.__all__
+        name
+        for name, thing in vars(potentials).items()
+        if isinstance(thing, type) and name in potentials.__all__ and hasattr(thing, "value")
     }
     assert public | {"LPN"} == {type(row.build(1.0)).__name__ for row in ROWS.values()}
 
