@@ -86,9 +86,9 @@ plt.show()
 # %% [markdown]
 # ## Samples
 #
-# The integrator alone, without correctors, from the highest level to the lowest. Of the exact step it is the reverse
-# diffusion of the posterior, and it converges to the posterior as the steps shrink; of the other step it converges to
-# something else.
+# The integrator alone, without correctors, from the highest level to the lowest. With the exact step it is the reverse
+# diffusion of the posterior and converges to it as the steps shrink; with `data_first` it converges to another
+# distribution.
 
 # %%
 KEY = jax.random.key(1)
@@ -122,5 +122,22 @@ plt.show()
 # %% [markdown]
 # ## With images
 #
-# A network can be told Σ as well: `python -m launch.train --config=configs/exact_step.py` trains one on clean images
-# and random operators, and `pgm.restore` takes the exact step with it.
+# A network can be told Σ as well. One comes with the library, and `restore` takes the exact step with it: ten calls.
+# `python -m launch.train --config=configs/exact_step.py` trains one on your own images.
+
+# %%
+clothes = pgm.example_images()[:4]
+seen = pgm.operators.random_mask(jax.random.key(4), clothes.shape[1:], hidden=0.7)
+noise = pgm.GaussianNoise(0.05)
+measured = pgm.measure(jax.random.key(5), seen, clothes, noise)
+known = pgm.load_prior("fashion_mnist_exact")
+restored = pgm.restore(KEY, known, seen, measured, noise, samples=2 if TOY else 8, calls=2 if TOY else 10)
+
+figure, axes = plt.subplots(3, 4, figsize=(7, 5.4))
+for row, images in zip(axes, (clothes, measured, restored.mean), strict=True):
+    for axis, image in zip(row, images, strict=True):
+        axis.imshow(image[..., 0], cmap="gray", vmin=-1, vmax=1)
+        axis.set(xticks=[], yticks=[])
+for axis, name in zip(axes[:, 0], ("truth", "measured", "mean of samples"), strict=True):
+    axis.set_ylabel(name)
+plt.show()

@@ -76,8 +76,8 @@ def restore(
         noise: `GaussianNoise(sigma)` or `PoissonNoise(gain, background)`; sigma in the units of y, for images [-1, 1].
         samples: number S of samples of each measurement, at least 1.
         calls: number of evaluations of the prior's prox for each sample.
-        setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`. If None, `exact_rows` for the exact step,
-            and "calibrated" for every other.
+        setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`. If None, `exact_rows` for the exact step
+            of a prior with `every_metric`, and "calibrated" otherwise.
         rows: level grid, in place of `calls` and `setting`.
         split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`; `exact` for
             a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it;
@@ -97,7 +97,7 @@ def restore(
             out of its range, if an explicit step lies beyond its limit 2 / L, or a level beyond the prior's
             `largest_step`.
         TypeError: if y is not of a floating type, or complex where the operator's measurements are not, or if the key,
-            the prior or the operator is not one.
+            the prior, the operator or the splitting is not one.
     """
     key, y, prior = as_key(key), jnp.asarray(y), _checked_prior(prior, operator)
     y, batched = _checked_measurements(operator, y, operator_axis)
@@ -110,9 +110,13 @@ def restore(
         raise ValueError(f"The quantiles are {quantiles}; each must lie in [0, 1].")
     if rows is not None and not isinstance(rows, Rows):
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
+    if split is not None and not callable(split):
+        raise TypeError(f"split is {split!r}; give a function of pgm_jax.proximal, such as data_first or exact.")
     split = split or _usual_splitting(prior, operator, noise)
     if rows is None:
-        rows = exact_rows(calls) if split is exact and setting is None else default_rows(calls, setting or "calibrated")
+        # Of a prior that answers with modes the integrator alone is no sampler.
+        alone = split is exact and setting is None and getattr(prior, "every_metric", False)
+        rows = exact_rows(calls) if alone else default_rows(calls, setting or "calibrated")
     instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
     check_largest_step(prior, rows.lam, "The levels of the rows go up to", instead)
     indices = checked_indices(indices, len(y))

@@ -104,7 +104,7 @@ def test_where_sigma_is_not_diagonal_they_refuse(name):
     f = measured("circular blur")
     with pytest.raises(
         TypeError,
-        match="only where Sigma is known to be diagonal, for a mask, and the measurement is by a CircularBlur",
+        match="only where Sigma is known to be diagonal, as for masks, and a CircularBlur leaves",
     ):
         exact(g, f)(jnp.asarray(X[1]), 0.1)
 

@@ -81,8 +81,8 @@ class Metric:
         """
         if not self.entrywise:
             raise TypeError(
-                "This prior answers in another metric only where Sigma is known to be diagonal, for a mask, and the "
-                f"measurement is by a {type(self.data).__name__}: take `data_first`."
+                "This prior takes the exact step only where Sigma is known to be diagonal, as for masks, and a "
+                f"{type(self.data).__name__} leaves a full one: take `data_first`."
             )
         return self.apply(jnp.ones_like(like))
 

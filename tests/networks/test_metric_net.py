@@ -11,7 +11,7 @@ from pgm_jax import load_prior, operators, restore, save_prior
 from pgm_jax.networks import MetricNetwork, Preconditioned, UNet
 from pgm_jax.networks.descriptions import describe, network_of
 from pgm_jax.noise import GaussianNoise, measure
-from pgm_jax.potentials import Gaussian, GaussianLikelihood
+from pgm_jax.potentials import Gaussian, GaussianLikelihood, Laplace
 from pgm_jax.proximal import data_first, exact
 from pgm_jax.samplers import exact_rows
 from pgm_jax.training.step import init_state
@@ -147,6 +147,16 @@ def test_restore_takes_the_exact_step_by_default(prior):
         one = jax.tree.map(lambda a, i=i: a[i], masks)
         alone = restore(key, prior, one, y[i], noise, samples=2, calls=3, indices=jnp.array([i]))
         np.testing.assert_allclose(alone.samples, usual.samples[i], atol=1e-4)
+
+
+def test_a_prior_of_modes_keeps_its_correctors():
+    operator, y, key = operators.mask(SHAPE, ~HIDDEN), X[0], jax.random.key(0)
+    given = dict(samples=2, calls=20, split=exact)
+    usual = restore(key, Laplace(0.5), operator, y, GaussianNoise(SIGMA), **given)
+    same = restore(key, Laplace(0.5), operator, y, GaussianNoise(SIGMA), setting="calibrated", **given)
+    np.testing.assert_array_equal(usual.samples, same.samples)
+    with pytest.raises(TypeError, match="split"):
+        restore(key, Laplace(0.5), operator, y, GaussianNoise(SIGMA), split="exact")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("double", [False, True])
