@@ -1,19 +1,20 @@
-"""Trains a network on clean images alone: the prox of PGM, that of proximal diffusion, or a convex network.
+"""Trains a network on clean images alone: the prox of PGM, also for the exact step or proximal diffusion, or an LPN.
 
   Fashion-MNIST, prepared by launch.prepare:
     python -m launch.train --config=configs/fashion_mnist.py --workdir=runs/fashion_mnist
   your own images, a folder or an .npz:
     python -m launch.train --workdir=runs/mine --config.data.source=./photos --config.data.image_shape='(64, 64, 3)'
-  the networks of proximal diffusion and a learned proximal network:
+  the networks of the exact step, of proximal diffusion, and a learned proximal network:
+    python -m launch.train --config=configs/exact_step.py --workdir=runs/exact_step
     python -m launch.train --config=configs/proxdm.py --workdir=runs/proxdm
     python -m launch.train --config=configs/lpn.py --workdir=runs/lpn
   another setting of the configuration, on all devices of this machine, the state shared out among them:
     python -m launch.train --workdir=runs/large --config.train.batch_size=256 --config.train.sharding=fsdp
 
 WORKDIR/ gets checkpoints/, config.json, metrics.jsonl and tensorboard/, sheets/ of restored images, and at the end
-prior.npz; launch.restore and launch.evaluate take that of PGM by --prior. Re-run the command to resume a run that was
-stopped, by Ctrl-C (exit status 130, weights so far in unfinished_prior.npz), SIGTERM (143) or a crash; with more
---config.train.steps it extends a finished one.
+prior.npz; launch.restore and launch.evaluate take those of PGM and of the exact step by --prior.
+Re-run the command to resume a run that was stopped, by Ctrl-C (exit status 130, weights so far in
+unfinished_prior.npz), SIGTERM (143) or a crash; with more --config.train.steps it extends a finished one.
 """
 
 import contextlib

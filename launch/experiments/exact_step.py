@@ -15,18 +15,17 @@ from matplotlib.axes import Axes
 
 from launch.config import known
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
-from launch.experiments.plots import grey, lines, panelled
+from launch.experiments.plots import labelled_rows, lines, panelled
+from launch.operators import cartesian_sampling
 from pgm_jax.evaluation import Case, restore_problem, simulate
 from pgm_jax.networks import MetricProxNet
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators import (
     average_downsampling,
-    fourier_sampling,
     gaussian_blur,
     motion_blur,
     random_mask,
 )
-from pgm_jax.operators.fourier import cartesian_mask
 from pgm_jax.pretrained import example_images, load_prior
 from pgm_jax.proximal import data_first, exact
 from pgm_jax.samplers import default_rows, exact_rows
@@ -52,7 +51,7 @@ def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, Task]:
         "inpainting": Task(jax.vmap(lambda key: random_mask(key, shape, 0.7))(keys), 0),
         "super-resolution": Task(average_downsampling(shape, 4)),
         "deblurring": Task(gaussian_blur(shape, 1.2, "reflect")),
-        "Fourier samples": Task(fourier_sampling(shape, cartesian_mask(key_lines, shape, 3.0))),
+        "Fourier samples": Task(cartesian_sampling(key_lines, shape, 3.0)),
         "motion blur": Task(motion_blur(key_motion, shape, 15), trained=False),
     }
 
@@ -90,7 +89,7 @@ def run(config: Any, key: Key) -> Findings:
             options = dict(samples=c.samples, rows=default_rows(calls), split=data_first)
             found[name][PLAIN][calls] = restore_problem(of_task, plain, problem, **options)
     panels = [curves(name, each) for name, each in found.items()]
-    panels += [strip(name, each, c.shown) for name, each in found.items()]
+    panels += [strip(each, c.shown) for each in found.values()]
     return Findings([table(c, found)], {"exact_step": panelled(panels, len(found))}, claims_of(c, tasks, found))
 
 
@@ -155,20 +154,14 @@ def curves(name: str, each: Mapping[str, Mapping[int, list[Case]]]) -> Callable[
     return panel
 
 
-def strip(name: str, each: Mapping[str, Mapping[int, list[Case]]], calls: tuple[int, int]) -> Callable[[Axes], None]:
+def strip(each: Mapping[str, Mapping[int, list[Case]]], calls: tuple[int, int]) -> Callable[[Axes], None]:
     """Truths, means and samples of the exact step, and the mean of the plain one."""
     quick, slow = each[EXACT][calls[0]][:SHOWN], each[PLAIN][calls[1]][:SHOWN]
-    rows = {
-        "truth": [case.truth for case in quick],
-        f"mean, {EXACT}, {calls[0]}": [case.mean for case in quick],
-        f"sample, {EXACT}, {calls[0]}": [case.samples[0] for case in quick],
-        f"mean, {PLAIN}, {calls[1]}": [case.mean for case in slow],
-    }
-    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows.values()])[..., 0]
-
-    def panel(axis: Axes) -> None:
-        grey(axis, sheet, "")
-        height = sheet.shape[0] / len(rows)
-        axis.set(yticks=[height * (i + 0.5) for i in range(len(rows))], yticklabels=list(rows))
-
-    return panel
+    return labelled_rows(
+        {
+            "truth": [case.truth for case in quick if case.truth is not None],
+            f"mean, {EXACT}, {calls[0]}": [case.mean for case in quick],
+            f"sample, {EXACT}, {calls[0]}": [case.samples[0] for case in quick],
+            f"mean, {PLAIN}, {calls[1]}": [case.mean for case in slow],
+        }
+    )

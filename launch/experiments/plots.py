@@ -1,6 +1,6 @@
 """Panels and grids that the figures of several experiments share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,18 @@ def grey(axis: Axes, images: ArrayLike, title: str) -> None:
     # Above the grid of the panel, whose lines would cross it where there are ticks.
     picture(axis, (np.clip(np.asarray(images), -1, 1) + 1) / 2, cmap="gray", vmin=0, vmax=1, zorder=3)
     axis.set_title(title)
+
+
+def labelled_rows(rows: Mapping[str, Iterable[ArrayLike]], title: str = "") -> Callable[[Axes], None]:
+    """Rows of grey images `[H, W, 1]` in [-1, 1], each with its name beside it."""
+
+    def panel(axis: Axes) -> None:
+        whole = np.concatenate([np.concatenate([np.asarray(x) for x in row], axis=1) for row in rows.values()], axis=0)
+        grey(axis, whole, title)
+        height = len(whole) / len(rows)
+        axis.set_yticks([height * (i + 0.5) for i in range(len(rows))], list(rows), fontsize=7)
+
+    return panel
 
 
 def histogram(axis: Axes, samples: np.ndarray, x: np.ndarray, density: np.ndarray, title: str, bins: int = 61) -> None:

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
 from launch.experiments.lpn_prior import read_prior
-from launch.experiments.plots import COLOURS, grey, panelled
+from launch.experiments.plots import COLOURS, labelled_rows, panelled
 from pgm_jax.metrics import psnr
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators import Solver, circulant_sensing, gaussian_blur, radon
@@ -111,7 +111,11 @@ def run(config: Any, key: Key) -> Findings:
         name: {method: np.asarray(psnr(x, images), float) for method, x in each.items()} for name, each in found.items()
     }
     residuals = residuals_of(c, tasks["deblurring"], learned)
-    panels = [*(sheet(name, images, each) for name, each in found.items()), residual_panel(residuals)]
+    sheets = [
+        labelled_rows({"truth": images[:SHOWN], **{method: x[:SHOWN] for method, x in each.items()}}, name)
+        for name, each in found.items()
+    ]
+    panels = [*sheets, residual_panel(residuals)]
     return Findings([table(c, quality)], {"plug_and_play": panelled(panels)}, claims_of(quality, residuals))
 
 
@@ -154,19 +158,6 @@ def table(c: Any, quality: Mapping[str, Mapping[str, np.ndarray]]) -> Table:
         f"deviation {c.noise:g}, {c.sinogram_noise:g} in the sinograms of {c.views} views; a blur of width {c.blur:g}."
     )
     return Table("Plug and play", ("method", *quality), rows, caption)
-
-
-def sheet(name: str, images: Array, found: Mapping[str, Array]) -> Callable[[Axes], None]:
-    """Truths, and the images of every method below them."""
-
-    def panel(axis: Axes) -> None:
-        rows = [images[:SHOWN], *(x[:SHOWN] for x in found.values())]
-        whole = np.concatenate([np.concatenate(list(np.asarray(row)), axis=1) for row in rows], axis=0)
-        grey(axis, whole, name)
-        height = images.shape[1]
-        axis.set_yticks([height * (i + 0.5) for i in range(len(rows))], ["truth", *found], fontsize=7)
-
-    return panel
 
 
 def residual_panel(residuals: Mapping[str, np.ndarray]) -> Callable[[Axes], None]:

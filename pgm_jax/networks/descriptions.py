@@ -1,7 +1,7 @@
 """Networks as plain numbers and words, and back: what a file says of its network, and a configuration of its own.
 
     one condition, lam      unet = {...}, image_shape, mean, std                                   `Preconditioned`
-    noise of any shape       the same and metric = {period}                                        `MetricNetwork`
+    noise of any shape      the same and metric = {period}                                        `MetricNetwork`
     two, t and lam          the same and timed = {beta_min, beta_max, form, loss}                  `TimedNetwork`
     a convex potential      icnn or conv_icnn = {...}, image_shape, sigma, patches = {patch, stride}  `ConvexNetwork`
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact
+from jaxtyping import Array, Float, Inexact
 
 from pgm_jax.operators.solvers import (
     ACCURATE,
@@ -325,6 +325,11 @@ def power_iteration(
 def wiener(gain: Inexact[Array, "*shape"], rho: Scalar) -> Inexact[Array, "*shape"]:
     """The regularised inverse of a diagonal `gain` S, conj(S) / (|S|^2 + rho), and 0 where S = 0 even at rho = 0."""
     return jnp.conj(gain) / jnp.where(gain == 0, 1.0, jnp.abs(gain) ** 2 + rho)
+
+
+def left_over(gain: Inexact[Array, "*shape"], rho: Scalar) -> Float[Array, "*shape"]:
+    """The resolvent of a diagonal `gain` S, rho / (|S|^2 + rho), and 1 where S = 0 even at rho = 0."""
+    return jnp.where(gain == 0, 1.0, rho / jnp.where(gain == 0, 1.0, jnp.abs(gain) ** 2 + rho))
 
 
 def check_image_shape(image_shape: Shape) -> tuple[int, int, int]:

@@ -25,7 +25,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, wiener
+from pgm_jax.operators.base import SVD, ClosedForm, LinearOperator, check_image_shape, left_over, wiener
 from pgm_jax.operators.checks import check_array, check_number, check_whole
 from pgm_jax.operators.kernels import gaussian_taps, motion_kernel
 from pgm_jax.operators.separable import Separable, filter_matrix, separable_map
@@ -76,8 +76,7 @@ class CircularBlur(ClosedForm):
 
     def resolvent(self, r: jax.Array, rho: Scalar, solver: Solver = ACCURATE) -> jax.Array:
         """F^-1 [ rho / (|K|^2 + rho) * F r ]."""
-        power = jnp.abs(self.transfer) ** 2
-        return self._filter(jnp.where(power == 0, 1.0, rho / jnp.where(power == 0, 1.0, power + rho)), r)
+        return self._filter(left_over(self.transfer, rho), r)
 
     def norm(self) -> jax.Array:
         """max |K|."""

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, wiener
+from pgm_jax.operators.base import SVD, ClosedForm, check_image_shape, left_over, wiener
 from pgm_jax.operators.checks import check_mask, check_number, check_numbers, check_whole
 from pgm_jax.operators.solvers import ACCURATE, Solver
 from pgm_jax.types import Key, Scalar, Shape, as_key, pytree
@@ -58,8 +58,7 @@ class Mask(ClosedForm):
 
     def resolvent(self, r: jax.Array, rho: Scalar, solver: Solver = ACCURATE) -> jax.Array:
         """rho / (m^2 + rho) r, which is r where hidden even at rho = 0."""
-        hidden = self.mask == 0
-        return jnp.where(hidden, 1.0, rho / jnp.where(hidden, 1.0, self.mask**2 + rho)) * r
+        return left_over(self.mask, rho) * r
 
     def norm(self) -> jax.Array:
         """max |m|."""
