@@ -39,24 +39,24 @@ def get_config() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict(
         dict(
             seed=0,
-            steps=7_000,
+            steps=20_000,
             batch_size=64,
-            start="fashion_mnist",  # a prior whose weights it starts from, or ""
+            start="fashion_mnist_exact",  # a prior whose weights it starts from, or ""
             # log lam is uniform between the squares of the first two, and the log of the noise of the measurements
             # between the other two, all in the units of the images.
             sigma_min=0.02,
             sigma_max=5.0,
             noise_min=0.02,
-            noise_max=0.5,
+            noise_max=0.3,
             # Share of every batch that one of `count` such operators measures; nothing measures the rest.
             families=dict(
-                masks=dict(operator="random_mask", count=400, share=0.2, between=dict(hidden=(0.1, 0.97))),
-                boxes=dict(operator="random_box_mask", count=200, share=0.06, size=(16, 16)),
+                masks=dict(operator="random_mask", count=400, share=0.3, between=dict(hidden=(0.1, 0.95))),
+                boxes=dict(operator="random_box_mask", count=200, share=0.04, size=(16, 16)),
                 reflecting_blurs=dict(
                     operator="gaussian_blur", count=200, share=0.12, boundary="reflect", between=dict(width=(0.4, 2.5))
                 ),
                 circular_blurs=dict(
-                    operator="gaussian_blur", count=200, share=0.08, radius=10, between=dict(width=(0.4, 2.5))
+                    operator="gaussian_blur", count=200, share=0.06, radius=10, between=dict(width=(0.4, 2.5))
                 ),
                 averages_of_four=dict(operator="average_downsampling", count=1, share=0.12, factor=4),
                 averages_of_two=dict(operator="average_downsampling", count=1, share=0.06, factor=2),
@@ -70,7 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
             zeta_start=2.0,
             zeta_end=1.0,
             stages=0,
-            learning_rate=5e-4,
+            learning_rate=1e-3,
             warmup_steps=300,
             decay_share=0.5,
             adam_b2=0.99,

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
-from pgm_jax.networks.layers import convolve
+from pgm_jax.networks.convolutions import convolve
 
 INNER = "inner"  # leaves of this name are the weights that must not be negative
 WAYS = ("projection", "softplus")

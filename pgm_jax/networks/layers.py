@@ -1,12 +1,14 @@
 """The parts of a U-Net that is conditioned on a vector: features, residual block, attention, exact resampling."""
 
-import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from pgm_jax.networks.convolutions import convolve_half
 
 
 def fourier_features(c: Float[Array, "b *k"], count: int) -> Float[Array, "b count"]:
@@ -42,45 +44,14 @@ def depth_to_space(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * factor, w * factor, c // factor**2)
 
 
-def convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "k l c d"], stride: int = 1) -> Float[Array, "b h2 w2 d"]:
-    """A convolution with zeros around the image, for networks that are differentiated with respect to the image.
-
-    On a CPU it is a sum of matrix products, whose derivatives are as fast inside a loop as outside; those of XLA's own
-    convolution take five times as long there.
+def convolution(channels: int, dtype: DTypeLike, **options: Any) -> nn.Conv:
+    """A layer that convolves with 3 x 3 weights and adds a bias; `options` are those of `flax.linen.Conv`.
 
     Args:
-        x, kernel, stride: features `[B, H, W, C]`, weights `[k, l, C, D]`, and the step between pixels of the result.
+        channels, dtype: width of the result, and type of the computation; parameters stay float32.
     """
-    return jax.lax.platform_dependent(
-        x,
-        kernel,
-        cpu=lambda x, kernel: _shifted_products(x, kernel, stride),
-        default=lambda x, kernel: _native(x, kernel, stride),
-    )
-
-
-def _native(x: Array, kernel: Array, stride: int) -> Array:
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _shifted_products(x: Array, kernel: Array, stride: int) -> Array:
-    (height, width, c, d), b = kernel.shape, x.shape[0]
-    rows, columns = (-(-side // stride) for side in x.shape[1:3])
-    missing = [
-        max((count - 1) * stride + size - side, 0)
-        for count, size, side in zip((rows, columns), (height, width), x.shape[1:3], strict=True)
-    ]
-    x = jnp.pad(x, ((0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)))
-    shifted = [
-        x[:, i : i + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride].reshape(-1, c)
-        for i in range(height)
-        for j in range(width)
-    ]
-    if c < d:  # for few channels one product of all shifts is faster than a sum of many
-        out = jnp.concatenate(shifted, axis=1) @ kernel.reshape(-1, d)
-    else:
-        out = functools.reduce(jnp.add, map(jnp.matmul, shifted, kernel.reshape(-1, c, d)))
-    return out.reshape(b, rows, columns, d)
+    product = convolve_half if jnp.dtype(dtype) == jnp.bfloat16 else None
+    return nn.Conv(channels, (3, 3), dtype=dtype, conv_general_dilated=product, **options)
 
 
 def _norm(channels: int, dtype: DTypeLike, name: str | None = None) -> nn.GroupNorm:
@@ -102,12 +73,12 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], condition: Float[Array, "n e"]) -> Float[Array, "b h w d"]:
         """Apply the block to features x; `condition` embeds the level, its batch may be 1, then it serves all of x."""
         h = nn.silu(_norm(x.shape[-1], self.dtype)(x))
-        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype)(h)
+        h = convolution(self.channels, self.dtype)(h)
         modulation = nn.Dense(2 * self.channels, dtype=self.dtype)(condition)
         scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
         h = nn.silu(_norm(self.channels, self.dtype)(h) * (1 + scale) + shift)
         # The block starts as the identity, which lets deep networks train from the first step.
-        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+        h = convolution(self.channels, self.dtype, kernel_init=nn.initializers.zeros)(h)
         if x.shape[-1] != self.channels:
             x = nn.Dense(self.channels, dtype=self.dtype)(x)
         return x + h

@@ -10,7 +10,14 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from pgm_jax.networks.layers import Attention, ResidualBlock, depth_to_space, fourier_features, space_to_depth
+from pgm_jax.networks.layers import (
+    Attention,
+    ResidualBlock,
+    convolution,
+    depth_to_space,
+    fourier_features,
+    space_to_depth,
+)
 
 
 class UNet(nn.Module):
@@ -48,11 +55,11 @@ class UNet(nn.Module):
         image_channels = x.shape[-1]
         condition = nn.Dense(self.embedding)(fourier_features(c, self.embedding))
         condition = nn.silu(nn.Dense(self.embedding)(nn.silu(condition)))
-        x = nn.Conv(self.channels[0], (3, 3), dtype=self.dtype)(space_to_depth(x, self.patch).astype(self.dtype))
+        x = convolution(self.channels[0], self.dtype)(space_to_depth(x, self.patch).astype(self.dtype))
         if maps is not None:
             folded = space_to_depth(maps, self.patch).astype(self.dtype)
             silent = nn.initializers.zeros
-            told = nn.Conv(self.channels[0], (3, 3), dtype=self.dtype, use_bias=False, kernel_init=silent, name="maps")
+            told = convolution(self.channels[0], self.dtype, use_bias=False, kernel_init=silent, name="maps")
             x = x + told(folded)
 
         skips = []

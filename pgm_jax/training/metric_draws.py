@@ -3,6 +3,7 @@
     y = A x_0 + sigma eps_2,   u = x_0 + sqrt(lam) eps_1,   mu = Prox_f^lam(u)        target x_0
 
 mu is x_0 plus Gaussian noise of the covariance `Sigma = (A^T A / sigma^2 + I / lam)^{-1}`, without a square root of it.
+Levels are those of the schedule above sigma^2 / 4: further down u says what y says, and Sigma is close to lam I.
 Operators come from families, each a stack of operators of one kind; a fixed share of every batch has no measurement,
 Sigma = lam I, so that the network of PGM is inside the one that is trained.
 """
@@ -51,7 +52,6 @@ class MetricDraws:
         count = len(images)
         # Families are parts of the batch, and each is to see all levels.
         times = jax.random.permutation(key_order, stratified_times(key_time, count))
-        lam = jax.vmap(self.schedule.lam)(times)
         log_sigma = jax.random.uniform(
             key_sigma, (count,), minval=jnp.log(self.noise_min), maxval=jnp.log(self.noise_max)
         )
@@ -62,20 +62,25 @@ class MetricDraws:
         rest = int(starts[-1])
         parts = [
             jax.vmap(lambda *of_image, family=family: self._measured(family, *of_image))(
-                keys[a:b], images[a:b], lam[a:b], jnp.exp(log_sigma[a:b])
+                keys[a:b], images[a:b], times[a:b], jnp.exp(log_sigma[a:b])
             )
             for family, a, b in zip(self.families, starts[:-1], starts[1:], strict=True)
         ]
-        noise = jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))(keys[rest:])
-        alone = images[rest:] + jnp.sqrt(lam[rest:, None, None, None]) * noise
-        parts.append((alone, *self.network.isotropic(alone, lam[rest:])))
+        noise, lam = jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))(keys[rest:]), self._lam(times[rest:])
+        alone = images[rest:] + jnp.sqrt(lam[:, None, None, None]) * noise
+        parts.append((alone, *self.network.isotropic(alone, lam)))
         point, *conditions = (jnp.concatenate(each) for each in zip(*parts, strict=True))
         return Seen(point, tuple(conditions), images)
 
-    def _measured(self, family: Any, key: Key, x: Array, lam: Array, sigma: Array) -> tuple[Array, ...]:
+    def _lam(self, times: Array) -> Array:
+        return jax.vmap(self.schedule.lam)(times)
+
+    def _measured(self, family: Any, key: Key, x: Array, time: Array, sigma: Array) -> tuple[Array, ...]:
         key_operator, key_y, key_u = jax.random.split(key, 3)
         which = jax.random.randint(key_operator, (), 0, jax.tree.leaves(family)[0].shape[0])
         operator = jax.tree.map(lambda a: a[which], family)
+        earliest = jnp.clip(self.schedule.time_of_lam(jnp.maximum(sigma**2 / 4, self.schedule.lam(0.0))), 0.0, 1.0)
+        lam = self.schedule.lam(earliest + (1.0 - earliest) * time)
         noise = GaussianNoise(sigma)
         f = noise.likelihood(operator, noise.sample(key_y, operator.forward(x)))
         mu = f.prox(x + jnp.sqrt(lam) * jax.random.normal(key_u, x.shape), lam)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from pgm_jax.networks import MLP, Preconditioned, ProxNet, UNet
+from pgm_jax.networks.convolutions import convolve, convolve_half
 from pgm_jax.networks.descriptions import describe, network_of
-from pgm_jax.networks.layers import convolve, depth_to_space, fourier_features, space_to_depth
+from pgm_jax.networks.layers import depth_to_space, fourier_features, space_to_depth
 from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.pretrained import example_images, load_prior, save_prior
 
@@ -155,6 +156,25 @@ def test_convolutions_are_those_of_xla_with_their_derivatives(stride, size, chan
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     for one, other in zip(back(ours), theirs_back(ours), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [(3, 5), (4, 1)])
+def test_convolutions_of_bfloat16_round_once(channels):
+    x, kernel, g = (
+        jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.bfloat16)
+        for seed, shape in enumerate([(2, 5, 6, channels[0]), (3, 3, *channels), (2, 5, 6, channels[1])])
+    )
+
+    def exact(x, kernel):
+        sizes = dict(dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", **sizes)
+
+    ours, back = jax.vjp(convolve_half, x, kernel)
+    theirs, theirs_back = jax.vjp(exact, *(a.astype(jnp.float32) for a in (x, kernel)))
+    half = float(jnp.finfo(jnp.bfloat16).eps) / 2
+    for one, other in zip((ours, *back(g)), (theirs, *theirs_back(g.astype(jnp.float32))), strict=True):
+        assert one.dtype == jnp.bfloat16
+        np.testing.assert_allclose(one.astype(jnp.float32), other, rtol=1.01 * half, atol=1e-5)
 
 
 def test_features_are_sines_and_cosines():
