@@ -36,14 +36,14 @@ class Seen(NamedTuple):
 
     Attributes:
         point: noisy images, `[B, H, W, C]`.
-        conditions: what the network is told beside them, `[B]` each.
+        conditions: what the network is told beside them, arrays or pytrees of arrays, `[B, ...]` each.
         target: images of the same shape, or several for each point, `[K, B, H, W, C]`.
         variance: `[B]` or 0, in squared units of the images: what is matched is, given x_0 and the point, a Gaussian of
             this variance around the target, around each where there are several.
     """
 
     point: Array
-    conditions: tuple[Array, ...]
+    conditions: tuple[Any, ...]
     target: Array
     variance: Array | float = 0.0
 

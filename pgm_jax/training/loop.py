@@ -229,7 +229,7 @@ def _identity(network: Network, opt_state: PyTree) -> dict[str, Any]:
 def _preview(
     network: Network, params: PyTree, images: Images | Float[np.ndarray, "n h w c"], schedule: Schedule | Draws
 ) -> np.ndarray:
-    """Images, and noisy and restored ones, at four levels where the draws have levels."""
+    """Images, and noisy and restored ones, as the draws preview them."""
     rows, draws, key = [images], as_draws(schedule), jax.random.key(0)
     previews = getattr(draws, "previews", lambda key, images: [draws.draw(key, images)])
     for seen in previews(key, jnp.asarray(images)):

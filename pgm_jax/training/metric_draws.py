@@ -72,6 +72,17 @@ class MetricDraws:
         point, *conditions = (jnp.concatenate(each) for each in zip(*parts, strict=True))
         return Seen(point, tuple(conditions), images)
 
+    def previews(self, key: Key, images: Images) -> list[Seen]:
+        """The images as each of the families leaves them, at a high level.
+
+        Args:
+            key, images: random key, and clean images `[B, H, W, C]`.
+        """
+        keys, times = jax.random.split(key, len(images)), jnp.full(len(images), 0.8)
+        sigma = jnp.full(len(images), self.noise_min)
+        seen = [jax.vmap(lambda *of, f=f: self._measured(f, *of))(keys, images, times, sigma) for f in self.families]
+        return [Seen(point, tuple(conditions), images) for point, *conditions in seen]
+
     def _lam(self, times: Array) -> Array:
         return jax.vmap(self.schedule.lam)(times)
 

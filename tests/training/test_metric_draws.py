@@ -44,6 +44,21 @@ def test_the_noise_has_the_variances_that_the_network_is_told():
     assert np.ptp(variances[3000:], axis=(1, 2, 3)).max() == 0 < np.ptp(variances[:2000], axis=(1, 2, 3)).min()
 
 
+def test_measured_images_lie_where_the_measurement_says_more_than_u():
+    draws = metric_draws(NETWORK, VE(1e-3, 3.0), (MASKS,), (0.5,), 2.0, 2.0)
+    images = jnp.zeros((200, *SHAPE))
+    variances = np.asarray(draws.draw(KEY, images).conditions[0])
+    # Where a mask hides, the variance is lam; the least is sigma^2 / 4.
+    assert 0.95 < variances[:100].max(axis=(1, 2, 3)).min() < 1.2 and variances[100:].min() < 1e-5
+
+
+def test_a_sheet_shows_every_family():
+    draws = metric_draws(NETWORK, LEVELS, (MASKS, MEANS), (0.02, 0.02), 0.1, 1.0)
+    shown = draws.previews(KEY, jnp.zeros((2, *SHAPE)))
+    assert [seen.point.shape for seen in shown] == [(2, *SHAPE)] * 2
+    assert np.all(shown[0].conditions[1] == 0) and np.any(shown[1].conditions[1] != 0)
+
+
 def test_a_network_learns_from_it_what_no_isotropic_one_knows():
     """Images of one grey each: what is seen of a mask says all of the rest."""
     greys = np.random.default_rng(0).standard_normal((256, 1, 1, 1)).astype(np.float32)

@@ -32,7 +32,7 @@ def run(config: Any, key: Key) -> Findings:
     shown = [Place(first, *cell) for cell in dict.fromkeys((cells[1 % len(cells)], cells[len(cells) // 2]))]
     found = Found({place: [] for place in places}, {place: [] for place in places}, {place: {} for place in shown}, {})
     names = list(tried(first))
-    whole = measure_all(key, config, seeds, found)
+    whole = measure_all(key, config, seeds, found, tried)
     standing, claims = where_pgm_stands(names, found)
     tables = [*(table_of(d, names, found, config) for d in seeds), costs(names, found), standing]
     if whole:

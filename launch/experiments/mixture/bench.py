@@ -68,10 +68,13 @@ class Bench:
         return np.asarray(jnp.stack(sets)), np.asarray(found), np.array(seconds)
 
 
-def measure_all(key: Key, config: Any, seeds: Mapping[int, int], found: Found) -> bool:
-    """Fill `found` problem by problem; False if Ctrl-C stopped it early."""
+Tried = Callable[[int], Mapping[str, Callable[[Problem], Method]]]
+
+
+def measure_all(key: Key, config: Any, seeds: Mapping[int, int], found: Found, methods: Tried) -> bool:
+    """Fill `found` problem by problem with the methods of its dimension; False if Ctrl-C stopped it early."""
     console, benches = Console(stderr=True), dict[int, Bench]()
-    each = {d: tried(d) for d in seeds}
+    each = {d: methods(d) for d in seeds}
     # A program of many small chains keeps one core busy.
     pool = ThreadPoolExecutor(os.cpu_count())
 
