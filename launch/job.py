@@ -48,7 +48,11 @@ flags.mark_flags_as_mutual_exclusive(["images", "dataset", "measurement"])
 flags.DEFINE_integer("first", 0, "Number of the first image or measurement.", lower_bound=0)
 flags.DEFINE_integer("count", None, "How many; by default all.", lower_bound=1)
 flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize them to the prior's size.")
-flags.DEFINE_string("prior", None, "A prior .npz, as training writes it; by default the bundled one.")
+flags.DEFINE_string(
+    "prior",
+    None,
+    "A prior .npz, as training writes it, or the name of one that comes with the library, fashion_mnist_exact for one.",
+)
 flags.DEFINE_integer("samples", None, "Posterior samples per image; by default config.sampler.samples.")
 flags.DEFINE_integer("calls", None, "Network calls per sample; by default config.sampler.calls.")
 flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", 0, 2**63 - 1)

@@ -123,6 +123,7 @@ def exact(prior: Any, likelihood: Any) -> Prox:
 
     Raises:
         TypeError: if the prior or the likelihood has no such method.
+        ValueError: when it is called, if the prior answers with another shape than that of the point.
     """
     if not hasattr(prior, "prox_metric"):
         raise TypeError(
@@ -139,7 +140,13 @@ def exact(prior: Any, likelihood: Any) -> Prox:
 
 def _exact(prior: Any, likelihood: Any, v: Array, lam: Scalar) -> Array:
     mu = likelihood.prox(v, lam)
-    return prior.prox_metric(mu, likelihood.metric(mu, lam))
+    out = prior.prox_metric(mu, likelihood.metric(mu, lam))
+    if jnp.shape(out) != mu.shape:
+        raise ValueError(
+            f"`prox_metric` of the prior, a {type(prior).__name__}, returned the shape {jnp.shape(out)} for a point of "
+            f"{mu.shape}; it is to return a point of the same shape."
+        )
+    return out
 
 
 def parallel(prior: Prior, likelihood: Potential) -> Prox:

@@ -1,5 +1,7 @@
 """The exact step: one data step and one call of the prior in its metric are the prox of the posterior, in float64."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -217,6 +219,11 @@ def test_priors_and_likelihoods_without_it_are_refused_in_words():
     for prior in (points, Denoiser(points)):
         with pytest.raises(ValueError, match="A distribution on points, std = 0, has no prox in another metric"):
             exact(prior, f)(jnp.asarray(X[1]), 0.5)
+    flat = SimpleNamespace(prox_metric=lambda mu, metric: mu.ravel())
+    with pytest.raises(
+        ValueError, match="`prox_metric` of the prior, a SimpleNamespace, returned the shape .*same shape"
+    ):
+        exact(flat, f)(jnp.asarray(X[1]), 0.5)
 
 
 @pytest.mark.parametrize("name", ["mask", "decimation", "frequencies"])
