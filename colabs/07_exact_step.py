@@ -88,7 +88,7 @@ plt.show()
 #
 # The integrator alone, without correctors, from the highest level to the lowest. With the exact step it is the reverse
 # diffusion of the posterior and converges to it as the steps shrink; with `data_first` it converges to another
-# distribution.
+# distribution. The rows add the variance that a mean leaves open, here all of that of a cluster.
 
 # %%
 KEY = jax.random.key(1)
@@ -96,7 +96,7 @@ KEY = jax.random.key(1)
 
 def drawn(split, calls):
     sampler = pgm.samplers.pgm(split(Denoiser(prior), likelihood))
-    return pgm.sample(KEY, sampler, jnp.zeros(2), exact_rows(calls, lam_max=400.0), COUNT)
+    return pgm.sample(KEY, sampler, jnp.zeros(2), exact_rows(calls, lam_max=400.0, left=1.0, std=std), COUNT)
 
 
 def distance(samples):

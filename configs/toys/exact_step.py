@@ -19,9 +19,16 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.experiment = "exact_step"
     config.prior = "runs/exact_step/prior.npz"
-    config.tasks = ("inpainting", "super-resolution", "deblurring", "Fourier samples", "motion blur")
-    config.images, config.samples, config.sigma = 32, 8, 0.05
-    config.calls, config.plain_calls = (1, 5, 10, 20), (20, 100)
+    config.tasks = (
+        "inpainting",
+        "super-resolution",
+        "deblurring",
+        "Fourier samples",
+        "motion blur",
+        "compressed sensing",
+    )
+    config.images, config.samples, config.sigma = 64, 8, 0.05
+    config.calls, config.plain_calls = (1, 5, 10, 20), (10, 20, 100)
     # Calls of the exact step and of the plain one: those of the claims, and those whose pictures are shown.
     config.judged, config.shown = (20, 100), (10, 100)
     # Error over deviation that counts as calibrated, and the loss in dB that a new operator may cost.

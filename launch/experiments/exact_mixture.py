@@ -2,7 +2,8 @@
 
     P(v) = D_Sigma(Prox_f^lam(v)),   D_Sigma(mu) = E[x_0 | x_0 + N(0, Sigma) = mu]
 
-Problems, metric and floor are those of the mixture's own experiment; the sampler is the integrator alone.
+Problems, metric and floor are those of the mixture's own experiment; the sampler is the integrator alone, with and
+without the variance that the mean of a cluster leaves.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,10 +24,11 @@ from launch.experiments.plots import lines, panelled
 from pgm_jax.posteriors import gmm25_problem
 from pgm_jax.potentials import Denoiser
 from pgm_jax.proximal import data_first, exact
-from pgm_jax.samplers import bridge
+from pgm_jax.samplers import Rows, bridge
 from pgm_jax.types import Key
 
-PLAIN, CLOSED, LEARNED = "data first", "exact step, closed form", "exact step, learned"
+PLAIN, NARROW = "data first", "exact step, bridges to means"
+CLOSED, LEARNED = "exact step, closed form", "exact step, learned"
 
 
 def run(config: Any, key: Key) -> Findings:
@@ -36,10 +38,11 @@ def run(config: Any, key: Key) -> Findings:
     learned = learned_prior(key_examples, key_learn, c)
 
     def methods(d: int) -> dict[str, Callable[[Problem], Method]]:
-        steps = {PLAIN: split_by(data_first), CLOSED: lambda p: exact(Denoiser(p.prior), p.likelihood)}
+        exactly = lambda p: exact(Denoiser(p.prior), p.likelihood)  # noqa: E731
+        steps = {PLAIN: (rows, split_by(data_first)), NARROW: (rows, exactly), CLOSED: (wide, exactly)}
         if d == c.learned_in:
-            steps[LEARNED] = lambda p: exact(learned, p.likelihood)
-        each = {f"{name}, {n}": driven(bridge(grid(d, n)), of) for name, of in steps.items() for n in c.calls}
+            steps[LEARNED] = wide, lambda p: exact(learned, p.likelihood)
+        each = {f"{name}, {n}": driven(of(d, n), step) for name, (of, step) in steps.items() for n in c.calls}
         return {FLOOR: lambda p: Method(p.posterior.sample)} | each
 
     seeds = dict(zip(c.dimensions, c.at_most, strict=True))
@@ -50,6 +53,17 @@ def run(config: Any, key: Key) -> Findings:
     floors = {name: in_floors(name, names, found) for name in names[c.learned_in] if name != FLOOR}
     tables = [table_of(d, names[d], found, c) for d in seeds] + [standing(floors)]
     return Findings(tables, {"exact_mixture": figure(c, floors)}, claims_of(c, floors))
+
+
+def rows(d: int, calls: int) -> Rows:
+    """The integrator of the mixture's own experiment."""
+    return bridge(grid(d, calls))
+
+
+def wide(d: int, calls: int) -> Rows:
+    """The same with the variance that a cluster, of variance 1, leaves around its mean."""
+    levels = grid(d, calls)
+    return bridge(levels, variance=levels.lam[:-1] / (1 + levels.lam[:-1]))
 
 
 def learned_prior(key_examples: Key, key_learn: Key, c: Any) -> Denoiser:
@@ -103,7 +117,9 @@ def claims_of(c: Any, floors: Mapping[str, tuple[float, int]]) -> list[Claim]:
 
 def figure(c: Any, floors: Mapping[str, tuple[float, int]]) -> Figure:
     """Floors against calls."""
-    points = {name: (list(c.calls), [floors[f"{name}, {n}"][0] for n in c.calls]) for name in (PLAIN, CLOSED, LEARNED)}
+    points = {
+        name: (list(c.calls), [floors[f"{name}, {n}"][0] for n in c.calls]) for name in (PLAIN, NARROW, CLOSED, LEARNED)
+    }
 
     def panel(axis: Axes) -> None:
         lines(axis, points, title="Mixture of 25 Gaussians", xlabel="calls", ylabel="sliced W1 in floors")

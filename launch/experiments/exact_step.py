@@ -3,7 +3,7 @@
     exact        P(v) = phi(Prox_f^lam(v), Sigma), the network of configs/exact_step.py, integrator alone
     data first   P(v) = phi(Prox_f^lam(v), lam I), the bundled network, with its usual rows of as many calls
 
-The network of the exact step was not trained on the operator of the last task.
+The network of the exact step was not trained on the operators of the last two tasks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators import (
     average_downsampling,
     gaussian_blur,
+    gaussian_sensing,
     motion_blur,
     random_mask,
 )
@@ -44,7 +45,7 @@ class Task(NamedTuple):
 
 
 def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, Task]:
-    """Four tasks of the training, and one that it did not see."""
+    """Four tasks of the training, and two that it did not see."""
     key_masks, key_lines, key_motion = jax.random.split(key, 3)
     keys = jax.random.split(key_masks, count)
     return {
@@ -53,6 +54,7 @@ def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, Task]:
         "deblurring": Task(gaussian_blur(shape, 1.2, "reflect")),
         "Fourier samples": Task(cartesian_sampling(key_lines, shape, 3.0)),
         "motion blur": Task(motion_blur(key_motion, shape, 15), trained=False),
+        "compressed sensing": Task(gaussian_sensing(jax.random.fold_in(key, 3), shape, 256), trained=False),
     }
 
 

@@ -16,6 +16,10 @@ its solution is the Gaussian bridge to P (PGM, arXiv 2605.13278, here for every 
 eta = 1 is the reverse SDE, eta = 0 the probability flow. At lam_s = 0 the step returns P itself: no early stopping is
 needed, and a hard constraint in the prior holds exactly.
 
+A bridge to P is too narrow by what P leaves open: where P is the mean of x_0 given x_t, and V its variance there,
+the step has the first two moments of the true one with `noise^2 + pull^2 V` (Bao et al., Analytic-DPM, arXiv
+2201.06503, theorem 1). For a Gaussian that leaves the right distribution at any number of levels.
+
 The Langevin process at a level. `du = (-kappa u + F) dtau + sqrt(2) dB` with F frozen over the time delta, for the
 linear rate kappa and F = P / lam:
 
@@ -141,7 +145,7 @@ def half_probed(kappa: Scalars, delta: Scalars) -> Coefficients:
     return Coefficients(1.0 - kappa * delta, delta, (2.0 - 0.5 * kappa * delta) * half, 0.5 * half)
 
 
-def bridge(levels: Levels, eta: Scalar = 1.0) -> Rows:
+def bridge(levels: Levels, eta: Scalar = 1.0, variance: Scalars = 0.0) -> Rows:
     """The rows of the exponential integrator, one for each level; the last one returns P.
 
     Formula: see the head of this file; `keep mu_t + pull = mu_s`.
@@ -149,12 +153,15 @@ def bridge(levels: Levels, eta: Scalar = 1.0) -> Rows:
     Args:
         levels: nodes of the grid, n + 1 of them, ending at lam = 0.
         eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
+        variance: V of x_0 around P in each entry, in the squared units of x, one or `[n]`; 0 for a bridge to P.
     """
     mu, mu_next = levels.mu[:-1], levels.mu[1:]
     lam, lam_next = levels.lam[:-1], levels.lam[1:]
     fresh = eta**2 * lam_next * (1.0 - lam_next / lam)
     keep = (mu_next / mu) * jnp.sqrt((lam_next - fresh) / lam)
-    return Rows(mu, lam, keep, mu_next - keep * mu, mu_next * jnp.sqrt(fresh), jnp.zeros_like(lam))
+    pull = mu_next - keep * mu
+    noise = jnp.sqrt(mu_next**2 * fresh + jnp.where(lam_next > 0, pull**2 * variance, 0.0))
+    return Rows(mu, lam, keep, pull, noise, jnp.zeros_like(lam))
 
 
 def euler(levels: Levels, eta: Scalar = 1.0) -> Rows:
@@ -309,23 +316,29 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
     return corrected_rows(levels, correctors.tolist(), **options)
 
 
-def exact_rows(calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, eta: Scalar = 1.0) -> Rows:
+def exact_rows(
+    calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, left: Scalar = 0.3, std: Scalar = 0.5
+) -> Rows:
     """The grid of `restore` for the exact step: the integrator alone, on geometric levels.
 
     Where P is the mean of the posterior, the integrator is the reverse diffusion of it, and needs no corrector. A
     single call is the mean of the posterior, up to the little that the starting point says at the highest level.
 
+    Formula: `bridge` with the variance `left s^2 lam / (s^2 + lam)`, a share of what a Gaussian leaves at lam.
+
     Args:
         calls: number of evaluations of the prior, at least 1.
         lam_max, lam_min: highest and lowest level, variances in the squared units of the images.
-        eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
+        left: share in [0, 1]: 1 for white noise, less for images, where pixels tell of each other, 0 for a bridge to P.
+        std: s of the data, in the units of the images.
 
     Raises:
         ValueError: if `calls` is below 1.
         TypeError: if `calls` is not a whole number.
     """
     calls = check_whole("calls is the number of network calls of each sample", calls, 1)
-    return bridge(geometric_levels(lam_max, lam_min, calls), eta)
+    levels = geometric_levels(lam_max, lam_min, calls)
+    return bridge(levels, variance=left * std**2 * levels.lam[:-1] / (std**2 + levels.lam[:-1]))
 
 
 # Calls at a level, and the rest of the grid.

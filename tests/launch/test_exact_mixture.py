@@ -21,7 +21,7 @@ def test_it_runs_at_toy_size():
     found = exact_mixture.run(toy_settings("exact_mixture", **sizes, calls=(2, 3), judged=3, learn=learning), KEY)
     distances, floors = found.tables
     assert [row[0] for row in distances.rows][:3] == ["exact samples", "data first, 2", "data first, 3"]
-    assert len(distances.rows) == 7 and len(floors.rows) == 6 and all(row[2] == 1 for row in floors.rows)
+    assert len(distances.rows) == 9 and len(floors.rows) == 8 and all(row[2] == 1 for row in floors.rows)
     assert len(found.claims) == 2 and set(found.figures) == {"exact_mixture"}
 
 
