@@ -96,7 +96,7 @@ KEY = jax.random.key(1)
 
 def drawn(split, calls):
     sampler = pgm.samplers.pgm(split(Denoiser(prior), likelihood))
-    return pgm.sample(KEY, sampler, jnp.zeros(2), exact_rows(calls, lam_max=400.0, left=1.0, std=std), COUNT)
+    return pgm.sample(KEY, sampler, jnp.zeros(2), exact_rows(calls, lam_max=400.0, share=1.0, std=std), COUNT)
 
 
 def distance(samples):

@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
                 patch=2,
                 head_channels=64,
                 embedding=128,
-                dtype="float32",  # bfloat16 pays on a GPU or TPU and costs on a CPU
+                dtype="float32",  # bfloat16 pays on a GPU, a TPU and a CPU with AMX
             ),
             # Of the padded training images.
             mean=-0.56,

@@ -51,7 +51,7 @@ flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize
 flags.DEFINE_string(
     "prior",
     None,
-    "A prior .npz, as training writes it, or the name of one that comes with the library, fashion_mnist_exact for one.",
+    "A prior .npz, as training writes it, or the bundled fashion_mnist_exact; by default fashion_mnist.",
 )
 flags.DEFINE_integer("samples", None, "Posterior samples per image; by default config.sampler.samples.")
 flags.DEFINE_integer("calls", None, "Network calls per sample; by default config.sampler.calls.")

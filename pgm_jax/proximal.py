@@ -123,7 +123,7 @@ def exact(prior: Any, likelihood: Any) -> Prox:
 
     Raises:
         TypeError: if the prior or the likelihood has no such method.
-        ValueError: when it is called, if the prior answers with another shape than that of the point.
+        ValueError: when the prox is called, if `prox_metric` returns another shape than it was given.
     """
     if not hasattr(prior, "prox_metric"):
         raise TypeError(

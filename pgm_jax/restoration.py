@@ -166,7 +166,7 @@ def _usual_splitting(prior: Any, operator: Operator, noise: Noise) -> Splitting:
 
 
 @pytree
-class FunctionPrior:
+class _FunctionPrior:
     """A prior of which no more is known than its prox, a function."""
 
     prox: Partial
@@ -184,7 +184,7 @@ def _checked_prior(prior: Any, operator: Any) -> Any:
                 f"The prior is a {type(prior).__name__} without `prox`: give an object with prox(v, lam), or a "
                 "function (v, lam) -> Prox_g^lam(v)."
             )
-        prior = FunctionPrior(as_partial(prior))
+        prior = _FunctionPrior(as_partial(prior))
     known, shape = getattr(prior, "image_shape", None), tuple(operator.image_shape)
     if known is not None and tuple(known) != shape:
         raise ValueError(

@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.experiment = "exact_mixture"
     # Problems of each column, by dimension.
-    config.dimensions, config.at_most = (8, 80), (8, 4)
+    config.dimensions, config.problems = (8, 80), (8, 4)
     # Noise in the units of y, numbers of measurements.
     config.sigmas, config.measurements = (1.0, 0.1), (1, 2, 4)
     config.calls, config.judged = (10, 20, 50, 100), 50

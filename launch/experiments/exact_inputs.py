@@ -3,7 +3,7 @@
     phi(mu, Sigma) = m + w + c_out F(c_in (mu - m), log(mean v) / 4, maps),   maps: w / s, log(v / mean v) / 4, comb
 
 Images are those of 32 x 32 pixels, averaged to 16 x 16; an answer is one call at a level, for a measurement of held-out
-images. With no maps at all, F is told the level alone, and w in front of it is all that knows Sigma.
+images. With no maps at all Sigma enters by w, by the scaling of every pixel, and by the mean level alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ from pgm_jax.training.metric_draws import metric_draws
 from pgm_jax.types import Key, Operator, Shape
 
 INPUTS = ("w / s", "variances", "comb")
-TOLD = {"all": ()} | {f"without {name}": (place,) for place, name in enumerate(INPUTS)} | {"nothing": (0, 1, 2)}
+TOLD = {"all": ()} | {f"without {name}": (place,) for place, name in enumerate(INPUTS)} | {"none": (0, 1, 2)}
 SHAPE = (16, 16, 1)
 
 
@@ -47,8 +47,9 @@ class Silenced(nn.Module):
     @nn.compact
     def __call__(self, x: Array, c: Array, maps: Array) -> Array:
         """Map images, levels and maps to images."""
-        heard = [place not in self.silent for place in range(len(INPUTS))]
-        return self.unet(x, c, maps * jnp.repeat(jnp.asarray(heard, maps.dtype), maps.shape[-1] // len(INPUTS)))
+        each = jnp.split(maps, len(INPUTS), axis=-1)
+        heard = [jnp.zeros_like(part) if place in self.silent else part for place, part in enumerate(each)]
+        return self.unet(x, c, jnp.concatenate(heard, axis=-1))
 
 
 def run(config: Any, key: Key) -> Findings:

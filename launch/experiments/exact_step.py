@@ -46,7 +46,7 @@ class Task(NamedTuple):
 
 def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, Task]:
     """Four tasks of the training, and two that it did not see."""
-    key_masks, key_lines, key_motion = jax.random.split(key, 3)
+    key_masks, key_lines, key_motion, key_sensing = jax.random.split(key, 4)
     keys = jax.random.split(key_masks, count)
     return {
         "inpainting": Task(jax.vmap(lambda key: random_mask(key, shape, 0.7))(keys), 0),
@@ -54,7 +54,7 @@ def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, Task]:
         "deblurring": Task(gaussian_blur(shape, 1.2, "reflect")),
         "Fourier samples": Task(cartesian_sampling(key_lines, shape, 3.0)),
         "motion blur": Task(motion_blur(key_motion, shape, 15), trained=False),
-        "compressed sensing": Task(gaussian_sensing(jax.random.fold_in(key, 3), shape, 256), trained=False),
+        "compressed sensing": Task(gaussian_sensing(key_sensing, shape, 256), trained=False),
     }
 
 
@@ -73,13 +73,14 @@ def run(config: Any, key: Key) -> Findings:
             "--config=configs/exact_step.py."
         )
     images = np.asarray(example_images()[: c.images])
-    tasks = tasks_of(key, images.shape[1:], len(images))
+    key_tasks, key_runs = jax.random.split(key)
+    tasks = tasks_of(key_tasks, images.shape[1:], len(images))
     for name in c.tasks:
         known(name, tasks, "task of config.tasks")
     tasks = {name: tasks[name] for name in c.tasks}
     found: dict[str, dict[str, dict[int, list[Case]]]] = {}
     for place, (name, task) in enumerate(tasks.items()):
-        of_task = jax.random.fold_in(key, place)
+        of_task = jax.random.fold_in(key_runs, place)
         everything = (np.arange(len(images)), np.ones(len(images), bool))
         noise = GaussianNoise(c.sigma)
         problem = simulate(of_task, task.operator, images, noise, *everything, operator_axis=task.axis)

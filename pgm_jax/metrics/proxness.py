@@ -74,7 +74,9 @@ def proxness(
 
     def at_point(v: Array, key: Key) -> tuple[Array, Array, Array]:
         value, pull = jax.vjp(evaluate, v)
-        _, push = jax.linearize(evaluate, v)
+        # The derivative along w by the transpose of its own transpose: some networks know reverse mode alone.
+        push = lambda w: transposed(w)[0]  # noqa: E731
+        transposed = jax.linear_transpose(lambda w: pull(w)[0], value)
         w = jax.random.normal(key, (size,), v.dtype)
         forward, back = push(w), pull(w)[0]
         # A prox may be flat somewhere: what is 0 is symmetric.

@@ -1,7 +1,8 @@
 """Convolutions that are as fast on a CPU as its matrix products, in float32 and in bfloat16.
 
 XLA's own convolution is slow there where it is differentiated: in a loop, and with respect to the weights anywhere. And
-it widens bfloat16 to float32, while processors with matrix units for bfloat16 multiply it several times faster.
+it widens bfloat16 to float32, while processors with matrix units for bfloat16 multiply it several times faster. On a
+processor without them bfloat16 is slower than float32.
 """
 
 import functools
@@ -54,17 +55,25 @@ def _shifted_products(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def convolve_half(
-    x: BFloat16[Array, "b h w c"], kernel: BFloat16[Array, "3 3 c d"], *args: Any, **options: Any
+    x: BFloat16[Array, "b h w c"], kernel: BFloat16[Array, "3 3 c d"], strides: Any, padding: Any, **options: Any
 ) -> BFloat16[Array, "b h w d"]:
     """A convolution of bfloat16 with zeros around the image, whose sums are float32: what a layer of Flax calls.
 
-    On a CPU its derivatives, too, are products of bfloat16 with sums in float32. They are those of reverse mode alone.
+    On a CPU its derivatives, too, are products of bfloat16 with sums in float32. Only reverse mode is defined.
 
     Args:
         x, kernel: features `[B, H, W, C]`, and weights `[3, 3, C, D]`.
-        args, options: what else Flax says, which is that pixels are taken one by one, with zeros around the image.
+        strides, padding, options: as Flax passes them; the strides are 1 and the padding is "SAME".
+
+    Raises:
+        ValueError: for anything else.
     """
-    del args, options
+    usual = dict(lhs_dilation=(1, 1), rhs_dilation=(1, 1), feature_group_count=1)
+    if tuple(strides) != (1, 1) or padding != "SAME" or any(options.get(k, v) != v for k, v in usual.items()):
+        raise ValueError(
+            f"A convolution of bfloat16 was asked for strides {strides}, padding {padding} and {options}; it takes "
+            'strides of 1, padding "SAME", no dilation and one group.'
+        )
     return jax.lax.platform_dependent(x, kernel, cpu=_half, default=lambda x, kernel: _native(x, kernel, 1))
 
 

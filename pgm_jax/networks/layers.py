@@ -45,10 +45,11 @@ def depth_to_space(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
 
 
 def convolution(channels: int, dtype: DTypeLike, **options: Any) -> nn.Conv:
-    """A layer that convolves with 3 x 3 weights and adds a bias; `options` are those of `flax.linen.Conv`.
+    """A layer that convolves with 3 x 3 weights and adds a bias.
 
     Args:
         channels, dtype: width of the result, and type of the computation; parameters stay float32.
+        options: `use_bias`, `kernel_init` and `name`, as of `flax.linen.Conv`.
     """
     product = convolve_half if jnp.dtype(dtype) == jnp.bfloat16 else None
     return nn.Conv(channels, (3, 3), dtype=dtype, conv_general_dilated=product, **options)

@@ -30,7 +30,8 @@ class UNet(nn.Module):
         patch: side of the squares of pixels that are folded into channels at the door.
         head_channels: channels of one attention head.
         embedding: width of the embedding of the condition.
-        dtype: type of the computation; parameters and the result stay float32.
+        dtype: type of the computation; parameters and the result stay float32. In bfloat16 it has reverse-mode
+            derivatives alone.
     """
 
     channels: tuple[int, ...] = (64, 128)

@@ -18,7 +18,7 @@ needed, and a hard constraint in the prior holds exactly.
 
 A bridge to P is too narrow by what P leaves open: where P is the mean of x_0 given x_t, and V its variance there,
 the step has the first two moments of the true one with `noise^2 + pull^2 V` (Bao et al., Analytic-DPM, arXiv
-2201.06503, theorem 1). For a Gaussian that leaves the right distribution at any number of levels.
+2201.06503, theorem 1). With P and V of a Gaussian every step is right but the last, which returns P.
 
 The Langevin process at a level. `du = (-kappa u + F) dtau + sqrt(2) dB` with F frozen over the time delta, for the
 linear rate kappa and F = P / lam:
@@ -43,7 +43,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pgm_jax.operators.checks import check_whole
+from pgm_jax.operators.checks import check_number, check_whole
 from pgm_jax.schedules import Levels, geometric_levels
 from pgm_jax.types import Scalar, Scalars, pytree
 
@@ -153,7 +153,8 @@ def bridge(levels: Levels, eta: Scalar = 1.0, variance: Scalars = 0.0) -> Rows:
     Args:
         levels: nodes of the grid, n + 1 of them, ending at lam = 0.
         eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
-        variance: V of x_0 around P in each entry, in the squared units of x, one or `[n]`; 0 for a bridge to P.
+        variance: V, the variance of an entry of x_0 around P, in the squared units of x, at least 0: one number, or one
+            for each row, `[n]`; 0 for a bridge to P.
     """
     mu, mu_next = levels.mu[:-1], levels.mu[1:]
     lam, lam_next = levels.lam[:-1], levels.lam[1:]
@@ -317,28 +318,31 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
 
 
 def exact_rows(
-    calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, left: Scalar = 0.3, std: Scalar = 0.5
+    calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, *, share: Scalar = 0.3, std: Scalar = 0.5
 ) -> Rows:
     """The grid of `restore` for the exact step: the integrator alone, on geometric levels.
 
     Where P is the mean of the posterior, the integrator is the reverse diffusion of it, and needs no corrector. A
     single call is the mean of the posterior, up to the little that the starting point says at the highest level.
 
-    Formula: `bridge` with the variance `left s^2 lam / (s^2 + lam)`, a share of what a Gaussian leaves at lam.
+    Formula: `bridge` with the variance `share s^2 lam / (s^2 + lam)`, a share of what white noise of deviation s leaves
+    at lam where nothing is measured. Where A measures less is left, and two or three calls are too wide.
 
     Args:
         calls: number of evaluations of the prior, at least 1.
         lam_max, lam_min: highest and lowest level, variances in the squared units of the images.
-        left: share in [0, 1]: 1 for white noise, less for images, where pixels tell of each other, 0 for a bridge to P.
-        std: s of the data, in the units of the images.
+        share: in [0, 1]: 1 for white noise, less for images, whose pixels tell of each other, 0 for bridges to P.
+        std: s, the deviation of the data, in the units of the images, positive.
 
     Raises:
-        ValueError: if `calls` is below 1.
-        TypeError: if `calls` is not a whole number.
+        ValueError: if `calls` is below 1, `share` is not in [0, 1], or `std` is not positive.
+        TypeError: if `calls` is not a whole number, or one of the others no number.
     """
     calls = check_whole("calls is the number of network calls of each sample", calls, 1)
+    share = check_number("share is the part of a Gaussian's variance", share, least=0, most=1)
+    std = check_number("std is the deviation of the data", std, above=0)
     levels = geometric_levels(lam_max, lam_min, calls)
-    return bridge(levels, variance=left * std**2 * levels.lam[:-1] / (std**2 + levels.lam[:-1]))
+    return bridge(levels, variance=share * std**2 * levels.lam[:-1] / (std**2 + levels.lam[:-1]))
 
 
 # Calls at a level, and the rest of the grid.

@@ -3,7 +3,8 @@
     y = A x_0 + sigma eps_2,   u = x_0 + sqrt(lam) eps_1,   mu = Prox_f^lam(u)        target x_0
 
 mu is x_0 plus Gaussian noise of the covariance `Sigma = (A^T A / sigma^2 + I / lam)^{-1}`, without a square root of it.
-Levels are those of the schedule above sigma^2 / 4: further down u says what y says, and Sigma is close to lam I.
+A measured image has a level of the schedule above sigma^2 / 4, for operators of norm about 1: further down u says more
+than y does, and Sigma is close to lam I.
 Operators come from families, each a stack of operators of one kind; a fixed share of every batch has no measurement,
 Sigma = lam I, so that the network of PGM is inside the one that is trained.
 """
@@ -28,7 +29,7 @@ class MetricDraws:
     """Images under the noise that random measurements leave; build it with `metric_draws`.
 
     Attributes:
-        schedule: distribution of the levels, lam(t), t uniform.
+        schedule: distribution of the levels, lam(t), t uniform; of a measured image from the t of sigma^2 / 4 on.
         families: stacks of operators, one for each kind, with a leading axis on their arrays.
         noise_min, noise_max: log sigma is uniform between them, in the units of the measurements.
         network: says what it is told of Sigma (static).
@@ -50,7 +51,7 @@ class MetricDraws:
         """
         key_time, key_order, key_sigma, key_noise = jax.random.split(key, 4)
         count = len(images)
-        # Families are parts of the batch, and each is to see all levels.
+        # Families are parts of the batch, and each is to see low and high levels.
         times = jax.random.permutation(key_order, stratified_times(key_time, count))
         log_sigma = jax.random.uniform(
             key_sigma, (count,), minval=jnp.log(self.noise_min), maxval=jnp.log(self.noise_max)
@@ -66,14 +67,15 @@ class MetricDraws:
             )
             for family, a, b in zip(self.families, starts[:-1], starts[1:], strict=True)
         ]
-        noise, lam = jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))(keys[rest:]), self._lam(times[rest:])
+        noise = jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))(keys[rest:])
+        lam = jax.vmap(self.schedule.lam)(times[rest:])
         alone = images[rest:] + jnp.sqrt(lam[:, None, None, None]) * noise
         parts.append((alone, *self.network.isotropic(alone, lam)))
         point, *conditions = (jnp.concatenate(each) for each in zip(*parts, strict=True))
         return Seen(point, tuple(conditions), images)
 
     def previews(self, key: Key, images: Images) -> list[Seen]:
-        """The images as each of the families leaves them, at a high level.
+        """The images as each of the families leaves them, not the rest, at a high level.
 
         Args:
             key, images: random key, and clean images `[B, H, W, C]`.
@@ -82,9 +84,6 @@ class MetricDraws:
         sigma = jnp.full(len(images), self.noise_min)
         seen = [jax.vmap(lambda *of, f=f: self._measured(f, *of))(keys, images, times, sigma) for f in self.families]
         return [Seen(point, tuple(conditions), images) for point, *conditions in seen]
-
-    def _lam(self, times: Array) -> Array:
-        return jax.vmap(self.schedule.lam)(times)
 
     def _measured(self, family: Any, key: Key, x: Array, time: Array, sigma: Array) -> tuple[Array, ...]:
         key_operator, key_y, key_u = jax.random.split(key, 3)

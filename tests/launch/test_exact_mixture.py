@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from ml_collections import ConfigDict
 from toy_settings import toy_settings
 
@@ -16,13 +17,27 @@ KEY = jax.random.key(0)
 
 
 def test_it_runs_at_toy_size():
-    sizes = dict(dimensions=(8,), at_most=(1,), sigmas=(0.1,), measurements=(2,), samples=40, directions=20)
+    sizes = dict(dimensions=(8,), problems=(1,), sigmas=(0.1,), measurements=(2,), samples=40, directions=20)
     learning = LEARN | dict(steps=3, learning_rate=1e-3)
     found = exact_mixture.run(toy_settings("exact_mixture", **sizes, calls=(2, 3), judged=3, learn=learning), KEY)
     distances, floors = found.tables
     assert [row[0] for row in distances.rows][:3] == ["exact samples", "data first, 2", "data first, 3"]
-    assert len(distances.rows) == 9 and len(floors.rows) == 8 and all(row[2] == 1 for row in floors.rows)
+    assert len(distances.rows) == 9 and len(floors.rows) == 8 and floors.columns == ("sampler, calls", "all", "d = 8")
     assert len(found.claims) == 2 and set(found.figures) == {"exact_mixture"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (dict(learned_in=9), "learned_in 9"),
+        (dict(judged=7), "judged 7"),
+        (dict(problems=(1,)), "problems .1,."),
+        (dict(measurements=(1, 5)), "config.measurements is .1, 5.; give numbers from 1 to 4"),
+    ],
+)
+def test_settings_that_fit_no_table_are_refused(changed, words):
+    with pytest.raises(ValueError, match=words):
+        exact_mixture.run(toy_settings("exact_mixture", **changed), KEY)
 
 
 def test_the_posterior_mean_is_learned_from_samples_alone():

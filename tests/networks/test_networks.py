@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from pgm_jax.networks import MLP, Preconditioned, ProxNet, UNet
 from pgm_jax.networks.convolutions import convolve, convolve_half
 from pgm_jax.networks.descriptions import describe, network_of
-from pgm_jax.networks.layers import depth_to_space, fourier_features, space_to_depth
+from pgm_jax.networks.layers import convolution, depth_to_space, fourier_features, space_to_depth
 from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.pretrained import example_images, load_prior, save_prior
 
@@ -169,12 +170,34 @@ def test_convolutions_of_bfloat16_round_once(channels):
         sizes = dict(dimension_numbers=("NHWC", "HWIO", "NHWC"))
         return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", **sizes)
 
-    ours, back = jax.vjp(convolve_half, x, kernel)
+    ours, back = jax.vjp(lambda x, kernel: convolve_half(x, kernel, (1, 1), "SAME"), x, kernel)
     theirs, theirs_back = jax.vjp(exact, *(a.astype(jnp.float32) for a in (x, kernel)))
     half = float(jnp.finfo(jnp.bfloat16).eps) / 2
     for one, other in zip((ours, *back(g)), (theirs, *theirs_back(g.astype(jnp.float32))), strict=True):
         assert one.dtype == jnp.bfloat16
         np.testing.assert_allclose(one.astype(jnp.float32), other, rtol=1.01 * half, atol=1e-5)
+
+
+def test_a_layer_of_bfloat16_is_that_of_flax_with_another_product():
+    ours, theirs = convolution(5, jnp.bfloat16), nn.Conv(5, (3, 3), dtype=jnp.bfloat16)
+    x = jax.random.normal(jax.random.key(0), (3, 2, 4, 6, 4))
+    params = theirs.init(jax.random.key(1), x[0])
+    jax.tree.map(np.testing.assert_array_equal, ours.init(jax.random.key(1), x[0]), params)
+
+    def slopes(layer):
+        square = lambda params, x: jnp.sum(layer.apply(params, x).astype(jnp.float32) ** 2)  # noqa: E731
+        return jax.jit(jax.vmap(jax.grad(square, (0, 1)), (None, 0)))(params, x)
+
+    for one, other in zip(jax.tree.leaves(slopes(ours)), jax.tree.leaves(slopes(theirs)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02 * float(jnp.abs(other).max()))
+    assert "bf16" in str(jax.make_jaxpr(lambda x: ours.apply(params, x))(x[0])).split("dot_general")[0]
+
+
+@pytest.mark.parametrize("options", [dict(strides=(2, 2)), dict(padding="VALID"), dict(feature_group_count=2)])
+def test_convolutions_of_bfloat16_refuse_what_they_do_not_do(options):
+    x, kernel = jnp.ones((1, 4, 4, 2), jnp.bfloat16), jnp.ones((3, 3, 2, 2), jnp.bfloat16)
+    with pytest.raises(ValueError, match="takes strides of 1"):
+        convolve_half(x, kernel, **dict(strides=(1, 1), padding="SAME") | options)
 
 
 def test_features_are_sines_and_cosines():

@@ -16,7 +16,6 @@ from pgm_jax.samplers import (
     corrected_rows,
     euler,
     euler_maruyama,
-    exact_rows,
     exponential,
     half_probed,
     imex,
@@ -87,16 +86,6 @@ def test_with_the_variance_that_is_left_a_gaussian_stays_right_at_few_levels(nam
     variances = levels.mu**2 * (s**2 + levels.lam)
     after = (rows.keep + rows.pull * share / rows.mu) ** 2 * variances[:-1] + rows.noise**2
     np.testing.assert_allclose(after[:-1], variances[1:-1], rtol=1e-12)
-
-
-def test_the_rows_of_the_exact_step_leave_a_share():
-    narrow, wide = (in_numpy(exact_rows(4, 4.0, 0.1, left, 2.0)) for left in (0.0, 0.5))
-    lam = wide.lam
-    np.testing.assert_allclose(
-        wide.noise[:-1] ** 2, (narrow.noise**2 + wide.pull**2 * 2 * lam / (4 + lam))[:-1], rtol=1e-12
-    )
-    np.testing.assert_allclose(lam[[0, -1]], [4.0, 0.1], rtol=1e-12)
-    assert wide.noise[-1] == 0 and np.all(wide.pull == narrow.pull)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

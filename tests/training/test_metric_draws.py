@@ -44,7 +44,7 @@ def test_the_noise_has_the_variances_that_the_network_is_told():
     assert np.ptp(variances[3000:], axis=(1, 2, 3)).max() == 0 < np.ptp(variances[:2000], axis=(1, 2, 3)).min()
 
 
-def test_measured_images_lie_where_the_measurement_says_more_than_u():
+def test_the_levels_of_measured_images_begin_at_a_quarter_of_the_noise():
     draws = metric_draws(NETWORK, VE(1e-3, 3.0), (MASKS,), (0.5,), 2.0, 2.0)
     images = jnp.zeros((200, *SHAPE))
     variances = np.asarray(draws.draw(KEY, images).conditions[0])
@@ -56,6 +56,7 @@ def test_a_sheet_shows_every_family():
     draws = metric_draws(NETWORK, LEVELS, (MASKS, MEANS), (0.02, 0.02), 0.1, 1.0)
     shown = draws.previews(KEY, jnp.zeros((2, *SHAPE)))
     assert [seen.point.shape for seen in shown] == [(2, *SHAPE)] * 2
+    np.testing.assert_allclose(shown[0].conditions[0].max(), LEVELS.lam(0.8), rtol=1e-4)
     assert np.all(shown[0].conditions[1] == 0) and np.any(shown[1].conditions[1] != 0)
 
 

@@ -68,10 +68,10 @@ class Bench:
         return np.asarray(jnp.stack(sets)), np.asarray(found), np.array(seconds)
 
 
-Tried = Callable[[int], Mapping[str, Callable[[Problem], Method]]]
+Methods = Callable[[int], Mapping[str, Callable[[Problem], Method]]]
 
 
-def measure_all(key: Key, config: Any, seeds: Mapping[int, int], found: Found, methods: Tried) -> bool:
+def measure_all(key: Key, config: Any, seeds: Mapping[int, int], found: Found, methods: Methods) -> bool:
     """Fill `found` problem by problem with the methods of its dimension; False if Ctrl-C stopped it early."""
     console, benches = Console(stderr=True), dict[int, Bench]()
     each = {d: methods(d) for d in seeds}

@@ -1,6 +1,6 @@
 """A posterior mean under noise of any covariance that is learned from samples of the mixture alone.
 
-The network has one layer of radial units, and normalises them. Of centres c_k, logarithms of weights a_k and a width s
+The network is one normalised layer of radial units. With centres c_k, logarithms of weights a_k and a width s
 
     phi(mu, Sigma) = sum_k r_k [c_k + S (Sigma + S)^{-1} (mu - c_k)],   r = softmax(a_k - |mu - c_k|^2 / 2),   S = s^2 I
 
@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from ml_collections import ConfigDict
 
 from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.operators.metric import Metric
@@ -41,7 +40,7 @@ class RadialNetwork:
         return (1, 1, len(self.starts[0]))
 
     def init(self, key: Key) -> dict[str, Array]:
-        """Units of equal weights, as wide as the data have room for them."""
+        """Units of equal weights, as wide as the data have room for them; `width` is the logarithm of s / std."""
         del key
         count, d = len(self.starts), len(self.starts[0])
         return dict(centres=jnp.asarray(self.starts), weights=jnp.zeros(count), width=-jnp.log(float(count)) / d)
@@ -61,7 +60,7 @@ class RadialNetwork:
 
 @pytree
 class PointDraws:
-    """What random measurements of up to `most` numbers leave of points, none of them in a share of the batch."""
+    """Points under the noise that 0 to `most` random measurements leave, `most` at most d; sigma in the units of y."""
 
     schedule: VE
     sigma_min: float
@@ -69,7 +68,8 @@ class PointDraws:
     most: int = dataclasses.field(metadata=dict(static=True))
 
     def draw(self, key: Key, images: Array) -> Seen:
-        keys, times = jax.random.split(key, len(images)), stratified_times(key, len(images))
+        key_points, key_times = jax.random.split(key)
+        keys, times = jax.random.split(key_points, len(images)), stratified_times(key_times, len(images))
         points = images.reshape(len(images), -1)
         mu, metric = jax.vmap(self._measured)(keys, points, jax.vmap(self.schedule.lam)(times))
         return Seen(mu.reshape(images.shape), (metric,), images)
@@ -87,7 +87,7 @@ class PointDraws:
         return mu, f.metric(mu, lam)
 
 
-def learn(key: Key, examples: Array, lam_max: float, lam_min: float, c: ConfigDict | Any) -> Denoiser:
+def learn(key: Key, examples: Array, lam_max: float, lam_min: float, c: Any) -> Denoiser:
     """Train on samples `[N, d]` of the prior, at levels from lam_max down to lam_min."""
     std = float(jnp.std(examples))
     network = RadialNetwork(tuple(tuple(map(float, point)) for point in np.asarray(examples[: c.units]) / std), std)
