@@ -30,7 +30,7 @@ def test_a_silenced_input_is_not_heard():
         jax.random.normal(jax.random.key(i), (1, *shape)) for i, shape in enumerate([(4, 4, 1), (), (4, 4, 3)])
     )
     params = Silenced(UNet(**TINY), ()).init(jax.random.key(3), x, c, maps)
-    params = jax.tree.map(lambda a: a + 0.1, params)
+    params = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(jax.random.key(a.size), a.shape), params)
     for silent in range(3):
         network = Silenced(UNet(**TINY), (silent,))
         heard = [
