@@ -28,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
         "compressed sensing",
     )
     config.images, config.samples, config.sigma = 64, 8, 0.05
-    config.calls, config.plain_calls = (1, 5, 10, 20), (10, 20, 100)
+    config.calls, config.plain_calls = (1, 5, 10, 20), (20, 100)
     # Calls of the exact step and of the plain one: those of the claims, and those whose pictures are shown.
     config.judged, config.shown = (20, 100), (10, 100)
     # Error over deviation that counts as calibrated, and the loss in dB that a new operator may cost.

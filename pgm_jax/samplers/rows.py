@@ -318,7 +318,7 @@ def default_rows(calls: int, setting: str = "calibrated") -> Rows:
 
 
 def exact_rows(
-    calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, *, share: Scalar = 0.3, std: Scalar = 0.5
+    calls: int, lam_max: Scalar = 25.0, lam_min: Scalar = 1e-3, *, share: Scalar = 0.4, std: Scalar = 0.5
 ) -> Rows:
     """The grid of `restore` for the exact step: the integrator alone, on geometric levels.
 
