@@ -2,7 +2,8 @@
 
 python -m launch.toys --config=configs/toys/exact_mixture.py
 
-Expected: both claims hold.
+Cost: 6 minutes of two cores that do other work as well.
+Expected: both claims hold, 1.3 floors in closed form and 1.2 learned at 50 calls.
 """
 
 import ml_collections
