@@ -71,7 +71,7 @@ def test_they_train_and_resume_by_the_same_command(door, images, tmp_path, capsy
             "between.hidden is .0.5,.; give two",
         ),
         ("exact_step.py", {"train.families": BLURS}, "The operators of family 0 have arrays of . different shapes"),
-        ("exact_step.py", {"train.noise_min": 1.0}, "noise_min is 1.0 and noise_max 0.5; give two positive numbers"),
+        ("exact_step.py", {"train.noise_min": 1.0}, "noise_min is 1.0 and noise_max 0.3; give two positive numbers"),
         ("exact_step.py", {"train.start": "fashion_mnist"}, "The parameters to start from have"),
         ("exact_step.py", {"network.metric.period": 9}, "metric.period is 9; give a whole number from 1 to 8"),
         ("lpn.py", {"network.conv_icnn.strides": (3,)}, "The images are 8 x 8; the strides"),
