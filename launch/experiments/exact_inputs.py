@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from jax import Array
 from matplotlib.axes import Axes
@@ -20,6 +19,7 @@ from matplotlib.axes import Axes
 from launch.config import known
 from launch.experiments.features import read_labelled
 from launch.experiments.findings import Findings, Table, mean_and_deviation
+from launch.experiments.learning import fit_by_squares
 from launch.experiments.plots import lines, panelled
 from launch.families import read_families
 from launch.operators import cartesian_sampling
@@ -28,8 +28,6 @@ from pgm_jax.networks import MetricNetwork, MetricProxNet, UNet
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators import average_downsampling, gaussian_blur, random_mask
 from pgm_jax.schedules import VE
-from pgm_jax.training import fit
-from pgm_jax.training.losses import l2, matching_objective
 from pgm_jax.training.metric_draws import metric_draws
 from pgm_jax.types import Key, Operator, Shape
 
@@ -83,11 +81,7 @@ def learn(key: Key, examples: Array, silent: tuple[int, ...], families: Any, sha
     module = Silenced(UNet(**c.unet), silent)
     network = MetricNetwork(module, SHAPE, float(examples.mean()), float(examples.std()), c.period)
     draws = metric_draws(network, VE(c.sigma_min, c.sigma_max), families, shares, c.noise_min, c.noise_max)
-    rate = optax.schedules.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.steps // 20, c.steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate, b2=0.99))
-    squares = matching_objective(l2, c.steps, c.steps, 1.0, 1.0)
-    sizes: Any = dict(steps=c.steps, batch_size=c.batch_size, ema_decay=c.ema_decay)
-    return fit(key, network, optimizer, draws, squares, examples, **sizes)[0]
+    return fit_by_squares(key, network, draws, examples, c)
 
 
 def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, tuple[Operator, int | None]]:

@@ -73,3 +73,17 @@ def learn_prox(key: Key, examples: Array, settings: Mapping[str, Any] | ConfigDi
     sizes = dict(steps=c.steps, batch_size=c.batch_size, ema_decay=c.ema_decay)
     prior, _ = fit(key, network, optimizer, levels, objective, images, **sizes)
     return Flattened(prior)
+
+
+def fit_by_squares(key: Key, network: Any, draws: Any, examples: Array, c: Any) -> Any:
+    """Train a network to a posterior mean, and return its prior.
+
+    Args:
+        key, network, draws, examples: as for `fit`.
+        c: has `steps`, `batch_size`, `learning_rate` and `ema_decay`.
+    """
+    rate = optax.schedules.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.steps // 20, c.steps)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate, b2=0.99))
+    squares = matching_objective(l2, c.steps, c.steps, 1.0, 1.0)
+    sizes: Any = dict(steps=c.steps, batch_size=c.batch_size, ema_decay=c.ema_decay)
+    return fit(key, network, optimizer, draws, squares, examples, **sizes)[0]

@@ -15,16 +15,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
+from launch.experiments.learning import fit_by_squares
 from pgm_jax.networks.prox_net import prox_coefficients
 from pgm_jax.operators.metric import Metric
 from pgm_jax.potentials import Denoiser, Mixture, Quadratic
 from pgm_jax.schedules import VE
-from pgm_jax.training import fit
 from pgm_jax.training.draws import Seen, stratified_times
-from pgm_jax.training.losses import l2, matching_objective
 from pgm_jax.types import Key, Shape, pytree
 
 
@@ -92,8 +90,4 @@ def learn(key: Key, examples: Array, lam_max: float, lam_min: float, c: Any) -> 
     std = float(jnp.std(examples))
     network = RadialNetwork(tuple(tuple(map(float, point)) for point in np.asarray(examples[: c.units]) / std), std)
     draws = PointDraws(VE(lam_min**0.5, lam_max**0.5), c.noise[0], c.noise[1], c.most)
-    rate = optax.schedules.warmup_cosine_decay_schedule(0.0, c.learning_rate, c.steps // 20, c.steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate, b2=0.99))
-    squares = matching_objective(l2, c.steps, c.steps, 1.0, 1.0)
-    sizes: Any = dict(steps=c.steps, batch_size=c.batch_size, ema_decay=c.ema_decay)
-    return fit(key, network, optimizer, draws, squares, examples.reshape(-1, *network.image_shape), **sizes)[0]
+    return fit_by_squares(key, network, draws, examples.reshape(-1, *network.image_shape), c)
