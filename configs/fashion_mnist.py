@@ -73,9 +73,9 @@ def get_config() -> ml_collections.ConfigDict:
             sheet_every=2000,
         )
     )
-    # "" for what suits the prior, or "calibrated", or "sharp": the best single samples, too sure of themselves, see
-    # `pgm_jax.samplers.default_rows`.
-    config.sampler = ml_collections.ConfigDict(dict(calls=100, samples=8, setting=""))
+    # calls=0 for what suits the prior, 100, or 20 for the exact step. setting="" for what suits it, or "calibrated", or
+    # "sharp": the best single samples, too sure of themselves, see `pgm_jax.samplers.default_rows`.
+    config.sampler = ml_collections.ConfigDict(dict(calls=0, samples=8, setting=""))
     # sigma is the noise of the measurement in the units of the images, which lie in [-1, 1].
     config.tasks = ml_collections.ConfigDict(
         dict(

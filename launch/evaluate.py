@@ -32,7 +32,7 @@ def main(_: list[str]) -> None:
         with contextlib.closing(job.recorded(work, folder, rows, console)) as cases:
             for _case in cases:
                 pass
-    print_table(console, rows, work.tasks, work.config["sampler"])
+    print_table(console, rows, work.tasks, work.config["sampler"]["samples"])
     console.print(f"Numbers: {folder}", soft_wrap=True, markup=False)
 
 

@@ -108,7 +108,7 @@ def main(_: list[str]) -> None:
                 write_case(folder, task, case)
         if _FIGURES.value != "none":
             write_sheet(folder / sheet, work.tasks, rows)
-    print_table(console, rows, work.tasks, work.config["sampler"])
+    print_table(console, rows, work.tasks, work.config["sampler"]["samples"])
     place = "" if _FIGURES.value == "none" else f"Sheet: {folder / sheet}; "
     console.print(f"{place}images and numbers: {folder}", soft_wrap=True, markup=False)
 

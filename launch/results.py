@@ -76,20 +76,21 @@ def by_task(rows: Iterable[Row]) -> dict[str, dict[str, Summary]]:
     return {task: summarise(group) for task, group in grouped.items()}
 
 
-def print_table(console: Console, rows: Sequence[Row], tasks: Mapping[str, Task], sampler: Mapping[str, Any]) -> None:
+def print_table(console: Console, rows: Sequence[Row], tasks: Mapping[str, Task], samples: int) -> None:
     """Print mean ± deviation over the images of each task; PSNR above SSIM, where there is a truth."""
     summary = by_task(rows)
     judged = any("psnr_mean" in metrics for metrics in summary.values())
     style: Any = dict(show_edge=False, pad_edge=False, collapse_padding=True, caption_justify="left")
     table = Table(box=box.SIMPLE_HEAD, caption=CAPTION, **style)
     table.add_column("task", overflow="fold")
-    scores = ["one sample\nPSNR / SSIM", f"mean of {sampler['samples']}\nPSNR / SSIM", "misfit (2)\nerror / std"]
+    scores = ["one sample\nPSNR / SSIM", f"mean of {samples}\nPSNR / SSIM", "misfit (2)\nerror / std"]
     for header in ["calls", *(scores if judged else ["misfit"]), "seconds\n/ image"]:
         table.add_column(header, justify="right", no_wrap=True, overflow="fold")
     for name, metrics in summary.items():
         seconds = float(np.median([row["seconds"] for row in rows if row["task"] == name]))
         images = f"n = {metrics['seconds'].count}, σ = {float(tasks[name].noise.sigma):g}"
-        cells: list[Any] = [Text.assemble(spoken(name), "\n", (images, "dim")), str(sampler["calls"])]
+        calls = f"{metrics['calls'].mean:.0f}" if "calls" in metrics else "-"
+        cells: list[Any] = [Text.assemble(spoken(name), "\n", (images, "dim")), calls]
         for of in ("sample", "mean") if judged else ():
             cells.append(_plus_minus(metrics, {f"psnr_{of}": 2, f"ssim_{of}": 3}))
         cells.append(

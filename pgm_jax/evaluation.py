@@ -63,8 +63,8 @@ class Case(NamedTuple):
         metrics: `psnr_` and `ssim_` (with a truth; SSIM from 11 x 11 pixels) and `misfit_`, each of `sample` (the
             first one) and of `mean`; `error_in_stds`, the root mean square of mean - truth over that of std, which is
             sqrt(1 + 1 / S) for exact samples of the posterior and larger for overconfident ones (with a truth and
-            S > 1); `failed`, the share of steps that were not finite, where there were such; `seconds`, the time of its
-            batch over the images in it, compilation included.
+            S > 1); `failed`, the share of steps that were not finite, where there were such; `calls` of the prior for a
+            sample; `seconds`, the time of its batch over the images in it, compilation included.
     """
 
     index: int
@@ -185,7 +185,7 @@ def restore_problem(key: Key, prior: Any, problem: Problem, **options: Any) -> l
         numbers = {name: float(values[i]) for name, values in metrics.items()}
         if r.failed[i].any():
             numbers["failed"] = float(r.failed[i].mean())
-        numbers["seconds"] = seconds
+        numbers |= dict(calls=int(r.calls[i]), seconds=seconds)
         own = operator if axis is None else jax.tree.map(lambda leaf: leaf[i], operator)
         image = None if truth is None else truth[i]
         return Case(int(indices[i]), image, own, y[i], observed[i], r.samples[i], r.mean[i], r.std[i], numbers)

@@ -8,14 +8,16 @@ the result for one measurement does not depend on its neighbours, on padding or 
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Inexact, Int
 
+from pgm_jax.metrics import data_misfit
 from pgm_jax.noise import GaussianNoise, checked_indices, measurement_like, per_measurement
 from pgm_jax.operators import LinearOperator, NonlinearOperator
 from pgm_jax.operators.checks import check_whole
@@ -26,6 +28,10 @@ from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
 _AT_ONCE = 512  # chains whose memory a laptop has
+_CALLS, _EXACT_CALLS = 100, 20
+# In deviations of the noise. A mean of the posterior is within 1, and a network that knows an operator close to that.
+_MOST_MISFIT = 1.5
+_TOP = 25.0  # level of the first call of `exact_rows`
 
 
 @pytree
@@ -38,6 +44,7 @@ class Restoration:
         std: standard deviation over the samples (S - 1 in the denominator; 0 for one sample), `[B, H, W, C]`.
         quantiles: the chosen quantiles over the samples, `[Q, B, H, W, C]`.
         failed: share of the steps of each sample that were left out since they were not finite, `[B, S]`; 0 is right.
+        calls: number of evaluations of the prior for each sample, `[B]`.
     """
 
     samples: Float[Array, "*b s h w c"]
@@ -45,6 +52,7 @@ class Restoration:
     std: Float[Array, "*b h w c"]
     quantiles: Float[Array, "q *b h w c"]
     failed: Float[Array, "*b s"]
+    calls: Int[Array, "*b"]
 
 
 def restore(
@@ -55,7 +63,7 @@ def restore(
     noise: Noise,
     *,
     samples: int = 8,
-    calls: int = 100,
+    calls: int | None = None,
     setting: str | None = None,
     rows: Rows | None = None,
     split: Splitting | None = None,
@@ -68,6 +76,10 @@ def restore(
 
     Formula: `pi(x | y) ~ exp(-[f(x) + g(x)])`, `f(x) = -log p(y | x)`.
 
+    What a prior with `every_metric` makes of an operator is tested before its exact step is taken: the mean of a
+    posterior leaves `E |y - A E[x | y]|^2 <= n sigma^2` of the n numbers of a measurement, since `y - A E[x | y]` is
+    the mean of the noise. A measurement that its first answer misses by more than 1.5 sigma goes to `data_first`.
+
     Args:
         key: root key; chain s of measurement i draws from `fold_in(fold_in(key, indices[i]), s)`.
         prior: g, by its prox: an object with `prox(v, lam)`, learned or exact, or a function `(v, lam) -> Prox`.
@@ -75,14 +87,14 @@ def restore(
         y: one measurement, a batch of one without its axis, or `[B, ...]`; entries that A does not observe may be NaN.
         noise: `GaussianNoise(sigma)` or `PoissonNoise(gain, background)`; sigma in the units of y, for images [-1, 1].
         samples: number S of samples of each measurement, at least 1.
-        calls: number of evaluations of the prior's prox for each sample.
+        calls: number of evaluations of the prior's prox for each sample; 100 if None, and 20 for the exact step.
         setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`. If None, `exact_rows` for the exact step
             of a prior with `every_metric`, and "calibrated" otherwise.
         rows: level grid, in place of `calls` and `setting`.
         split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`; `exact` for
-            a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it;
-            `prior_first` for every nonlinear operator, which should be linearised at an image and not at one with the
-            noise of the level.
+            a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it, if the
+            prior passes the test above (outside of `jit`); `prior_first` for every nonlinear operator, which should be
+            linearised at an image and not at one with the noise of the level.
         quantiles: which quantiles to compute, numbers in [0, 1].
         operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
         indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
@@ -90,12 +102,13 @@ def restore(
         at_once: largest number of chains that run side by side, at least B of them; fewer need less memory.
 
     Returns:
-        The samples, their mean, standard deviation and quantiles, with a warning where steps failed.
+        The samples, their mean, standard deviation and quantiles, with a warning where steps failed, or `data_first`
+        took the place of the exact step.
 
     Raises:
         ValueError: if y does not fit the operator, the prior or the noise, holds NaNs where A observes, if a number is
-            out of its range, if an explicit step lies beyond its limit 2 / L, or a level beyond the prior's
-            `largest_step`.
+            out of its range, if `rows` come with `calls` or `setting`, if an explicit step lies beyond its limit
+            2 / L, or a level beyond the prior's `largest_step`.
         TypeError: if y is not of a floating type, or complex where the operator's measurements are not, or if the key,
             the prior, the operator or the splitting is not one.
     """
@@ -110,26 +123,32 @@ def restore(
         raise ValueError(f"The quantiles are {quantiles}; each must lie in [0, 1].")
     if rows is not None and not isinstance(rows, Rows):
         raise TypeError(f"rows is {rows!r} and no grid: give calls={rows!r}, or rows of pgm_jax.samplers.")
+    if rows is not None and not (calls is None and setting is None):
+        raise ValueError("rows are the grid that calls and setting describe; give the one or the others.")
     if split is not None and not callable(split):
         raise TypeError(f"split is {split!r}; give a function of pgm_jax.proximal, such as data_first or exact.")
-    split = split or _usual_splitting(prior, operator, noise)
-    if rows is None:
-        # Of a prior that answers with modes the integrator alone is no sampler.
-        alone = split is exact and setting is None and getattr(prior, "every_metric", False)
-        rows = exact_rows(calls) if alone else default_rows(calls, setting or "calibrated")
-    instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
-    check_largest_step(prior, rows.lam, "The levels of the rows go up to", instead)
     indices = checked_indices(indices, len(y))
-    noise = per_measurement(noise, y.shape)
-    _check_step(split, rows, operator, y, noise, operator_axis)
-
     chunk = min(samples, max(1, at_once // len(y)))
     levels = jnp.asarray(quantiles, y.real.dtype)
-    result = _restore(key, prior, operator, y, noise, rows, indices, levels, split, samples, chunk, operator_axis)
+    usual = split or _usual_splitting(prior, operator, noise)
+    noise = per_measurement(noise, y.shape)
+
+    def by(split: Splitting) -> Restoration:
+        grid = _usual_rows(prior, split, calls, setting) if rows is None else rows
+        instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
+        check_largest_step(prior, grid.lam, "The levels of the rows go up to", instead)
+        _check_step(split, grid, operator, y, noise, operator_axis)
+        return _restore(key, prior, operator, y, noise, grid, indices, levels, split, samples, chunk, operator_axis)
+
+    if split is None and usual is exact and not is_traced((key, prior, operator, y, noise)):
+        misfits = _first_misfit(key, prior, operator, y, noise, indices, operator_axis)
+        result = _where_known(np.asarray(misfits), by)
+    else:
+        result = by(usual)
     _warn(result.failed)
     if batched:
         return result
-    of_first = dict(samples=result.samples[0], mean=result.mean[0], std=result.std[0], failed=result.failed[0])
+    of_first = {name: getattr(result, name)[0] for name in ("samples", "mean", "std", "failed", "calls")}
     return Restoration(quantiles=result.quantiles[:, 0], **of_first)
 
 
@@ -154,7 +173,58 @@ def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, sa
 
     drawn, failed = jax.vmap(chains, (operator_axis, 0, 0, 0))(operator, y, noise, indices)
     std = jnp.std(drawn, axis=1, ddof=min(samples - 1, 1))
-    return Restoration(drawn, jnp.mean(drawn, axis=1), std, jnp.quantile(drawn, quantiles, axis=1), failed)
+    calls = jnp.full(len(y), rows.lam.shape[0])
+    return Restoration(drawn, jnp.mean(drawn, axis=1), std, jnp.quantile(drawn, quantiles, axis=1), failed, calls)
+
+
+@compiled
+def _first_misfit(key, prior, operator, y, noise, indices, operator_axis):
+    """How far the prior's first answer is from each measurement, `[B]`; for the mean of the posterior at most about 1.
+
+    It is taken at a level where the point that it is asked at says next to nothing.
+    """
+
+    def of_one(operator: Operator, y: Array, noise: Noise, index: Array) -> Array:
+        y = jnp.where(operator.observed > 0, y, jnp.zeros_like(y))
+        start = jax.random.normal(jax.random.fold_in(key, index), operator.image_shape, y.real.dtype)
+        step = exact(prior, noise.likelihood(operator, y))
+        return data_misfit(operator, step(_TOP**0.5 * start, jnp.asarray(_TOP, start.dtype)), y, noise)
+
+    return jax.vmap(of_one, (operator_axis, 0, 0, 0))(operator, y, noise, indices)
+
+
+def _where_known(misfits: Float[np.ndarray, " b"], by: Callable[[Splitting], Restoration]) -> Restoration:
+    """The exact step where the prior's first answer explains the measurement, and `data_first` elsewhere."""
+    # That of a broken network is NaN, of which `failed` tells; so is 0 / 0, of measurements without noise.
+    unknown = misfits > _MOST_MISFIT
+    if not unknown.any():
+        return by(exact)
+    plain = by(data_first)
+    warnings.warn(
+        f"{unknown.sum()} of {len(unknown)} measurements are restored by `data_first`, in {int(plain.calls[0])} calls: "
+        "the prior's first answer in the exact step misses them by more than "
+        f"{_MOST_MISFIT} deviations of their noise, and a mean of the posterior does by at most 1. The operator, or so "
+        "little noise, is unlike what the prior was trained on. Name the splitting, `split=exact` or `split=data_first`"
+        ", to choose yourself.",
+        stacklevel=3,
+    )
+    if unknown.all():
+        return plain
+    known = by(exact)
+
+    def chosen(name: str, axis: int = 0) -> Array:
+        a, b = getattr(plain, name), getattr(known, name)
+        return jnp.where(jnp.expand_dims(unknown, [i for i in range(a.ndim) if i != axis]), a, b)
+
+    each = {name: chosen(name) for name in ("samples", "mean", "std", "failed", "calls")}
+    return Restoration(quantiles=chosen("quantiles", 1), **each)
+
+
+def _usual_rows(prior: Any, split: Splitting, calls: int | None, setting: str | None) -> Rows:
+    # Of a prior that answers with modes the integrator alone is no sampler.
+    if split is exact and setting is None and getattr(prior, "every_metric", False):
+        return exact_rows(_EXACT_CALLS if calls is None else calls)
+    return default_rows(_CALLS if calls is None else calls, setting or "calibrated")
 
 
 def _usual_splitting(prior: Any, operator: Operator, noise: Noise) -> Splitting:

@@ -216,9 +216,10 @@ def geometric_levels(lam_max: Scalar, lam_min: Scalar, count: int, schedule: Sch
         schedule: forward process, between whose lam(0) and lam(1) the levels lie; by default mu = 1.
 
     Raises:
-        ValueError: if `count` is below 1.
+        ValueError: if `count` is below 1, or the levels do not fall to a positive one.
     """
     _check_count(count)
+    _check_fall(lam_max, lam_min)
     log_max, log_min = jnp.log(jnp.asarray(lam_max, float)), jnp.log(jnp.asarray(lam_min, float))
     lam = jnp.exp(log_max + jnp.arange(count) / max(count - 1, 1) * (log_min - log_max))
     return _closed(jnp.ones_like(lam) if schedule is None else schedule.mu(schedule.time_of_lam(lam)), lam)
@@ -236,11 +237,10 @@ def karras_levels(lam_max: Scalar, lam_min: Scalar, count: int, rho: Scalar = 7.
         rho: how much the small levels are favoured; infinity would be `geometric_levels`.
 
     Raises:
-        ValueError: if `count` is below 1, or the levels do not fall.
+        ValueError: if `count` is below 1, or the levels do not fall to a positive one.
     """
     _check_count(count)
-    if not is_traced((lam_max, lam_min)) and not 0 < float(lam_min) < float(lam_max):
-        raise ValueError(f"The levels go from {lam_max} to {lam_min}; they are to fall, down to a positive one.")
+    _check_fall(lam_max, lam_min)
     first, last = (jnp.asarray(lam, float) ** (0.5 / rho) for lam in (lam_max, lam_min))
     lam = (first + jnp.arange(count) / max(count - 1, 1) * (last - first)) ** (2 * rho)
     return _closed(jnp.ones_like(lam), lam)
@@ -249,3 +249,11 @@ def karras_levels(lam_max: Scalar, lam_min: Scalar, count: int, rho: Scalar = 7.
 def _check_count(count: int) -> None:
     if count < 1:
         raise ValueError(f"A grid of {count} levels was asked for; it needs at least 1.")
+
+
+def _check_fall(lam_max: Scalar, lam_min: Scalar) -> None:
+    # One level alone may be given as both.
+    if not is_traced((lam_max, lam_min)) and not 0 < float(lam_min) <= float(lam_max) < float("inf"):
+        raise ValueError(
+            f"The levels go from lam_max = {lam_max} to lam_min = {lam_min}; they are to fall, down to a positive one."
+        )

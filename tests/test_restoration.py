@@ -56,7 +56,7 @@ def assert_same(one, other):
 def part(restoration, which):
     """The measurements `which` of a restoration."""
     which = np.asarray(which)
-    of_each = {name: getattr(restoration, name)[which] for name in ("samples", "mean", "std", "failed")}
+    of_each = {name: getattr(restoration, name)[which] for name in ("samples", "mean", "std", "failed", "calls")}
     return Restoration(**of_each, quantiles=restoration.quantiles[:, which])
 
 
@@ -217,7 +217,7 @@ def test_a_measurement_alone_is_a_batch_of_one(y):
     batch = restore(KEY, PRIOR, operator, y[:1], NOISE, samples=3, rows=ROWS)
     assert alone.samples.shape == (3, *SHAPE) and alone.quantiles.shape == (3, *SHAPE)
     assert_same(
-        Restoration(*(a[None] for a in (alone.samples, alone.mean, alone.std)), alone.quantiles[:, None], 0), batch
+        Restoration(*(a[None] for a in (alone.samples, alone.mean, alone.std)), alone.quantiles[:, None], 0, 0), batch
     )
 
 

@@ -16,17 +16,13 @@ from pgm_jax.samplers.rows import (
     corrected_rows,
     default_rows,
     euler,
-    euler_maruyama,
     exact_rows,
-    exponential,
-    half_probed,
-    imex,
     langevin,
-    leimkuhler_matthews,
     proximal_rows,
     with_corrector,
     with_last_prox,
 )
+from pgm_jax.samplers.schemes import euler_maruyama, exponential, half_probed, imex, leimkuhler_matthews
 from pgm_jax.samplers.vp import ended_times, left_point, rate_integral, vp_euler
 
 __all__ = [

@@ -19,32 +19,21 @@ needed, and a hard constraint in the prior holds exactly.
 A bridge to P is too narrow by what P leaves open: where P is the mean of x_0 given x_t, and V its variance there,
 the step has the first two moments of the true one with `noise^2 + pull^2 V` (Bao et al., Analytic-DPM, arXiv
 2201.06503, theorem 1). With P and V of a Gaussian every step is right but the last, which returns P.
-
-The Langevin process at a level. `du = (-kappa u + F) dtau + sqrt(2) dB` with F frozen over the time delta, for the
-linear rate kappa and F = P / lam:
-
-    scheme                keep              force            noise                    probe          with
-    euler_maruyama        1 - c             delta            sqrt(2 delta)            0              c = kappa delta
-    exponential           e                 (1 - e) / kappa  sqrt((1 - e^2) / kappa)  0              e = e^{-c}
-    imex                  1 / (1 + c)       delta / (1 + c)  sqrt(2 delta) / (1 + c)  0
-    leimkuhler_matthews   1 - c             delta            (2 - c) sqrt(delta / 2)  sqrt(delta / 2)
-    half_probed           1 - c             delta            (2 - c/2) sqrt(delta/2)  sqrt(delta / 8)
-
-Leimkuhler and Matthews look at F where half of the step's noise has been added: of second order in delta for the
-distribution that is sampled, at the price of the first-order schemes, and exact for a Gaussian whatever the step.
 """
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pgm_jax.operators.checks import check_number, check_whole
+from pgm_jax.operators.checks import check_array, check_number, check_whole
+from pgm_jax.samplers.schemes import Scheme, euler_maruyama, exponential, half_probed, leimkuhler_matthews
 from pgm_jax.schedules import Levels, geometric_levels
+from pgm_jax.tracing import is_traced
 from pgm_jax.types import Scalar, Scalars, pytree
 
 
@@ -69,93 +58,32 @@ class Rows:
     probe: Float[Array, " n"]
 
 
-class Coefficients(NamedTuple):
-    """One step `u <- keep u + force F(u + probe xi) + noise xi` of `du = (-kappa u + F) dtau + sqrt(2) dB`."""
-
-    keep: Array
-    force: Array
-    noise: Array
-    probe: Array
-
-
-# (kappa, delta) -> Coefficients
-Scheme = Callable[[Scalars, Scalars], Coefficients]
-
-
-def euler_maruyama(kappa: Scalars, delta: Scalars) -> Coefficients:
-    """The explicit scheme, `(1 - kappa delta, delta, sqrt(2 delta))`, stable for `kappa delta < 2`.
-
-    Where P follows u closely, at levels far below the spread of the target, it is exact in distribution at every step.
-
-    Args:
-        kappa, delta: linear rate, in units of 1 / lam, and step, in units of lam.
-    """
-    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
-    return Coefficients(1.0 - kappa * delta, delta, jnp.sqrt(2.0 * delta), jnp.zeros_like(delta))
-
-
-def exponential(kappa: Scalars, delta: Scalars) -> Coefficients:
-    """The exact solution for a frozen F, `(e^{-kd}, (1 - e^{-kd}) / kappa, sqrt((1 - e^{-2 kd}) / kappa))`.
-
-    Args:
-        kappa, delta: rate k and step d, as for `euler_maruyama`; an infinite step forgets u altogether.
-    """
-    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
-    lost, lost_twice = -jnp.expm1(-kappa * delta), -jnp.expm1(-2.0 * kappa * delta)
-    return Coefficients(1.0 - lost, lost / kappa, jnp.sqrt(lost_twice / kappa), jnp.zeros_like(delta))
-
-
-def imex(kappa: Scalars, delta: Scalars) -> Coefficients:
-    """The linearly implicit scheme, `(1, delta, sqrt(2 delta)) / (1 + kappa delta)`, stable for every step.
-
-    Args:
-        kappa, delta: rate and step, as for `euler_maruyama`.
-    """
-    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
-    damping = 1.0 / (1.0 + kappa * delta)
-    return Coefficients(damping, delta * damping, jnp.sqrt(2.0 * delta) * damping, jnp.zeros_like(delta))
-
-
-def leimkuhler_matthews(kappa: Scalars, delta: Scalars) -> Coefficients:
-    """The scheme that probes F half-way through its noise, `(1 - kd, d, (2 - kd) sqrt(d / 2), sqrt(d / 2))`.
-
-    `u + probe xi` has the distribution of the process up to the second order of the step, u itself lacks the variance
-    `probe^2 = d / 2` of it; for a Gaussian both hold exactly at every step with `kappa delta < 2`.
-
-    Source: Leimkuhler and Matthews, AMRX 2013; with a postprocessor, as here, Vilmart, SIAM J. Sci. Comput. 37, 2015.
-
-    Args:
-        kappa, delta: rate k and step d, as for `euler_maruyama`.
-    """
-    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
-    probe = jnp.sqrt(0.5 * delta)
-    return Coefficients(1.0 - kappa * delta, delta, (2.0 - kappa * delta) * probe, probe)
-
-
-def half_probed(kappa: Scalars, delta: Scalars) -> Coefficients:
-    """Half-way from Euler-Maruyama to Leimkuhler-Matthews, `(1 - kd, d, (2 - kd / 2) sqrt(d / 2), sqrt(d / 8))`.
-
-    It widens narrow directions by less than the former, which makes up for an overconfident learned prior.
-
-    Args:
-        kappa, delta: rate k and step d, as for `euler_maruyama`.
-    """
-    kappa, delta = jnp.asarray(kappa), jnp.asarray(delta)
-    half = jnp.sqrt(0.5 * delta)
-    return Coefficients(1.0 - kappa * delta, delta, (2.0 - 0.5 * kappa * delta) * half, 0.5 * half)
-
-
 def bridge(levels: Levels, eta: Scalar = 1.0, variance: Scalars = 0.0) -> Rows:
     """The rows of the exponential integrator, one for each level; the last one returns P.
 
-    Formula: see the head of this file; `keep mu_t + pull = mu_s`.
+    Formula, for a step from t to s: `fresh = eta^2 lam_s (1 - lam_s / lam_t)`,
+    `keep = (mu_s / mu_t) sqrt((lam_s - fresh) / lam_t)`, `pull = mu_s - keep mu_t`,
+    `noise^2 = mu_s^2 fresh + pull^2 V`, without V in the last row.
 
     Args:
         levels: nodes of the grid, n + 1 of them, ending at lam = 0.
         eta: share of fresh noise in [0, 1]: 1 for the reverse SDE, 0 for the probability flow.
         variance: V, the variance of an entry of x_0 around P, in the squared units of x, at least 0: one number, or one
             for each row, `[n]`; 0 for a bridge to P.
+
+    Raises:
+        ValueError: if eta is not in [0, 1], or a variance is negative, not finite, or they are not n.
+        TypeError: if eta is no number.
     """
+    eta = check_number("eta is the share of fresh noise", eta, least=0, most=1)
+    variance = jnp.asarray(check_array("the variance around P", variance), levels.lam.dtype)
+    if variance.shape not in ((), levels.lam[1:].shape):
+        raise ValueError(
+            f"The variance around P has the shape {variance.shape}; give one number, or one for each of the "
+            f"{levels.lam.shape[0] - 1} rows."
+        )
+    if not is_traced(variance) and bool(jnp.any(variance < 0)):
+        raise ValueError(f"The variance around P goes down to {float(jnp.min(variance)):.4g}; it is at least 0.")
     mu, mu_next = levels.mu[:-1], levels.mu[1:]
     lam, lam_next = levels.lam[:-1], levels.lam[1:]
     fresh = eta**2 * lam_next * (1.0 - lam_next / lam)
@@ -335,11 +263,12 @@ def exact_rows(
         std: s, the deviation of the data, in the units of the images, positive.
 
     Raises:
-        ValueError: if `calls` is below 1, `share` is not in [0, 1], or `std` is not positive.
+        ValueError: if `calls` is below 1, the levels do not fall to a positive one, `share` is not in [0, 1], or `std`
+            is not positive.
         TypeError: if `calls` is not a whole number, or one of the others no number.
     """
     calls = check_whole("calls is the number of network calls of each sample", calls, 1)
-    share = check_number("share is the part of a Gaussian's variance", share, least=0, most=1)
+    share = check_number("share is how much of the variance of white noise the integrator adds", share, least=0, most=1)
     std = check_number("std is the deviation of the data", std, above=0)
     levels = geometric_levels(lam_max, lam_min, calls)
     return bridge(levels, variance=share * std**2 * levels.lam[:-1] / (std**2 + levels.lam[:-1]))

@@ -47,7 +47,7 @@ def test_words_of_the_users_are_no_markup(capsys, tmp_path):
     assert name in words(figure) and kernel in words(figure)
     row = dict(task=name, index=0, image="a[/red].png", psnr_sample=20.0, psnr_mean=21.0, seconds=2.0)
     noise = types.SimpleNamespace(noise=GaussianNoise(0.05))
-    print_table(Console(width=120), [row], {name: noise}, dict(calls=2, samples=1))
+    print_table(Console(width=120), [row], {name: noise}, 1)
     assert name in capsys.readouterr().out
 
 

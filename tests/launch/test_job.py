@@ -88,16 +88,16 @@ def test_a_measurement_gives_the_same_samples_as_its_simulation(job, whole, tmp_
 
 
 def test_the_table_fits_a_terminal_and_states_its_recipe(job, capsys, tmp_path):
-    metrics = dict(ssim_sample=0.5, ssim_mean=0.6, misfit_sample=1.0, misfit_mean=0.9, seconds=2.0)
+    metrics = dict(ssim_sample=0.5, ssim_mean=0.6, misfit_sample=1.0, misfit_mean=0.9, calls=100, seconds=2.0)
     psnr = [dict(psnr_sample=19.0 + i, psnr_mean=20.0 + i) for i in range(3)]
     rows = [dict(task="super_resolution", index=i, image=f"i {i}") | p | metrics for i, p in enumerate(psnr)]
     write_metrics(tmp_path, rows)
     assert (tmp_path / "metrics.csv").read_text().splitlines()[1].startswith("super_resolution,0,i 0,19.0,20.0")
-    print_table(Console(width=80), rows, job.tasks, dict(calls=100, samples=8))
+    print_table(Console(width=80), rows, job.tasks, 8)
     text = capsys.readouterr().out
     for words in ("super resolution", "n = 3, σ = 0.05", "21.00 ± 1.00", "0.600 ± 0.000", "mean of 8", "PSNR (dB)"):
         assert words in text
     assert "…" not in text
     measured = [{k: v for k, v in line.items() if "psnr" not in k and "ssim" not in k} for line in rows]
-    print_table(Console(width=80), measured, job.tasks, dict(calls=100, samples=8))
+    print_table(Console(width=80), measured, job.tasks, 8)
     assert "PSNR / SSIM" not in capsys.readouterr().out

@@ -1,10 +1,12 @@
 """The rows of the exact step: what they add to bridges, and the distribution that they leave."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pgm_jax.samplers import exact_rows
+from pgm_jax.samplers import bridge, exact_rows
+from pgm_jax.schedules import geometric_levels, karras_levels
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -43,7 +45,35 @@ def test_the_exact_step_is_right_where_nothing_is_measured_and_in_time_where_som
         assert 0.85 < np.sqrt(variance * precision) < bound
 
 
-@pytest.mark.parametrize(("wrong", "words"), [(dict(share=1.5), "share.*at most 1"), (dict(std=0.0), "std.*above 0")])
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (dict(share=1.5), "share.*at most 1"),
+        (dict(std=0.0), "std.*above 0"),
+        (dict(lam_min=0.0), "from lam_max = 25.0 to lam_min = 0.0; they are to fall"),
+        (dict(lam_max=np.nan), "from lam_max = nan"),
+    ],
+)
 def test_rows_of_the_exact_step_that_cannot_be_are_refused(wrong, words):
     with pytest.raises(ValueError, match=words):
         exact_rows(5, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (dict(eta=1.5), "share of fresh noise.*at most 1, and is 1.5"),
+        (dict(variance=-0.1), "goes down to -0.1"),
+        (dict(variance=np.nan), "NaN or infinite"),
+        (dict(variance=jnp.ones(4)), r"shape \(4,\); give one number, or one for each of the 3 rows"),
+    ],
+)
+def test_bridges_that_cannot_be_are_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        bridge(geometric_levels(4.0, 0.1, 3), **wrong)
+
+
+@pytest.mark.parametrize("levels", [geometric_levels, karras_levels])
+def test_levels_that_rise_are_refused(levels):
+    with pytest.raises(ValueError, match="from lam_max = 0.1 to lam_min = 4.0; they are to fall"):
+        levels(0.1, 4.0, 3)

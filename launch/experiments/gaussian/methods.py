@@ -24,7 +24,7 @@ from pgm_jax.samplers import (
     proximal_rows,
     with_last_prox,
 )
-from pgm_jax.samplers.rows import Scheme
+from pgm_jax.samplers.schemes import Scheme
 from pgm_jax.schedules import Levels, LinearVP, geometric_levels
 
 SINGULAR = 1e6  # from this condition number on, C counts as singular

@@ -1,0 +1,108 @@
+"""A prior that answers in a metric is tested on each measurement, and where it fails the plain step takes its place."""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pgm_jax.noise import GaussianNoise, measure
+from pgm_jax.operators import gaussian_sensing, random_mask
+from pgm_jax.proximal import data_first, exact
+from pgm_jax.restoration import restore
+from pgm_jax.types import pytree
+
+SHAPE, NOISE, KEY = (6, 4, 1), GaussianNoise(0.1), jax.random.key(0)
+COUNT = 4
+MASKS = jax.vmap(lambda key: random_mask(key, SHAPE))(jax.random.split(KEY, COUNT))
+SENSING = gaussian_sensing(KEY, SHAPE, 12)
+OPERATORS = pytest.mark.parametrize(("operator", "axis"), [(MASKS, 0), (SENSING, None)])
+
+
+@pytree
+class Normal:
+    """N(0, s^2) in every pixel, whose answer is its mean in Sigma where it knows Sigma, and in lam I elsewhere."""
+
+    s: float
+    diagonal_alone: bool = dataclasses.field(default=False, metadata=dict(static=True))
+    every_metric = True
+
+    def prox(self, v, lam):
+        return self.s**2 / (self.s**2 + lam) * v
+
+    def prox_metric(self, mu, metric):
+        if self.diagonal_alone and not metric.entrywise:
+            return 0.5 * mu
+        return metric.gain(mu, self.s)
+
+
+@pytree
+class Careless(Normal):
+    """It takes hidden pixels below zero for seen ones."""
+
+    def prox_metric(self, mu, metric):
+        return jnp.where(jnp.mean(mu) > 0, metric.gain(mu, self.s), 0.2 * mu)
+
+
+def measured(operator, axis):
+    return measure(KEY, operator, 0.5 * jax.random.normal(KEY, (COUNT, *SHAPE)), NOISE, operator_axis=axis)
+
+
+def restored(prior, operator, axis, **options):
+    return restore(KEY, prior, operator, measured(operator, axis), NOISE, samples=2, operator_axis=axis, **options)
+
+
+def assert_same(one, other):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@OPERATORS
+def test_a_posterior_mean_passes_the_test(operator, axis):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = restored(Normal(0.5), operator, axis)
+    assert_same(found, restored(Normal(0.5), operator, axis, calls=20, split=exact))
+    np.testing.assert_array_equal(found.calls, np.full(COUNT, 20))
+
+
+def test_an_operator_that_the_prior_misjudges_is_left_to_the_plain_step():
+    prior = Normal(0.5, diagonal_alone=True)
+    with pytest.warns(UserWarning, match="4 of 4 measurements are restored by `data_first`, in 100 calls"):
+        found = restored(prior, SENSING, None)
+    assert_same(found, restored(prior, SENSING, None, split=data_first))
+    with pytest.warns(UserWarning, match="in 7 calls"):
+        assert restored(prior, SENSING, None, calls=7).calls.tolist() == [7] * COUNT
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert restored(prior, MASKS, 0).calls.tolist() == [20] * COUNT
+        assert restored(prior, SENSING, None, split=exact, calls=3).calls.tolist() == [3] * COUNT
+
+
+def test_each_measurement_is_tested_alone():
+    """Whether another one fails has no say in its samples."""
+    prior, y = Careless(0.5), measured(MASKS, 0)
+    with pytest.warns(UserWarning, match="of 4 measurements"):
+        together = restored(prior, MASKS, 0)
+    assert set(together.calls.tolist()) == {20, 100}
+    by = {20: restored(prior, MASKS, 0, split=exact), 100: restored(prior, MASKS, 0, split=data_first)}
+    for i, calls in enumerate(together.calls.tolist()):
+        for name in ("samples", "mean", "std", "failed", "calls"):
+            np.testing.assert_array_equal(getattr(together, name)[i], getattr(by[calls], name)[i])
+        np.testing.assert_array_equal(together.quantiles[:, i], by[calls].quantiles[:, i])
+    first = jax.tree.map(lambda a: a[0], MASKS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = restore(KEY, prior, first, y[0], NOISE, samples=2)
+    np.testing.assert_allclose(alone.samples, together.samples[0], atol=1e-6)
+    assert alone.calls == together.calls[0]
+
+
+def test_a_grid_and_its_description_are_not_both_taken():
+    from pgm_jax.samplers import exact_rows
+
+    for also in (dict(calls=5), dict(setting="sharp")):
+        with pytest.raises(ValueError, match="rows are the grid that calls and setting describe"):
+            restored(Normal(0.5), SENSING, None, rows=exact_rows(5), **also)
