@@ -30,7 +30,7 @@ from pgm_jax.files import local_path, only_writer
 # The modules and folders of launch/experiments with a `run`; imported on demand.
 EXPERIMENTS = (
     "truncated_normal constrained_quadratic gaussian laplace mixture theory nonlinear tomography dino "
-    "prox_diffusion_2d lpn_laplace generate lpn_prior plug_and_play exact_step exact_mixture exact_inputs"
+    "prox_diffusion_2d lpn_laplace generate lpn_prior plug_and_play exact_step exact_mixture exact_inputs exact_solvers"
 ).split()
 WRITES = ("*.png", "*.csv", "tables.md")
 WIDTH = 130  # of the output where it is not a terminal

@@ -32,6 +32,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.calls, config.plain_calls = (1, 5, 10, 20), (20, 100)
     # Calls of the exact step and of the plain one: those of the claims, and those whose pictures are shown.
     config.judged, config.shown = (20, 100), (10, 100)
-    # Error over deviation that counts as calibrated, and the loss in dB that a new operator may cost.
+    # Error over deviation that counts as calibrated, and the loss in dB that the default of `restore` may cost.
     config.calibrated, config.slack = (0.95, 1.2), 0.3
     return config

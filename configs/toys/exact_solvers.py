@@ -1,0 +1,19 @@
+"""The integrators of the exact step beside each other, by the bundled network, on images that no other table reports.
+
+python -m launch.prepare --dataset=fashion_mnist
+python -m launch.toys --config=configs/toys/exact_solvers.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The configuration: the network, the images, the tasks, and the numbers of calls."""
+    config = ml_collections.ConfigDict()
+    config.experiment = "exact_solvers"
+    config.prior, config.source = "fashion_mnist_exact", "fashion_mnist"
+    config.tasks = ("inpainting", "deblurring")
+    # Test images from the first one on; noise of the measurements for images in [-1, 1].
+    config.first, config.images, config.samples, config.sigma = 1_000, 16, 8, 0.05
+    config.calls = (1, 5, 10, 20, 50)
+    return config
