@@ -118,17 +118,17 @@ def exact(prior: Any, likelihood: Any) -> Prox:
 
     Args:
         prior: g, with `prox_metric(mu, Sigma)`: a `MetricProxNet`, a `Gaussian`, a `Mixture` or a `Denoiser` of one of
-            the two, or for masks `Laplace`, `Box` and `Ball`.
+            the two, a `Quadratic`, or for masks `Laplace`, `Box` and `Ball`.
         likelihood: f, with `metric(mu, lam)`, as that of Gaussian noise has it.
 
     Raises:
         TypeError: if the prior or the likelihood has no such method.
-        ValueError: when the prox is called, if `prox_metric` returns another shape than it was given.
+        ValueError: when the prox is called, if `prox_metric` returns no real array of the shape that it was given.
     """
     if not hasattr(prior, "prox_metric"):
         raise TypeError(
-            f"{type(prior).__name__} has no `prox_metric(mu, Sigma)`: it knows noise that is the same everywhere, and "
-            "the exact step needs its answer for noise of any covariance. Take `data_first`."
+            f"{type(prior).__name__.lstrip('_')} has no `prox_metric(mu, Sigma)`: it knows noise that is the same "
+            "everywhere, and the exact step needs its answer for noise of any covariance. Take `data_first`."
         )
     if not hasattr(likelihood, "metric"):
         raise TypeError(
@@ -141,10 +141,11 @@ def exact(prior: Any, likelihood: Any) -> Prox:
 def _exact(prior: Any, likelihood: Any, v: Array, lam: Scalar) -> Array:
     mu = likelihood.prox(v, lam)
     out = prior.prox_metric(mu, likelihood.metric(mu, lam))
-    if jnp.shape(out) != mu.shape:
+    if getattr(out, "shape", None) != mu.shape or jnp.iscomplexobj(out):
+        given = f"{out.dtype} of the shape {out.shape}" if hasattr(out, "dtype") else type(out).__name__
         raise ValueError(
-            f"`prox_metric` of the prior, a {type(prior).__name__}, returned the shape {jnp.shape(out)} for a point of "
-            f"{mu.shape}; it is to return a point of the same shape."
+            f"`prox_metric` of the prior, a {type(prior).__name__}, returned {given} for a point of {mu.shape}; it is "
+            "to return a real point of the same shape."
         )
     return out
 

@@ -108,8 +108,8 @@ def restore(
 
     Raises:
         ValueError: if y does not fit the operator, the prior or the noise, holds NaNs where A observes, if a number is
-            out of its range, if `rows` come with `calls` or `setting`, if an explicit step lies beyond its limit
-            2 / L, or a level beyond the prior's `largest_step`.
+            out of its range, if `rows` are not finite or come with `calls` or `setting`, if an explicit step lies
+            beyond its limit 2 / L, or a level beyond the prior's `largest_step`.
         TypeError: if y is not of a floating type, or complex where the operator's measurements are not, or if the key,
             the prior, the operator or the splitting is not one.
     """
@@ -136,6 +136,7 @@ def restore(
 
     def by(split: Splitting) -> Restoration:
         grid = _usual_rows(prior, split, calls, setting) if rows is None else rows
+        _check_finite(grid)
         instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
         check_largest_step(prior, grid.lam, "The levels of the rows go up to", instead)
         _check_step(split, grid, operator, y, noise, operator_axis)
@@ -306,6 +307,15 @@ def _checked_measurements(operator: Operator, y: Array, operator_axis: int | Non
                 "pgm_jax.operators.mask(image_shape, jnp.isfinite(y))."
             )
     return y, batched
+
+
+def _check_finite(rows: Rows) -> None:
+    bad = {name: int(jnp.sum(~jnp.isfinite(a))) for name, a in vars(rows).items()} if not is_traced(rows) else {}
+    if any(bad.values()):
+        holding = ", ".join(f"{count} of {name}" for name, count in bad.items() if count)
+        raise ValueError(
+            f"The rows hold values that are NaN or infinite, {holding}: look at the levels they come from."
+        )
 
 
 def _check_step(split, rows, operator, y, noise, operator_axis) -> None:

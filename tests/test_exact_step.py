@@ -86,6 +86,17 @@ def test_it_is_the_prox_of_a_gaussian_posterior(name, std):
         np.testing.assert_allclose(step(jnp.asarray(X[1]), lam), expected, rtol=1e-8, atol=1e-8)
 
 
+def test_it_is_the_prox_of_two_quadratics():
+    draw = np.random.default_rng(2).standard_normal
+    a, b, m, v = draw((3, 5)), draw(5), draw((2, 5)), draw(5)
+    f = dense_gaussian_likelihood(m, jnp.asarray(draw(2)), SIGMA)
+    linear = np.asarray(f.basis @ f.slopes)
+    for lam in LAMS:
+        expected = np.linalg.solve(a.T @ a + m.T @ m / SIGMA**2 + np.eye(5) / lam, v / lam - b - linear)
+        found = exact(quadratic(a.T @ a, b), f)(jnp.asarray(v), lam)
+        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-8 * lam)
+
+
 @pytest.mark.parametrize("name", ["Laplace", "Box", "Ball"])
 def test_it_is_the_prox_of_u_for_masks_and_convex_priors(name):
     """Beside a long run of proximal gradients, which converges to the prox of U itself."""
@@ -219,11 +230,13 @@ def test_priors_and_likelihoods_without_it_are_refused_in_words():
     for prior in (points, Denoiser(points)):
         with pytest.raises(ValueError, match="A distribution on points, std = 0, has no prox in another metric"):
             exact(prior, f)(jnp.asarray(X[1]), 0.5)
-    flat = SimpleNamespace(prox_metric=lambda mu, metric: mu.ravel())
-    with pytest.raises(
-        ValueError, match="`prox_metric` of the prior, a SimpleNamespace, returned the shape .*same shape"
-    ):
-        exact(flat, f)(jnp.asarray(X[1]), 0.5)
+    answers = {"float64 of the shape": jnp.ravel, "complex128 of": lambda mu: mu + 0j, "NoneType": lambda mu: None}
+    for words, answer in answers.items():
+        wrong = SimpleNamespace(prox_metric=lambda mu, metric, answer=answer: answer(mu))
+        with pytest.raises(
+            ValueError, match=f"the prior, a SimpleNamespace, returned {words}.* real point of the same"
+        ):
+            exact(wrong, f)(jnp.asarray(X[1]), 0.5)
 
 
 @pytest.mark.parametrize("name", ["mask", "decimation", "frequencies"])

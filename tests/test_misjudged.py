@@ -12,6 +12,7 @@ from pgm_jax.noise import GaussianNoise, measure
 from pgm_jax.operators import gaussian_sensing, random_mask
 from pgm_jax.proximal import data_first, exact
 from pgm_jax.restoration import restore
+from pgm_jax.samplers import exact_rows
 from pgm_jax.types import pytree
 
 SHAPE, NOISE, KEY = (6, 4, 1), GaussianNoise(0.1), jax.random.key(0)
@@ -101,8 +102,13 @@ def test_each_measurement_is_tested_alone():
 
 
 def test_a_grid_and_its_description_are_not_both_taken():
-    from pgm_jax.samplers import exact_rows
-
     for also in (dict(calls=5), dict(setting="sharp")):
         with pytest.raises(ValueError, match="rows are the grid that calls and setting describe"):
             restored(Normal(0.5), SENSING, None, rows=exact_rows(5), **also)
+
+
+def test_a_grid_of_nan_is_refused_by_name():
+    rows = exact_rows(5)
+    rows = dataclasses.replace(rows, keep=rows.keep.at[2].set(jnp.nan))
+    with pytest.raises(ValueError, match="NaN or infinite, 1 of keep"):
+        restored(Normal(0.5), SENSING, None, rows=rows)

@@ -3,6 +3,7 @@
 With `A = V diag(e) V^T`, V of orthonormal columns, `s = V^T b` and `r = b - V s`, every prox is in closed form:
 
     Prox_q^lam(v) = (I + lam A)^{-1} (v - lam b) = v - lam [r + V (s + e V^T v) / (1 + lam e)]
+    Prox_q^Sigma(mu) = (I + Sigma A)^{-1} (mu - Sigma b)        also the mean of x given x + N(0, Sigma) = mu
 """
 
 import jax.numpy as jnp
@@ -49,6 +50,17 @@ class Quadratic(ByAutodiff):
         """The prox, `(I + lam A)^{-1} (v - lam b)`."""
         slopes = (self.slopes + self.eigenvalues * (v @ self.basis)) / (1 + lam * self.eigenvalues)
         return v - lam * (self.basis @ slopes + self.rest)
+
+    def prox_metric(self, mu: Float[Array, " d"], metric: Metric) -> Float[Array, " d"]:
+        """The prox in another metric, for the exact step; Sigma is formed as a matrix.
+
+        Args:
+            mu, metric: point, and Sigma.
+        """
+        sigma = metric.dense(mu)
+        linear = self.basis @ self.slopes + self.rest
+        matrix = (sigma @ self.basis) @ (self.eigenvalues[:, None] * self.basis.T)
+        return jnp.linalg.solve(jnp.eye(mu.shape[0], dtype=mu.dtype) + matrix, mu - sigma @ linear)
 
     def metric(self, mu: Float[Array, " d"], lam: Scalar) -> Metric:
         """The covariance `(A + I / lam)^{-1}`, the same at every point mu.

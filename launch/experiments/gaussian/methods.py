@@ -12,6 +12,7 @@ from pgm_jax import samplers
 from pgm_jax.posteriors import Normal, gaussian_posterior
 from pgm_jax.potentials import Quadratic, dense_gaussian_likelihood, quadratic
 from pgm_jax.proximal import data_first, explicit, forward_backward, parallel, prior_first
+from pgm_jax.proximal import exact as exact_step
 from pgm_jax.samplers import (
     Rows,
     Sampler,
@@ -149,6 +150,7 @@ def tried(parts: Parts, c: Any) -> dict[str, Tried]:
         subgradient = pgm(explicit(prior, likelihood))
         mala = proximal_mala(data_first(prior, likelihood), prior, likelihood)
         return each | {
+            f"exact step, {n} levels": Tried(pgm(exact_step(prior, likelihood)), bridge(many), dense.exact),
             "subgradient Langevin": Tried(subgradient, langevin(1.0, 2e-3, c.steps), dense.explicit),
             "proximal MALA": Tried(mala, proximal_rows(6e-3, c.steps // 2), None, each=2),
         }
