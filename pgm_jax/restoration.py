@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Inexact, Int
 
@@ -26,11 +27,12 @@ from pgm_jax.samplers import Rows, default_rows, exact_rows, pgm, run
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
+_OF_EACH = ("samples", "mean", "std", "failed", "calls")  # of a `Restoration`, with the axis of the batch first
+_NO_CHAIN = 2**32 - 1
 _AT_ONCE = 512  # chains whose memory a laptop has
 _CALLS, _EXACT_CALLS = 100, 20
-# In deviations of the noise. A mean of the posterior is within 1, and a network that knows an operator close to that.
-_MOST_MISFIT = 1.25
-_TOP = 25.0  # level of the first call of `exact_rows`
+# The means of a network that knows an operator explain a measurement so much worse than chance lets a posterior mean.
+_SLACK, _SCORES = 1.2, 3.0
 _QUIET = 0.06  # noise over signal, at which an operator that is misjudged shows it
 
 
@@ -44,7 +46,7 @@ class Restoration:
         std: standard deviation over the samples (S - 1 in the denominator; 0 for one sample), `[B, H, W, C]`.
         quantiles: the chosen quantiles over the samples, `[Q, B, H, W, C]`.
         failed: share of the steps of each sample that were left out since they were not finite, `[B, S]`; 0 is right.
-        calls: number of evaluations of the prior for each sample, `[B]`.
+        calls: number of evaluations of the prior for each sample, `[B]`, without the seven of the test.
     """
 
     samples: Float[Array, "*b s h w c"]
@@ -76,10 +78,11 @@ def restore(
 
     Formula: `pi(x | y) ~ exp(-[f(x) + g(x)])`, `f(x) = -log p(y | x)`.
 
-    What a prior with `every_metric` makes of an operator is tested before its exact step is taken: the mean of a
-    posterior leaves `E |y - A E[x | y]|^2 <= n sigma^2` of the n numbers of a measurement, since `y - A E[x | y]` is
-    the mean of the noise. Its first answer x to y, and its answer to a measurement of x with noise of at most 6 % of
-    the signal, are to miss them by no more than 1.25 sigma; `data_first` restores the measurements where they do.
+    A prior with `every_metric` is tested on each measurement before its exact step is taken. The mean of a posterior
+    leaves `E |y - A E[x_0 | y]|^2 <= n sigma^2` of the n numbers of a measurement, since `y - A E[x_0 | y]` is the mean
+    of the noise. The mean that the prior gives for y, and the one that it gives for a measurement of a quick sample
+    with noise of at most 6 % of its root mean square, are to come within 1.2 times what chance allows, three deviations
+    of the bound. `data_first` restores the measurements for which they do not.
 
     Args:
         key: root key; chain s of measurement i draws from `fold_in(fold_in(key, indices[i]), s)`.
@@ -88,14 +91,14 @@ def restore(
         y: one measurement, a batch of one without its axis, or `[B, ...]`; entries that A does not observe may be NaN.
         noise: `GaussianNoise(sigma)` or `PoissonNoise(gain, background)`; sigma in the units of y, for images [-1, 1].
         samples: number S of samples of each measurement, at least 1.
-        calls: number of evaluations of the prior's prox for each sample; 100 if None, and 20 for the exact step.
+        calls: number of evaluations of the prior's prox for each sample; if None 20 on `exact_rows`, and 100 elsewhere.
         setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`. If None, `exact_rows` for the exact step
             of a prior with `every_metric`, and "calibrated" otherwise.
         rows: level grid, in place of `calls` and `setting`.
         split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`; `exact` for
-            a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it, if the
-            prior passes the test above (outside of `jit`); `prior_first` for every nonlinear operator, which should be
-            linearised at an image and not at one with the noise of the level.
+            a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it, where the
+            prior passes the test above, which is left out under `jit` and with `rows`; `prior_first` for every
+            nonlinear operator, which should be linearised at an image and not at one with the noise of the level.
         quantiles: which quantiles to compute, numbers in [0, 1].
         operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
         indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
@@ -104,7 +107,7 @@ def restore(
 
     Returns:
         The samples, their mean, standard deviation and quantiles, with a warning where steps failed, or `data_first`
-        took the place of the exact step.
+        took the place of the exact step. A batch in which only some measurements fail the test is restored by both.
 
     Raises:
         ValueError: if y does not fit the operator, the prior or the noise, holds NaNs where A observes, if a number is
@@ -131,10 +134,10 @@ def restore(
     indices = checked_indices(indices, len(y))
     chunk = min(samples, max(1, at_once // len(y)))
     levels = jnp.asarray(quantiles, y.real.dtype)
-    usual = split or _usual_splitting(prior, operator, noise)
+    taken = split or _usual_splitting(prior, operator, noise)
     noise = per_measurement(noise, y.shape)
 
-    def by(split: Splitting) -> Restoration:
+    def restored(split: Splitting) -> Restoration:
         grid = _usual_rows(prior, split, calls, setting) if rows is None else rows
         _check_finite(grid)
         instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
@@ -142,15 +145,16 @@ def restore(
         _check_step(split, grid, operator, y, noise, operator_axis)
         return _restore(key, prior, operator, y, noise, grid, indices, levels, split, samples, chunk, operator_axis)
 
-    if split is None and usual is exact and not is_traced((key, prior, operator, y, noise)):
-        misfits = _misfit_of_means(key, prior, operator, y, noise, indices, operator_axis)
-        result = _where_known(misfits, by)
+    if split is None and rows is None and taken is exact:
+        excess = _excess_of_means(key, prior, operator, y, noise, indices, operator_axis)
+        in_stead = _usual_rows(prior, data_first, calls, setting).lam.shape[0]
+        result = _where_known(excess, restored, in_stead)
     else:
-        result = by(usual)
+        result = restored(taken)
     _warn(result.failed)
     if batched:
         return result
-    of_first = {name: getattr(result, name)[0] for name in ("samples", "mean", "std", "failed", "calls")}
+    of_first = {name: getattr(result, name)[0] for name in _OF_EACH}
     return Restoration(quantiles=result.quantiles[:, 0], **of_first)
 
 
@@ -180,57 +184,60 @@ def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, sa
 
 
 @compiled
-def _misfit_of_means(key, prior, operator, y, noise, indices, operator_axis):
-    """How far the prior's answers are from what was measured, `[B]`; a mean of the posterior is so by at most about 1.
+def _excess_of_means(key, prior, operator, y, noise, indices, operator_axis):
+    """How far the prior's means are from measurements, over the most that a posterior mean may be, `[B]`.
 
-    They are taken at a level where the point that it is asked at says next to nothing. Noise hides what a prior
-    misjudges: the second answer is to a measurement of the first one with little of it.
+    Noise hides what a prior misjudges, so that a second, quiet measurement is simulated. It is one of a sample, since
+    with the truth replaced by a sample of the posterior a measurement has the same distribution.
     """
+    noise = jax.tree.map(lambda a: a.astype(y.real.dtype), noise)
 
     def of_one(operator: Operator, y: Array, noise: GaussianNoise, index: Array) -> Array:
-        key_y, *keys = jax.random.split(jax.random.fold_in(key, index), 3)
+        # Chains have the small numbers.
+        keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, index), _NO_CHAIN), 4)
         seen = jnp.broadcast_to(operator.observed > 0, y.shape)
+        start = jnp.zeros(operator.image_shape, y.real.dtype)
 
-        def answer(key: Key, y: Array, noise: GaussianNoise) -> tuple[Array, Array]:
-            start = _TOP**0.5 * jax.random.normal(key, operator.image_shape, y.real.dtype)
-            y = jnp.where(seen, y, jnp.zeros_like(y))
-            x = exact(prior, noise.likelihood(operator, y))(start, jnp.asarray(_TOP, start.dtype))
-            return x, data_misfit(operator, x, y, noise)
+        def drawn(key: Key, y: Array, noise: GaussianNoise, calls: int) -> Array:
+            step = exact(prior, noise.likelihood(operator, jnp.where(seen, y, jnp.zeros_like(y))))
+            rows = jax.tree.map(lambda a: a.astype(start.dtype), exact_rows(calls))
+            return run(key, pgm(step), start, rows)[0].x
 
-        x, misfit = answer(keys[0], y, noise)
-        clean = operator.forward(x)
-        signal = jnp.sqrt(jnp.sum(seen * jnp.square(jnp.abs(clean))) / jnp.sum(seen))
-        quiet = GaussianNoise(jnp.minimum(noise.sigma, _QUIET * signal))
-        return jnp.maximum(misfit, answer(keys[1], quiet.sample(key_y, clean), quiet)[1])
+        own = data_misfit(operator, drawn(keys[0], y, noise, 1), y, noise)
+        sample = drawn(keys[1], y, noise, 5)
+        signal = data_misfit(operator, sample, jnp.zeros_like(y), GaussianNoise(1.0))
+        quiet = GaussianNoise(jnp.minimum(noise.sigma, _QUIET * signal).astype(start.dtype))
+        again = quiet.sample(keys[2], operator.forward(sample))
+        misfit = jnp.maximum(own, data_misfit(operator, drawn(keys[3], again, quiet, 1), again, quiet))
+        count = jnp.sum(seen) * (2 if jnp.iscomplexobj(y) else 1)
+        return misfit / (_SLACK * jnp.sqrt(1 + _SCORES * jnp.sqrt(2 / count)))
 
     return jax.vmap(of_one, (operator_axis, 0, 0, 0))(operator, y, noise, indices)
 
 
-def _where_known(misfits: Float[Array, " b"], by: Callable[[Splitting], Restoration]) -> Restoration:
-    """The exact step where the prior's first answer explains the measurement, and `data_first` elsewhere."""
-    # That of a broken network is NaN, of which `failed` tells; so is 0 / 0, of measurements without noise.
-    unknown = misfits > _MOST_MISFIT
-    count = int(jnp.sum(unknown))
+def _where_known(excess: Float[Array, " b"], restored: Callable[[Splitting], Restoration], calls: int) -> Restoration:
+    """The exact step where the prior's means explain a measurement, and `data_first`, of so many calls, elsewhere."""
+    # NaN is that of a broken network, of which `failed` tells, or of an operator that sees nothing.
+    unknown = excess > 1
+    count = 0 if is_traced(excess) else int(jnp.sum(unknown))
     if not count:
-        return by(exact)
-    plain = by(data_first)
+        return restored(exact)
     warnings.warn(
-        f"{count} of {len(unknown)} measurements are restored by `data_first`, in {int(plain.calls[0])} calls: "
-        f"the prior's answers in the exact step miss such measurements by more than {_MOST_MISFIT} deviations of the "
-        "noise, and a mean of the posterior does by at most 1. The operator, or so little noise, is unlike what the "
-        "prior was trained on. Name the splitting, `split=exact` or `split=data_first`, to choose yourself.",
+        f"{count} of {len(unknown)} measurements are restored by `data_first`, in {calls} calls: the means that the "
+        "prior gives in the exact step do not explain them. The operator or the image is unlike those that the prior "
+        "knows, or sigma is too small. Name the splitting, `split=exact` or `split=data_first`, to choose yourself.",
         stacklevel=3,
     )
+    plain = restored(data_first)
     if count == len(unknown):
         return plain
-    known = by(exact)
+    known = restored(exact)
 
     def chosen(name: str, axis: int = 0) -> Array:
         a, b = getattr(plain, name), getattr(known, name)
         return jnp.where(jnp.expand_dims(unknown, [i for i in range(a.ndim) if i != axis]), a, b)
 
-    each = {name: chosen(name) for name in ("samples", "mean", "std", "failed", "calls")}
-    return Restoration(quantiles=chosen("quantiles", 1), **each)
+    return Restoration(**{name: chosen(name) for name in _OF_EACH}, quantiles=chosen("quantiles", 1))
 
 
 def _usual_rows(prior: Any, split: Splitting, calls: int | None, setting: str | None) -> Rows:
@@ -310,7 +317,8 @@ def _checked_measurements(operator: Operator, y: Array, operator_axis: int | Non
 
 
 def _check_finite(rows: Rows) -> None:
-    bad = {name: int(jnp.sum(~jnp.isfinite(a))) for name, a in vars(rows).items()} if not is_traced(rows) else {}
+    each = {} if is_traced(rows) else vars(rows)
+    bad = {name: int(np.sum(~np.isfinite(np.asarray(a)))) for name, a in each.items()}
     if any(bad.values()):
         holding = ", ".join(f"{count} of {name}" for name, count in bad.items() if count)
         raise ValueError(

@@ -219,7 +219,7 @@ def geometric_levels(lam_max: Scalar, lam_min: Scalar, count: int, schedule: Sch
         ValueError: if `count` is below 1, or the levels do not fall to a positive one.
     """
     _check_count(count)
-    _check_fall(lam_max, lam_min)
+    _check_fall(lam_max, lam_min, count)
     log_max, log_min = jnp.log(jnp.asarray(lam_max, float)), jnp.log(jnp.asarray(lam_min, float))
     lam = jnp.exp(log_max + jnp.arange(count) / max(count - 1, 1) * (log_min - log_max))
     return _closed(jnp.ones_like(lam) if schedule is None else schedule.mu(schedule.time_of_lam(lam)), lam)
@@ -240,7 +240,7 @@ def karras_levels(lam_max: Scalar, lam_min: Scalar, count: int, rho: Scalar = 7.
         ValueError: if `count` is below 1, or the levels do not fall to a positive one.
     """
     _check_count(count)
-    _check_fall(lam_max, lam_min)
+    _check_fall(lam_max, lam_min, count)
     first, last = (jnp.asarray(lam, float) ** (0.5 / rho) for lam in (lam_max, lam_min))
     lam = (first + jnp.arange(count) / max(count - 1, 1) * (last - first)) ** (2 * rho)
     return _closed(jnp.ones_like(lam), lam)
@@ -251,9 +251,15 @@ def _check_count(count: int) -> None:
         raise ValueError(f"A grid of {count} levels was asked for; it needs at least 1.")
 
 
-def _check_fall(lam_max: Scalar, lam_min: Scalar) -> None:
-    # One level alone may be given as both.
-    if not is_traced((lam_max, lam_min)) and not 0 < float(lam_min) <= float(lam_max) < float("inf"):
+def _check_fall(lam_max: Scalar, lam_min: Scalar, count: int) -> None:
+    if is_traced((lam_max, lam_min)):
+        return
+    # As the arrays will hold them: too small a number is 0 there, and too large a one infinite.
+    with np.errstate(over="ignore"):
+        most, least = (np.asarray(lam).astype(jnp.result_type(float)) for lam in (lam_max, lam_min))
+    # A single level is lam_max, and may be given as both.
+    if not 0 < least < np.inf or not least <= most < np.inf or (count > 1 and least == most):
         raise ValueError(
-            f"The levels go from lam_max = {lam_max} to lam_min = {lam_min}; they are to fall, down to a positive one."
+            f"The levels go from lam_max = {lam_max} to lam_min = {lam_min}; they are to fall, from a finite one down "
+            "to a positive one."
         )

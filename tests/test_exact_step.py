@@ -254,6 +254,19 @@ def test_in_single_precision_nothing_cancels_at_high_levels(name, std):
         np.testing.assert_allclose(found, wanted, atol=2e-3)
 
 
+@pytest.mark.parametrize("lam", [1.0, 25.0, 1e3, 1e6])
+def test_in_single_precision_quadratics_keep_their_digits(lam):
+    draw = np.random.default_rng(3).standard_normal
+    a, m, y, v = draw((8, 8)), draw((5, 8)), draw(5), np.sqrt(lam) * draw(8)
+
+    def found(kind):
+        pair = quadratic(a.T @ a, draw(8) * 0), dense_gaussian_likelihood(m, jnp.asarray(y), 0.1)
+        g, f = jax.tree.map(lambda x: jnp.asarray(x, kind), pair)
+        return exact(g, f)(jnp.asarray(v, kind), jnp.asarray(lam, kind))
+
+    np.testing.assert_allclose(found(jnp.float32), found(jnp.float64), atol=2e-3)
+
+
 def test_the_proxes_of_masks_are_differentiable_and_take_images_that_are_known():
     f, v = measured("mask"), jnp.asarray(X[1])
     for g in (Ball(1.3), Laplace(0.4), MIXED):

@@ -303,5 +303,5 @@ def test_a_grid_needs_a_level(count):
 
 
 def test_levels_of_edm_fall():
-    with pytest.raises(ValueError, match="go from 0.002 to 80.0; they are to fall"):
+    with pytest.raises(ValueError, match="from lam_max = 0.002 to lam_min = 80.0; they are to fall"):
         karras_levels(0.002, 80.0, 5)

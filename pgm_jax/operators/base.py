@@ -182,8 +182,8 @@ class LinearOperator(_Measurement):
         v, y, rho, solver and start are those of `solve`.
         """
 
-        def normal(d):
-            return self.adjoint(self.forward(d)) + rho * d
+        def regularised(d):
+            return self.normal(d) + rho * d
 
         def precondition(r):
             # At rho = 0 only plain iterations end at the nearest consistent image.
@@ -191,8 +191,12 @@ class LinearOperator(_Measurement):
 
         # Solving for the step from v makes the tolerance relative to the step.
         b, first = self.adjoint(y - self.forward(v)), None if start is None else start - v
-        step, info = conjugate_gradients(normal, b, first, precondition, solver)
+        step, info = conjugate_gradients(regularised, b, first, precondition, solver)
         return v + step, info
+
+    def normal(self, r: jax.Array) -> jax.Array:
+        """`A^T A r`, r an image."""
+        return self.adjoint(self.forward(r))
 
     def resolvent(self, r: jax.Array, rho: Scalar, solver: Solver = ACCURATE) -> jax.Array:
         """`rho (A^T A + rho)^{-1} r`, the data step at y = 0; at rho = 0 the part of r that A does not see.

@@ -29,7 +29,7 @@ class Metric:
     """`Sigma = lam rho (A^T A + rho)^{-1}`; a likelihood builds it: `likelihood.metric(mu, lam)`.
 
     Attributes:
-        data: A, an operator or a `Quadratic`, with `resolvent`, `seen` and `entrywise`.
+        data: A, an operator or a `Quadratic`, with `normal`, `resolvent`, `seen` and `entrywise`.
         rho: sigma^2 / lam, at least 0, in the units of |A|^2.
         lam: the variance that is left where A does not measure, positive, in squared units of the images.
         solver: when the data step of an operator without a closed form ends.
@@ -52,6 +52,14 @@ class Metric:
             r: of the shape of an image.
         """
         return self.lam * self.data.resolvent(r, self.rho, self.solver)
+
+    def precision(self, r: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`Sigma^{-1} r = (A^T A / sigma^2 + 1 / lam) r`, for noise that is not 0.
+
+        Args:
+            r: of the shape of an image.
+        """
+        return (self.data.normal(r) / self.rho + r) / self.lam
 
     def gain(self, r: Float[Array, "..."], std: Array | float) -> Float[Array, "..."]:
         """`S (Sigma + S)^{-1} r` with `S = std^2`, how much of r a normal prior believes, by one data step.

@@ -3,9 +3,10 @@
 With `A = V diag(e) V^T`, V of orthonormal columns, `s = V^T b` and `r = b - V s`, every prox is in closed form:
 
     Prox_q^lam(v) = (I + lam A)^{-1} (v - lam b) = v - lam [r + V (s + e V^T v) / (1 + lam e)]
-    Prox_q^Sigma(mu) = (I + Sigma A)^{-1} (mu - Sigma b)        also the mean of x given x + N(0, Sigma) = mu
+    Prox_q^Sigma(mu) = (Sigma^{-1} + A)^{-1} (Sigma^{-1} mu - b)        also the mean of x given x + N(0, Sigma) = mu
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -44,7 +45,11 @@ class Quadratic(ByAutodiff):
 
     def grad(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
         """The gradient, `A x + b`."""
-        return self.basis @ (self.eigenvalues * (x @ self.basis) + self.slopes) + self.rest
+        return self.normal(x) + self.basis @ self.slopes + self.rest
+
+    def normal(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The product A x."""
+        return self.basis @ (self.eigenvalues * (x @ self.basis))
 
     def prox(self, v: Float[Array, " d"], lam: Scalar) -> Float[Array, " d"]:
         """The prox, `(I + lam A)^{-1} (v - lam b)`."""
@@ -52,15 +57,14 @@ class Quadratic(ByAutodiff):
         return v - lam * (self.basis @ slopes + self.rest)
 
     def prox_metric(self, mu: Float[Array, " d"], metric: Metric) -> Float[Array, " d"]:
-        """The prox in another metric, for the exact step; Sigma is formed as a matrix.
+        """The prox in another metric, for the exact step; the precision is formed as a matrix.
 
         Args:
-            mu, metric: point, and Sigma.
+            mu, metric: point, and Sigma, of noise that is not 0.
         """
-        sigma = metric.dense(mu)
+        columns = jax.vmap(lambda unit: metric.precision(unit) + self.normal(unit))(jnp.eye(len(mu), dtype=mu.dtype))
         linear = self.basis @ self.slopes + self.rest
-        matrix = (sigma @ self.basis) @ (self.eigenvalues[:, None] * self.basis.T)
-        return jnp.linalg.solve(jnp.eye(mu.shape[0], dtype=mu.dtype) + matrix, mu - sigma @ linear)
+        return jnp.linalg.solve((columns + columns.T) / 2, metric.precision(mu) - linear)
 
     def metric(self, mu: Float[Array, " d"], lam: Scalar) -> Metric:
         """The covariance `(A + I / lam)^{-1}`, the same at every point mu.

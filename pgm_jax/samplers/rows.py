@@ -18,7 +18,8 @@ needed, and a hard constraint in the prior holds exactly.
 
 A bridge to P is too narrow by what P leaves open: where P is the mean of x_0 given x_t, and V its variance there,
 the step has the first two moments of the true one with `noise^2 + pull^2 V` (Bao et al., Analytic-DPM, arXiv
-2201.06503, theorem 1). With P and V of a Gaussian every step is right but the last, which returns P.
+2201.06503, theorem 1). For white noise as the prior every step is right but the last, which
+returns P.
 """
 
 import operator
@@ -76,14 +77,15 @@ def bridge(levels: Levels, eta: Scalar = 1.0, variance: Scalars = 0.0) -> Rows:
         TypeError: if eta is no number.
     """
     eta = check_number("eta is the share of fresh noise", eta, least=0, most=1)
-    variance = jnp.asarray(check_array("the variance around P", variance), levels.lam.dtype)
+    given = check_array("the variance around P", variance)
+    if not is_traced(given) and (least := np.min(np.asarray(given), initial=0)) < 0:
+        raise ValueError(f"The variance around P goes down to {least:.4g}; it is at least 0.")
+    variance = jnp.asarray(given, levels.lam.dtype)
     if variance.shape not in ((), levels.lam[1:].shape):
         raise ValueError(
             f"The variance around P has the shape {variance.shape}; give one number, or one for each of the "
             f"{levels.lam.shape[0] - 1} rows."
         )
-    if not is_traced(variance) and bool(jnp.any(variance < 0)):
-        raise ValueError(f"The variance around P goes down to {float(jnp.min(variance)):.4g}; it is at least 0.")
     mu, mu_next = levels.mu[:-1], levels.mu[1:]
     lam, lam_next = levels.lam[:-1], levels.lam[1:]
     fresh = eta**2 * lam_next * (1.0 - lam_next / lam)

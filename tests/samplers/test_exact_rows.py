@@ -52,6 +52,8 @@ def test_the_exact_step_is_right_where_nothing_is_measured_and_in_time_where_som
         (dict(std=0.0), "std.*above 0"),
         (dict(lam_min=0.0), "from lam_max = 25.0 to lam_min = 0.0; they are to fall"),
         (dict(lam_max=np.nan), "from lam_max = nan"),
+        (dict(lam_max=np.inf), "from a finite one down"),
+        (dict(lam_max=2.0, lam_min=2.0), "from lam_max = 2.0 to lam_min = 2.0"),
     ],
 )
 def test_rows_of_the_exact_step_that_cannot_be_are_refused(wrong, words):
@@ -71,6 +73,13 @@ def test_rows_of_the_exact_step_that_cannot_be_are_refused(wrong, words):
 def test_bridges_that_cannot_be_are_refused(wrong, words):
     with pytest.raises(ValueError, match=words):
         bridge(geometric_levels(4.0, 0.1, 3), **wrong)
+
+
+def test_a_variance_may_be_known_where_a_program_is_traced():
+    variance = jnp.array([0.2, 0.1, 0.0])
+    levels = geometric_levels(4.0, 0.1, 3)
+    traced = jax.jit(lambda eta: bridge(levels, eta, variance))(1.0)
+    np.testing.assert_allclose(traced.noise, bridge(levels, 1.0, variance).noise)
 
 
 @pytest.mark.parametrize("levels", [geometric_levels, karras_levels])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pgm_jax.noise import GaussianNoise, measure
-from pgm_jax.operators import gaussian_sensing, random_mask
+from pgm_jax.operators import fourier_sampling, gaussian_sensing, mask, random_mask, reflecting_blur
+from pgm_jax.potentials import Mixture
 from pgm_jax.proximal import data_first, exact
 from pgm_jax.restoration import restore
 from pgm_jax.samplers import exact_rows
@@ -60,6 +61,53 @@ def assert_same(one, other):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytree
+class Normals(Mixture):
+    """A mixture of normal distributions, whose answer is its posterior mean."""
+
+    every_metric = True
+
+    def prox_metric(self, mu, metric):
+        return self.denoise_metric(mu, metric)
+
+
+def share_refused(prior, operator, sigma, draw, count=500):
+    """How many of the measurements of draws of the prior fail the test."""
+    noise = GaussianNoise(sigma)
+    y = measure(KEY, operator, draw(jax.random.key(1), (count, *operator.image_shape)), noise)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = restore(KEY, prior, operator, y, noise, samples=1)
+    return float(jnp.mean(found.calls != 20))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 1), (6, 4, 1)])
+def test_exact_means_are_hardly_ever_refused(shape):
+    normal = lambda key, shape: 0.5 * jax.random.normal(key, shape)  # noqa: E731
+    for sigma in (0.2, 2.0):
+        assert share_refused(Normal(0.5), mask(shape, np.ones(shape)), sigma, normal) <= 0.01
+
+
+@pytest.mark.parametrize("std", [0.02, 0.1])
+def test_means_between_modes_are_not_held_against_a_prior(std):
+    """Much noise leaves the mean of two modes where no sample is."""
+    means = jnp.stack([jnp.full(SHAPE, -1.0), jnp.full(SHAPE, 1.0)])
+
+    def draw(key, shape):
+        keys = jax.random.split(key)
+        return means[jax.random.randint(keys[0], shape[:1], 0, 2)] + std * jax.random.normal(keys[1], shape)
+
+    prior = Normals(jnp.array([0.5, 0.5]), means, std)
+    assert share_refused(prior, mask(SHAPE, np.ones(SHAPE)), 4.0, draw) <= 0.01
+
+
+def test_what_noise_hides_a_quiet_measurement_shows():
+    prior, noise = Normal(0.5, diagonal_alone=True), GaussianNoise(2.0)
+    y = measure(KEY, SENSING, 0.5 * jax.random.normal(KEY, (COUNT, *SHAPE)), noise)
+    with pytest.warns(UserWarning, match="4 of 4 measurements"):
+        restore(KEY, prior, SENSING, y, noise, samples=1)
+
+
 @OPERATORS
 def test_a_posterior_mean_passes_the_test(operator, axis):
     with warnings.catch_warnings():
@@ -99,6 +147,47 @@ def test_each_measurement_is_tested_alone():
         alone = restore(KEY, prior, first, y[0], NOISE, samples=2)
     np.testing.assert_allclose(alone.samples, together.samples[0], atol=1e-6)
     assert alone.calls == together.calls[0]
+
+
+@pytest.mark.parametrize(
+    ("operator", "sigma"),
+    [
+        (MASKS, 0.1),
+        (MASKS, jnp.linspace(0.1, 0.4, COUNT)),
+        (MASKS, jnp.full(SHAPE, 0.2).at[0].set(0.4)),
+        (fourier_sampling(SHAPE, np.arange(24).reshape(6, 4) % 3 > 0), 0.1),
+        (mask(SHAPE, np.zeros(SHAPE)), 0.1),
+    ],
+    ids=["a number", "one each", "a map", "complex", "blind"],
+)
+def test_measurements_and_noise_of_every_kind_are_judged(operator, sigma):
+    axis, noise = 0 if operator is MASKS else None, GaussianNoise(sigma)
+    y = measure(KEY, operator, 0.5 * jax.random.normal(KEY, (COUNT, *SHAPE)), noise, operator_axis=axis)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = restore(KEY, Normal(0.5), operator, y, noise, samples=2, operator_axis=axis)
+    assert found.calls.tolist() == [20] * COUNT and not jnp.any(found.failed)
+
+
+def test_under_jit_and_with_a_grid_there_is_no_test():
+    prior, y = Normal(0.5, diagonal_alone=True), measured(SENSING, None)
+    rows = exact_rows(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for options in ({}, dict(rows=rows), dict(indices=jnp.arange(COUNT))):
+            run = lambda y, options=options: restore(KEY, prior, SENSING, y, NOISE, samples=1, **options)  # noqa: E731
+            assert jax.jit(run)(y).samples.shape == (COUNT, 1, *SHAPE)
+        assert restored(prior, SENSING, None, rows=rows).calls.tolist() == [5] * COUNT
+        each = jax.vmap(lambda i: restore(KEY, prior, SENSING, y[0], NOISE, samples=1, indices=i[None]))(jnp.arange(2))
+    assert each.samples.shape == (2, 1, *SHAPE)
+
+
+def test_noise_in_double_precision_is_that_of_measurements_in_single():
+    blur = reflecting_blur(SHAPE, jnp.ones((3, 3)) / 9)
+    with jax.enable_x64(True):
+        y = measured(blur, None).astype(jnp.float32)
+        noise = GaussianNoise(jnp.asarray(0.1, jnp.float64))
+        assert restore(KEY, Normal(0.5), blur, y, noise, samples=1).calls.tolist() == [20] * COUNT
 
 
 def test_a_grid_and_its_description_are_not_both_taken():
