@@ -54,7 +54,7 @@ flags.DEFINE_string(
     "A prior .npz, as training writes it, or the bundled fashion_mnist_exact; by default fashion_mnist.",
 )
 flags.DEFINE_integer("samples", None, "Posterior samples per image; by default config.sampler.samples.")
-flags.DEFINE_integer("calls", None, "Network calls per sample; by default what suits the prior.")
+flags.DEFINE_integer("calls", None, "Network calls per sample; by default config.sampler.calls.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", 0, 2**63 - 1)
 flags.DEFINE_integer("batch", 8, "Images per compiled call; the result does not depend on it.", lower_bound=1)
 flags.DEFINE_string("output", None, "Folder of the run; by default out/restoration or out/evaluation.")
@@ -88,7 +88,7 @@ def read_job() -> Job:
     known_settings(_CONFIG.value.sampler, usual_config().sampler, "config.sampler")
     sampler = dict(_CONFIG.value.sampler)
     sampler |= {name: given[name].value for name in ("samples", "calls") if given[name].value is not None}
-    for name, least in dict(samples=1, calls=int(given["calls"].value is not None)).items():
+    for name, least in dict(samples=1, calls=0).items():
         check_whole(f"{name} is the number of {name} for each image", sampler[name], least, MOST)
     usual = "exact" if isinstance(prior, MetricProxNet) else "calibrated"
     sampler["setting"] = setting = sampler.get("setting") or usual

@@ -26,7 +26,7 @@ CAPTION = (
     "Mean ± standard deviation over the images. PSNR (dB) and SSIM on [0, 1]: images are mapped by (x + 1) / 2 and "
     "clipped. σ: noise of the measurement in the units of the images, [-1, 1]. Misfit: |y - A x| / (σ √n), 1 "
     "for the truth; of one sample, then of the mean. Error / std: |mean - x| / |std|; √(1 + 1/S) for exact samples, "
-    "larger for overconfident ones. Seconds: median over the images."
+    "larger for overconfident ones. Seconds: median over the images. Calls: mean."
 )
 
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 
 from launch.config import known
 from launch.experiments.findings import Cell, Claim, Findings, Table, bounded, mean_and_deviation
-from launch.experiments.plots import labelled_rows, lines, panelled
+from launch.experiments.plots import labelled_rows, panelled, psnr_against_calls
 from launch.operators import cartesian_sampling
 from pgm_jax.evaluation import Case, restore_problem, simulate
 from pgm_jax.networks import MetricProxNet
@@ -34,6 +34,7 @@ from pgm_jax.samplers import default_rows, exact_rows
 from pgm_jax.types import Key, Operator, Shape
 
 EXACT, PLAIN, USUAL = "exact step", "data first", "restore"
+CHOSEN = 0  # stands for the number of calls that `restore` chooses
 SHOWN = 6
 
 
@@ -60,7 +61,7 @@ def tasks_of(key: Key, shape: Shape, count: int) -> dict[str, Task]:
 
 
 def run(config: Any, key: Key) -> Findings:
-    """PSNR and calibration of both steps at all numbers of calls, for every task.
+    """PSNR and calibration of the steps at all numbers of calls, for every task.
 
     Raises:
         FileNotFoundError: if the network is not there.
@@ -92,7 +93,7 @@ def run(config: Any, key: Key) -> Findings:
         for calls in c.plain_calls:
             options = dict(samples=c.samples, rows=default_rows(calls), split=data_first)
             found[name][PLAIN][calls] = restore_problem(of_task, plain, problem, **options)
-        found[name][USUAL][0] = restore_problem(of_task, prior, problem, samples=c.samples)
+        found[name][USUAL][CHOSEN] = restore_problem(of_task, prior, problem, samples=c.samples)
     panels = [curves(name, each) for name, each in found.items()]
     panels += [strip(each, c.shown) for each in found.values()]
     return Findings([table(c, found)], {"exact_step": panelled(panels, len(found))}, claims_of(c, tasks, found))
@@ -109,14 +110,14 @@ def mean_of(cases: Sequence[Case], name: str) -> tuple[float, float]:
 def table(c: Any, found: Found) -> Table:
     """PSNR of the mean of the samples, and error over deviation, by step and calls."""
     rows: list[Sequence[Cell]] = []
-    for step, counts in {EXACT: c.calls, PLAIN: c.plain_calls, USUAL: (0,)}.items():
+    for step, counts in {EXACT: c.calls, PLAIN: c.plain_calls, USUAL: (CHOSEN,)}.items():
         for calls in counts:
-            cells: list[Cell] = [f"{step}, {calls} call" + "s" * (calls > 1) if calls else f"{step} (calls)"]
+            cells: list[Cell] = [f"{step}, {calls} call" + "s" * (calls > 1) if calls != CHOSEN else f"{step} (calls)"]
             for each in found.values():
                 cases = each[step][calls]
                 psnr = mean_of(cases, "psnr_mean")
                 ratio = mean_of(cases, "error_in_stds")[0] if "error_in_stds" in cases[0].metrics else None
-                taken = f" ({mean_of(cases, 'calls')[0]:.0f})" if not calls else ""
+                taken = f" ({mean_of(cases, 'calls')[0]:.0f})" if calls == CHOSEN else ""
                 cells.append(f"{psnr[0]:.2f} ± {psnr[1]:.2f}" + (f", {ratio:.2f}" if ratio else "") + taken)
             rows.append(cells)
     caption = (
@@ -137,7 +138,7 @@ def claims_of(c: Any, tasks: Mapping[str, Task], found: Found) -> list[Claim]:
         quick, slow = each[EXACT][few], each[PLAIN][many]
         gain = mean_of(quick, "psnr_mean")[0] - mean_of(slow, "psnr_mean")[0]
         text = f"{name}: PSNR of {{}} over that of {PLAIN}, {many} calls (dB)"
-        usual = mean_of(each[USUAL][0], "psnr_mean")[0] - mean_of(slow, "psnr_mean")[0]
+        usual = mean_of(each[USUAL][CHOSEN], "psnr_mean")[0] - mean_of(slow, "psnr_mean")[0]
         claims.append(bounded(text.format(USUAL), usual, "≥", -c.slack))
         if tasks[name].trained:
             claims.append(bounded(text.format(f"{EXACT}, {few} calls,"), gain, "≥", 0.0))
@@ -149,19 +150,9 @@ def claims_of(c: Any, tasks: Mapping[str, Task], found: Found) -> list[Claim]:
 
 def curves(name: str, each: Mapping[str, Mapping[int, list[Case]]]) -> Callable[[Axes], None]:
     """PSNR of the mean against calls."""
-
-    def panel(axis: Axes) -> None:
-        points = {
-            step: (list(by_calls), [mean_of(cases, "psnr_mean")[0] for cases in by_calls.values()])
-            for step, by_calls in each.items()
-            if step != USUAL
-        }
-        lines(axis, points, title=name, xlabel="calls", ylabel="PSNR of the mean (dB)")
-        ticks = sorted({calls for step in points for calls in points[step][0]})
-        axis.set(yscale="linear", xticks=ticks, xticklabels=ticks)
-        axis.minorticks_off()
-
-    return panel
+    chosen = {step: each[step] for step in (EXACT, PLAIN)}
+    means = {step: {n: mean_of(cases, "psnr_mean")[0] for n, cases in of.items()} for step, of in chosen.items()}
+    return psnr_against_calls(name, means)
 
 
 def strip(each: Mapping[str, Mapping[int, list[Case]]], calls: tuple[int, int]) -> Callable[[Axes], None]:

@@ -114,6 +114,19 @@ def against_calls(axis: Axes, calls: Sequence[int], floor: float, floor_name: st
     axis.legend(fontsize=6.5, frameon=False)
 
 
+def psnr_against_calls(title: str, found: Mapping[str, Mapping[int, float]]) -> Callable[[Axes], None]:
+    """PSNR of the mean against calls, a line for each name."""
+
+    def panel(axis: Axes) -> None:
+        points = {name: (list(each), list(each.values())) for name, each in found.items()}
+        lines(axis, points, title=title, xlabel="calls", ylabel="PSNR of the mean (dB)")
+        ticks = sorted({calls for each in found.values() for calls in each})
+        axis.set(yscale="linear", xticks=ticks, xticklabels=ticks)
+        axis.minorticks_off()
+
+    return panel
+
+
 def cloud(
     title: str, x: np.ndarray, target: np.ndarray, colour: str, limits: tuple[float, float]
 ) -> Callable[[Axes], None]:
