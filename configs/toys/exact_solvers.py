@@ -14,7 +14,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.prior, config.source = "fashion_mnist_exact", "fashion_mnist"
     config.tasks = ("inpainting", "deblurring")
     # Test images from the first one on; noise of the measurements for images in [-1, 1].
-    config.first, config.images, config.samples, config.sigma = 1_000, 16, 8, 0.05
+    config.first, config.images, config.samples, config.sigma = 1_000, 16, 4, 0.05
     config.calls = (1, 5, 10, 20, 50)
     # Highest and lowest level, variances in the squared units of the images; correctors have levels of their own.
     config.lam_max, config.lam_min = 25.0, 1e-3
