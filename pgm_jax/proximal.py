@@ -125,7 +125,7 @@ def exact(prior: Any, likelihood: Any) -> Prox:
         TypeError: if the prior or the likelihood has no such method.
         ValueError: when the prox is called, if `prox_metric` returns no real array of the shape that it was given.
     """
-    if not hasattr(prior, "prox_metric"):
+    if not callable(getattr(prior, "prox_metric", None)):
         raise TypeError(
             f"{type(prior).__name__.lstrip('_')} has no `prox_metric(mu, Sigma)`: it knows noise that is the same "
             "everywhere, and the exact step needs its answer for noise of any covariance. Take `data_first`."

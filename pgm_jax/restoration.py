@@ -81,9 +81,9 @@ def restore(
 
     A prior with `every_metric` is tested on each measurement before its exact step is taken. The mean of a posterior
     leaves `E |y - A E[x_0 | y]|^2 <= n sigma^2` of the n numbers of a measurement, since `y - A E[x_0 | y]` is the mean
-    of the noise. The mean that the prior gives for y, and the one that it gives for a measurement of a quick sample
-    with noise of at most 6 % of its root mean square, are to come within 1.2 times what chance allows, three deviations
-    of the bound. `data_first` restores the measurements for which they do not.
+    of the noise. Of the mean that the prior gives for y, and of the one that it gives for a second measurement, of a
+    quick sample with noise of at most 6 % of its root mean square, the square is to be at most
+    `1.2^2 (1 + 3 sqrt(2 / n)) n sigma^2`. `data_first` restores the measurements for which it is not.
 
     Args:
         key: root key; chain s of measurement i draws from `fold_in(fold_in(key, indices[i]), s)`.
@@ -93,9 +93,10 @@ def restore(
         noise: `GaussianNoise(sigma)` or `PoissonNoise(gain, background)`; sigma in the units of y, for images [-1, 1].
         samples: number S of samples of each measurement, at least 1.
         calls: number of evaluations of the prior's prox for each sample; if None 20 on `exact_rows`, and 100 elsewhere.
+            The samples of a single call are estimates of the mean, and their spread is no uncertainty.
         setting: "calibrated" or "sharp", see `pgm_jax.samplers.default_rows`. If None, `exact_rows` for the exact step
             of a prior with `every_metric`, and "calibrated" otherwise.
-        rows: level grid, in place of `calls` and `setting`.
+        rows: level grid, in place of `calls` and `setting`; an exact step is then taken without the test above.
         split: how the prox of the posterior is put together, see `pgm_jax.proximal`. If None, `data_first`; `exact` for
             a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it, where the
             prior passes the test above, which is left out under `jit` and with `rows`; `prior_first` for every
@@ -228,7 +229,8 @@ def _where_known(excess: Float[Array, " b"], restored: Callable[[Splitting], Res
     warnings.warn(
         f"{count} of {len(unknown)} measurements are restored by `data_first`, in {calls} calls: the means that the "
         "prior gives in the exact step do not explain them. The operator or the image is unlike those that the prior "
-        "knows, or sigma is too small. Name the splitting, `split=exact` or `split=data_first`, to choose yourself.",
+        f"knows, or sigma is too small.{f' It needs about {_CALLS} calls.' if calls < _CALLS else ''} In Python "
+        "`split=exact` or `split=data_first` chooses one of the two without a test.",
         stacklevel=3,
     )
     plain = restored(data_first)

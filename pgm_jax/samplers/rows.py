@@ -73,10 +73,13 @@ def bridge(levels: Levels, eta: Scalar = 1.0, variance: Scalars = 0.0) -> Rows:
             for each row, `[n]`; 0 for a bridge to P.
 
     Raises:
-        ValueError: if eta is not in [0, 1], or a variance is negative, not finite, or they are not n.
+        ValueError: if the levels do not fall, eta is not in [0, 1], or a variance is negative or not finite, or they
+            are not n.
         TypeError: if eta is no number.
     """
     eta = check_number("eta is the share of fresh noise", eta, least=0, most=1)
+    if not is_traced(levels) and np.any(np.diff(np.asarray(levels.lam)) >= 0):
+        raise ValueError(f"The levels are to fall, and are {np.asarray(levels.lam)}.")
     given = check_array("the variance around P", variance)
     if not is_traced(given) and (least := np.min(np.asarray(given), initial=0)) < 0:
         raise ValueError(f"The variance around P goes down to {least:.4g}; it is at least 0.")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pgm_jax.samplers import bridge, exact_rows
-from pgm_jax.schedules import geometric_levels, karras_levels
+from pgm_jax.schedules import Levels, geometric_levels, karras_levels
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -73,6 +73,12 @@ def test_rows_of_the_exact_step_that_cannot_be_are_refused(wrong, words):
 def test_bridges_that_cannot_be_are_refused(wrong, words):
     with pytest.raises(ValueError, match=words):
         bridge(geometric_levels(4.0, 0.1, 3), **wrong)
+
+
+def test_a_bridge_goes_down():
+    rising = Levels(jnp.ones(3), jnp.array([0.1, 1.0, 0.0]))
+    with pytest.raises(ValueError, match="The levels are to fall, and are"):
+        bridge(rising, 0.0)
 
 
 def test_a_variance_may_be_known_where_a_program_is_traced():
