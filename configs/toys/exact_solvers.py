@@ -2,6 +2,10 @@
 
 python -m launch.prepare --dataset=fashion_mnist
 python -m launch.toys --config=configs/toys/exact_solvers.py
+
+Cost: 4 minutes of two cores that do other work as well.
+Expected: at 5 to 20 calls only the integrator with the variance and DPM-Solver++ are calibrated for inpainting, error
+over deviation 1.05 to 1.18; the mean of the latter is 0.5 to 1 dB worse.
 """
 
 import ml_collections

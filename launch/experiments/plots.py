@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 INK, FAINT = "#1a1a1a", "#8a8a8a"
 FILL, EXACT = "#a9c9e8", "#dddddd"
+MANY = 4  # lines, beyond which a legend inside a panel covers them
 COLOURS = ("#1f5fa8", "#c4501b", "#3a8a4d", "#7a4fa3", "#9a7b16", "#5c5c5c")
 
 
@@ -123,6 +124,8 @@ def psnr_against_calls(title: str, found: Mapping[str, Mapping[int, float]]) -> 
         ticks = sorted({calls for each in found.values() for calls in each})
         axis.set(yscale="linear", xticks=ticks, xticklabels=ticks)
         axis.minorticks_off()
+        if len(points) > MANY:
+            axis.legend(fontsize=8.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
     return panel
 
