@@ -2,7 +2,7 @@
 
 python -m launch.toys --config=configs/toys/gaussian.py
 
-Cost: about two minutes of one core, 30 of them for compilation.
+Cost: about two minutes of one core, 30 s of them for compilation.
 Expected: 24 claims hold. Every sampler matches its recursion. Corrected PGM reaches the posterior and is calibrated;
 the integrator alone does neither, unless the step is exact.
 """

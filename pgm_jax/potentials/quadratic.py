@@ -45,7 +45,7 @@ class Quadratic(ByAutodiff):
 
     def grad(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
         """The gradient, `A x + b`."""
-        return self.normal(x) + self.basis @ self.slopes + self.rest
+        return self.basis @ (self.eigenvalues * (x @ self.basis) + self.slopes) + self.rest
 
     def normal(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
         """The product A x."""
@@ -63,7 +63,7 @@ class Quadratic(ByAutodiff):
             mu, metric: point, and Sigma, of noise that is not 0.
         """
         columns = jax.vmap(lambda unit: metric.precision(unit) + self.normal(unit))(jnp.eye(len(mu), dtype=mu.dtype))
-        linear = self.basis @ self.slopes + self.rest
+        linear = self.grad(jnp.zeros_like(mu))
         return jnp.linalg.solve((columns + columns.T) / 2, metric.precision(mu) - linear)
 
     def metric(self, mu: Float[Array, " d"], lam: Scalar) -> Metric:
