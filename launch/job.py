@@ -26,7 +26,7 @@ from pgm_jax.networks import MetricProxNet, ProxNet
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.pretrained import load_prior
 from pgm_jax.samplers import default_rows
-from pgm_jax.types import Key
+from pgm_jax.types import Key, Shape
 
 SAVE_SECONDS = 5.0
 MOST = 100_000  # samples, and calls
@@ -97,11 +97,19 @@ def read_job() -> Job:
     # Where a task has no exact step, restore takes what it has.
     sampling = sampler | dict(calls=sampler["calls"] or None, setting=None if setting == "exact" else setting)
     settings, key = read_tasks(), jax.random.key(given.seed)
-    shape, operator_key = prior.network.image_shape, jax.random.fold_in(key, 0)
+    shape, operator_key = one_size(prior), jax.random.fold_in(key, 0)
     tasks = {name: build_task(name, task, shape, operator_key) for name, task in settings.items()}
     inputs, chosen = read_inputs(tasks)
     config = dict(prior=description, sampler=sampler, tasks=settings, inputs=chosen)
     return Job(prior, tasks, inputs, sampling, key, given.batch, config)
+
+
+def one_size(prior: Any) -> Shape:
+    """The shape of the images of a prior; a ValueError where it takes any."""
+    shape = tuple(side for side in prior.image_shape if side is not None)
+    if len(shape) < len(prior.image_shape):
+        raise ValueError("This prior is one of pictures of any size: give a picture by --input and --task.")
+    return shape
 
 
 def read_tasks() -> dict[str, dict[str, Any]]:

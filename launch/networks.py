@@ -2,6 +2,7 @@
 
 network.unet                       the prox at every level, for PGM             configs/fashion_mnist.py
 network.unet and network.metric    the same under noise of any shape            configs/exact_step.py
+network.local_unet                 the same for pictures of any size            configs/photos.py
 network.unet and network.timed     the prox at every time, for ProxDM           configs/proxdm.py
 network.icnn or network.conv_icnn  the gradient of a convex network, an LPN     configs/lpn.py
 """
@@ -31,7 +32,9 @@ class Trained(NamedTuple):
 
 def usual_of(config: Any) -> Any:
     """The configuration of the file that trains the same kind of network."""
-    for kind, file in dict(timed="configs/proxdm.py", metric="configs/exact_step.py").items():
+    for kind, file in dict(
+        local_unet="configs/photos.py", timed="configs/proxdm.py", metric="configs/exact_step.py"
+    ).items():
         if kind in config.network:
             return usual_config(file)
     return usual_config(DEFAULT if "unet" in config.network else "configs/lpn.py")
@@ -59,7 +62,7 @@ def read_network(config: Any) -> Trained:
         raise ValueError(f"config.train.sigma_min is {c.sigma_min}; it must be below sigma_max, {c.sigma_max}.")
     levels = VE(c.sigma_min, c.sigma_max)
     if isinstance(network, MetricNetwork):
-        families, shares = read_families(c.families, c.seed, network.image_shape)
+        families, shares = read_families(c.families, c.seed, tuple(config.data.image_shape))
         return Trained(network, metric_draws(network, levels, families, shares, c.noise_min, c.noise_max), optimizer)
     return Trained(network, LevelDraws(levels), optimizer)
 
@@ -67,7 +70,10 @@ def read_network(config: Any) -> Trained:
 def checked_network(config: Any) -> Described:
     """The network of the configuration, once it is known that it takes the images."""
     try:
-        network = network_of(config.network.to_dict() | dict(image_shape=config.data.image_shape))
+        shape = tuple(config.data.image_shape)
+        if "local_unet" in config.network:  # which takes pictures of any size, and is trained on crops
+            shape = (None, None, *shape[2:])
+        network = network_of(config.network.to_dict() | dict(image_shape=shape))
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
         reason = f"it has no setting {error}" if isinstance(error, KeyError) else error

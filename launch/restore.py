@@ -2,7 +2,11 @@ r"""Restores degraded images by drawing posterior samples; writes them with thei
 
   the demo: four bundled images, three tasks, one sheet, out/demo/demo.png:
     python -m launch.restore --demo
-  your own images (a file, a folder, or an .npz with `images`), with the prior that you trained on such:
+  a degraded picture of your own, of any size; --task is denoise, deblur (--kernel), super_resolution (--factor),
+  inpaint (--mask, white where the picture is missing), colourise, demosaic or jpeg:
+    python -m launch.restore --input=photo.jpg --task=denoise --output=out/photo
+    python -m launch.restore --input=scan.png --task=inpaint --mask=scratches.png --output=out/scan
+  clean images to degrade and restore (a file, a folder, an .npz of `images`), with the prior that you trained on such:
     python -m launch.restore --images=photos --resize --prior=runs/mine/prior.npz --tasks=inpainting --output=out/mine
   a harder task, more samples, more network calls:
     python -m launch.restore --tasks=inpainting --setting=hidden=0.9 --samples=16 --calls=200 --output=out/hard
@@ -19,7 +23,7 @@ r"""Restores degraded images by drawing posterior samples; writes them with thei
 OUTPUT/TASK/NUMBER/ gets truth, measurement, sample_*, mean and std as PNG (std from 0, black, to 0.5), figure.png, and
 arrays.npz with the numbers, which pixels were observed, and the mask or kernel that was drawn for this image.
 OUTPUT/TASK/ gets operator.npz, the arrays of an operator that all images share. OUTPUT/ gets sheet.png, metrics.json,
-metrics.csv and config.json.
+metrics.csv and config.json. With --input, OUTPUT/ gets restored.png, samples/, std.png, comparison.png and report.json.
 """
 
 import contextlib
@@ -28,7 +32,7 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from launch import job
+from launch import job, picture_job
 from launch.config import one_line_errors, run
 from launch.figures import Block, coloured, figure_of, rgb, save_png, seen
 from launch.results import LABELS, Row, arrays_of, print_table, spoken, task_folder
@@ -43,6 +47,7 @@ FIGURE_CELL, DPI = 1.2, 160
 DEMO = dict(count=4, batch=4, output="out/demo")
 
 flags.adopt_module_key_flags(job)
+flags.adopt_module_key_flags(picture_job)
 _FIGURES = flags.DEFINE_enum(
     "figures", "all", ["all", "sheet", "none"], "figure.png of every image, 0.15 s each, and the sheet; or less."
 )
@@ -101,6 +106,8 @@ def main(_: list[str]) -> None:
         own = not flags.FLAGS["output"].present and not flags.FLAGS.resume
         for name, value in (DEMO | dict(overwrite=own)).items():
             flags.FLAGS.set_default(name, value)
+    if flags.FLAGS.input is not None:
+        return picture_job.restore_pictures(Console(highlight=False))
     console, sheet = Console(highlight=False), "demo.png" if _DEMO.value else "sheet.png"
     with job.opened("restore", "out/restoration", (sheet,), console) as (work, folder, rows):
         with contextlib.closing(job.recorded(work, folder, rows, console)) as cases:

@@ -18,13 +18,14 @@ unfinished_prior.npz), SIGTERM (143) or a crash; with more --config.train.steps 
 """
 
 import contextlib
+import functools
 import logging
 import math
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -40,6 +41,7 @@ from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks.descriptions import Described
 from pgm_jax.operators.base import check_image_shape
 from pgm_jax.pretrained import load_prior, save_prior
+from pgm_jax.training.crops import centre_crop, open_pictures, random_crop
 from pgm_jax.training.data import batches, open_source
 from pgm_jax.training.hosts import join_processes, together
 from pgm_jax.training.images import to_float
@@ -145,11 +147,10 @@ def main(_: list[str]) -> None:
             warm_steps = int(c.steps * c.warm_share)
             zetas = c.zeta_start, c.zeta_end, c.stages or None
             objective = matching_objective(WARM_UPS[c.warm_up], warm_steps, c.steps, *zetas)
-            source = open_source(config.data.source, config.data.split, config.data.image_shape, DATA_DIR.value)
+            source, augment, preview, held_out = read_data(config.data)
             start = read_start(c.get("start"), network, optimizer) if not newest_step(folder) else None
             shard = (jax.process_index(), jax.process_count())
-            dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, shard=shard)
-            preview = to_float(np.stack([source[i] for i in range(min(12, len(source)))]))
+            dataset = batches(source, c.batch_size, c.seed, flip=config.data.flip, augment=augment, shard=shard)
         former, changed = None, []
         with together():
             if first:
@@ -171,6 +172,7 @@ def main(_: list[str]) -> None:
                 preview=preview,
                 state_sharding=SHARDINGS[c.sharding],
                 start=start,
+                held_out=held_out,
             )
         except Interrupted as stop:
             save_weights(folder / UNFINISHED, network, stop.state, c.steps)
@@ -186,6 +188,30 @@ def main(_: list[str]) -> None:
             )
         if first:
             (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+class Data(NamedTuple):
+    """What a run is trained on and looked at with."""
+
+    source: Any  # images, or pictures of any size
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None
+    preview: np.ndarray
+    held_out: np.ndarray | None
+
+
+def read_data(data: Any) -> Data:
+    """The images of a configuration; where `data.held_out` names a split, crops of pictures of any size."""
+    if "held_out" not in data:
+        source = open_source(data.source, data.split, data.image_shape, DATA_DIR.value)
+        return Data(source, None, to_float(np.stack([source[i] for i in range(min(12, len(source)))])), None)
+    height, width, channels = check_image_shape(data.image_shape)
+    pictures, others = (
+        open_pictures(data.source, split, channels, DATA_DIR.value) for split in (data.split, data.held_out)
+    )
+    preview = [centre_crop(others[i], (height, width)) for i in range(min(12, len(others)))]
+    held_out = [centre_crop(others[i], (2 * height, 2 * width)) for i in range(min(24, len(others)))]
+    crop = functools.partial(random_crop, size=(height, width))
+    return Data(pictures, crop, to_float(np.stack(preview)), to_float(np.stack(held_out)))
 
 
 def read_start(name: str | None, network: Described, optimizer: optax.GradientTransformation) -> PyTree | None:

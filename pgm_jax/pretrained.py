@@ -22,7 +22,7 @@ from pgm_jax.networks import LPN, MetricProxNet, ProxNet, TimedProxNet
 from pgm_jax.networks.descriptions import MODULES, describe, least_arrays, network_of
 
 _ASSETS = importlib.resources.files("pgm_jax") / "assets"
-_SHIPPED = ("fashion_mnist", "fashion_mnist_exact")
+_SHIPPED = ("fashion_mnist", "fashion_mnist_exact", "photos")
 _HALF_ERROR = 1e-2
 _DESCRIPTION = 2**16  # characters
 
@@ -60,7 +60,8 @@ def load_prior(path: str | Path) -> Learned:
     """A prior that ships with the library, by name, or one that `save_prior` wrote.
 
     "fashion_mnist" is learned on the training images of Fashion-MNIST, padded to 32 x 32. So is "fashion_mnist_exact",
-    a `MetricProxNet` for the exact step, which is ahead at few calls and behind at many.
+    a `MetricProxNet` for the exact step, which is ahead at few calls and behind at many. "photos" is one of colour
+    photographs of any size.
 
     Args:
         path: name, or file to read; `.npz` is appended where it is missing.

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Inexact, Int
 from pgm_jax.metrics import data_misfit
 from pgm_jax.noise import GaussianNoise, checked_indices, measurement_like, per_measurement
 from pgm_jax.operators import ACCURATE, LinearOperator, NonlinearOperator
-from pgm_jax.operators.checks import check_whole
+from pgm_jax.operators.checks import check_whole, fits
 from pgm_jax.potentials.base import check_largest_step
 from pgm_jax.proximal import Splitting, data_first, exact, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, exact_rows, pgm, run
@@ -282,7 +282,7 @@ def _checked_prior(prior: Any, operator: Any) -> Any:
             )
         prior = _FunctionPrior(as_partial(prior))
     known, shape = getattr(prior, "image_shape", None), tuple(operator.image_shape)
-    if known is not None and tuple(known) != shape:
+    if known is not None and not fits(shape, known):
         raise ValueError(
             f"The prior knows images of shape {tuple(known)} and the operator measures images of shape {shape}: build "
             "the operator for the prior's, or take another prior."

@@ -26,11 +26,11 @@ Image = Float[Array, "h w c"]
 Images = Float[Array, "b h w c"]
 
 
-Class = TypeVar("Class", bound=type)
+_Class = TypeVar("_Class", bound=type)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def pytree(cls: Class) -> Class:
+def pytree(cls: _Class) -> _Class:
     """Make a frozen dataclass of the class `cls`, and register it as a pytree whose structure knows the class.
 
     Its annotated fields are arrays, or static by `dataclasses.field(metadata=dict(static=True))`.

@@ -5,6 +5,8 @@ from pgm_jax.networks import (
     ConvexNetwork,
     ConvICNN,
     DenoiserForm,
+    LocalNetwork,
+    LocalUNet,
     MetricNetwork,
     Patched,
     Preconditioned,
@@ -20,6 +22,7 @@ UNET, VP = UNet(channels=(8,), blocks=(1,), attention=(False,), embedding=4), Li
 NETWORKS = {
     "levels": Preconditioned(UNET, SHAPE, -0.25, 0.5),
     "any noise": MetricNetwork(UNET, SHAPE, -0.25, 0.5, period=3),
+    "any size": LocalNetwork(LocalUNet((8,), (1,), 2, 4), (None, None, 1), -0.25, 0.5, 3),
     "times": TimedNetwork(UNET, SHAPE, VP, DenoiserForm(-0.25, 0.5)),
     "times, eps": TimedNetwork(UNET, SHAPE, LinearVP(0.2, 10.0), eps_form, "prox"),
     "times, prox": TimedNetwork(UNET, SHAPE, VP, prox_form, "eps"),

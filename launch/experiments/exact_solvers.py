@@ -25,6 +25,7 @@ from launch.config import known
 from launch.experiments.exact_step import Task, tasks_of
 from launch.experiments.findings import Cell, Findings, Table, mean_and_deviation
 from launch.experiments.plots import panelled, psnr_against_calls
+from launch.job import one_size
 from pgm_jax.metrics import psnr
 from pgm_jax.noise import GaussianNoise, measure
 from pgm_jax.pretrained import load_prior
@@ -64,10 +65,11 @@ def run(config: Any, key: Key) -> Findings:
     c = config
     prior = load_prior(c.prior)
     key_tasks, *keys = jax.random.split(key, 3)
-    tasks = tasks_of(key_tasks, prior.image_shape, c.images)
+    shape = one_size(prior)
+    tasks = tasks_of(key_tasks, shape, c.images)
     for name in c.tasks:
         known(name, tasks, "task of config.tasks")
-    opened = open_source(c.source, "test", prior.image_shape)
+    opened = open_source(c.source, "test", shape)
     images = to_float(np.stack([opened[i] for i in range(c.first, c.first + c.images)]))
     found: dict[str, dict[str, dict[int, Scores]]] = {}
     for name in c.tasks:

@@ -1,7 +1,9 @@
 """Networks: the only home of flax. A network meets a sampler only through a prox."""
 
-from pgm_jax.networks.blur_net import BlurNetwork, blur_network, blur_params
+from pgm_jax.networks.blur_net import blur_network, blur_params
 from pgm_jax.networks.icnn import ICNN, ConvICNN, Patched, nonnegative
+from pgm_jax.networks.local_net import LocalNetwork
+from pgm_jax.networks.local_unet import LocalUNet
 from pgm_jax.networks.lpn import LPN, ConvexNetwork, Inversion
 from pgm_jax.networks.metric_net import MetricNetwork, MetricProxNet
 from pgm_jax.networks.mlp import MLP
@@ -14,12 +16,13 @@ __all__ = [
     "ICNN",
     "LPN",
     "MLP",
-    "BlurNetwork",
     "ConvICNN",
     "ConvexNetwork",
     "DenoiserForm",
     "Flattened",
     "Inversion",
+    "LocalNetwork",
+    "LocalUNet",
     "MetricNetwork",
     "MetricProxNet",
     "Patched",

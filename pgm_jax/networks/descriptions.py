@@ -2,7 +2,8 @@
 
     one condition, lam      unet = {...}, image_shape, mean, std                                   `Preconditioned`
     noise of any shape      the same and metric = {period}                                        `MetricNetwork`
-    two, t and lam          the same and timed = {beta_min, beta_max, form, loss}                  `TimedNetwork`
+    the same, of any size   local_unet = {...}, image_shape (None, None, C), mean, std, metric    `LocalNetwork`
+    two, t and lam          unet, image_shape and timed = {beta_min, beta_max, form, loss}        `TimedNetwork`
     a convex potential      icnn or conv_icnn = {...}, image_shape, sigma, patches = {patch, stride}  `ConvexNetwork`
 
 Files come from anywhere, so that every number is checked before a network is made of it.
@@ -17,6 +18,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from pgm_jax.networks.icnn import ICNN, WAYS, ConvICNN, Patched, softplus
+from pgm_jax.networks.local_net import LocalNetwork
+from pgm_jax.networks.local_unet import LocalUNet
 from pgm_jax.networks.lpn import ConvexNetwork
 from pgm_jax.networks.metric_net import MetricNetwork
 from pgm_jax.networks.prox_net import Preconditioned
@@ -29,7 +32,7 @@ _MOST_BLOCKS, _MOST_LEVELS, _WIDEST, _MOST_PIXELS = 32, 10, 2**14, 2**28
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _FORMS: dict[str, Form] = dict(eps=eps_form, prox=prox_form)
 _CONVEX: dict[str, type[ICNN | ConvICNN]] = dict(icnn=ICNN, conv_icnn=ConvICNN)
-MODULES = ("unet", *_CONVEX)
+MODULES = ("unet", "local_unet", *_CONVEX)
 
 Described = Preconditioned | MetricNetwork | TimedNetwork | ConvexNetwork
 
@@ -42,13 +45,15 @@ def describe(network: Described) -> dict[str, Any]:
     """
     if isinstance(network, ConvexNetwork):
         return _describe_convex(network)
-    if not isinstance(network.module, UNet):
+    if not isinstance(network.module, UNet | LocalUNet):
         raise TypeError(
-            f"A prior file holds a UNet, got {type(network.module).__name__}; keep its params by other means."
+            f"A prior file holds a UNet or a LocalUNet, got {type(network.module).__name__}; keep its params by other "
+            "means."
         )
     unet = _settings(network.module)
     unet["dtype"] = jnp.dtype(unet["dtype"]).name
-    told = dict(unet=unet, image_shape=network.image_shape)
+    name = "unet" if isinstance(network.module, UNet) else "local_unet"
+    told: dict[str, Any] = {name: unet, "image_shape": network.image_shape}
     if isinstance(network, Preconditioned | MetricNetwork):
         told |= dict(mean=network.mean, std=network.std)
         return told | dict(metric=dict(period=network.period)) if isinstance(network, MetricNetwork) else told
@@ -73,8 +78,10 @@ def network_of(description: dict[str, Any]) -> Described:
     kinds = [name for name in MODULES if name in description]
     if len(kinds) != 1:
         raise ValueError(f"a network is one of {', '.join(MODULES)}, and the description has {len(kinds)} of them")
-    more = ["mean", "std", "timed", "metric"] if kinds == ["unet"] else ["sigma", "patches"]
-    _known(description, "network", [*kinds, "image_shape", *more])
+    more = dict(unet=["mean", "std", "timed", "metric"], local_unet=["mean", "std", "metric"])
+    _known(description, "network", [*kinds, "image_shape", *more.get(kinds[0], ["sigma", "patches"])])
+    if kinds == ["local_unet"]:
+        return _local_network(description)
     if kinds != ["unet"]:
         return _convex_network(description, kinds[0])
     _check_unet(description)
@@ -105,14 +112,29 @@ def network_of(description: dict[str, Any]) -> Described:
     return TimedNetwork(module, shape, LinearVP(float(low), float(high)), own, timed["loss"])
 
 
+def _local_network(description: dict[str, Any]) -> LocalNetwork:
+    _check_levels(description, LocalUNet, "local_unet", dict(patch=1, embedding=2))
+    unet, shape = _tuples(description["local_unet"]), description["image_shape"]
+    unet["dtype"] = jnp.dtype(unet["dtype"])
+    if len(shape) != 3 or shape[0] is not None or shape[1] is not None:
+        raise ValueError(f"image_shape is {_brief(shape)}; a local_unet takes any size, (None, None, channels)")
+    _whole(shape[2:], "image_shape", 1, _WIDEST)
+    metric = _known(description["metric"], "metric", ["period"])
+    _integer(metric["period"], "metric.period", 1, _WIDEST)
+    _check_scaling(description)
+    scaling = float(description["mean"]), float(description["std"])
+    return LocalNetwork(LocalUNet(**unet), (None, None, shape[2]), *scaling, metric["period"])
+
+
 def least_arrays(network: Described) -> int:
     """How many arrays of parameters a network has at least, told without making it.
 
     Args:
         network: any that can be described.
     """
-    # A block of a U-Net has ten arrays of its own on either way.
-    return 20 * sum(network.module.blocks) if isinstance(network.module, UNet) else 0
+    # A block of a U-Net has ten arrays of its own on either way, one of a LocalUNet six.
+    each = {UNet: 20, LocalUNet: 6}.get(type(network.module), 0)
+    return each * sum(network.module.blocks) if isinstance(network.module, UNet | LocalUNet) else 0
 
 
 def _describe_convex(network: ConvexNetwork) -> dict[str, Any]:
@@ -177,29 +199,39 @@ def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_unet(description: Mapping[str, Any]) -> None:
     """Raise a ValueError for what is no description of a usable U-Net."""
-    names = _names(UNet)
-    fields = {name: getattr(UNet, name) for name in names} | _known(description["unet"], "unet", sorted(names))
-    levels = fields["channels"]
-    _whole(levels, "unet.channels", 1, _WIDEST)
-    _whole(fields["blocks"], "unet.blocks", 0, _MOST_BLOCKS)
-    for name, least in dict(patch=1, head_channels=1, embedding=2).items():
-        _integer(fields[name], f"unet.{name}", least, _WIDEST)
-    attention = fields["attention"]
+    attention = _known(description["unet"], "unet", sorted(_names(UNet))).get("attention", UNet.attention)
     if not isinstance(attention, list | tuple) or not all(isinstance(each, bool) for each in attention):
         raise ValueError(f"unet.attention is {_brief(attention)}; give true or false for each level")
-    if not 1 <= len(levels) == len(fields["blocks"]) == len(attention) <= _MOST_LEVELS:
-        raise ValueError(
-            f"unet.channels, unet.blocks and unet.attention have {len(levels)}, {len(fields['blocks'])} and "
-            f"{len(attention)} entries; give each one entry a level, for 1 to {_MOST_LEVELS} levels"
-        )
-    if sum(fields["blocks"]) > _MOST_BLOCKS:
-        raise ValueError(f"unet.blocks is {_brief(fields['blocks'])}; give at most {_MOST_BLOCKS} in all")
+    fields = _check_levels(description, UNet, "unet", dict(patch=1, head_channels=1, embedding=2))
+    levels = fields["channels"]
     for width, attends in zip(levels, attention, strict=True):
         if attends and width % fields["head_channels"]:
             raise ValueError(f"unet.head_channels is {fields['head_channels']}; it must divide {width}, unet.channels")
-    if (dtype := str(description["unet"]["dtype"])) not in _FLOATS:
-        raise ValueError(f"unet.dtype is {_brief(dtype)}; give one of {', '.join(_FLOATS)}")
     _image_shape(description, fields["patch"] * 2 ** (len(levels) - 1))
+
+
+def _check_levels(
+    description: Mapping[str, Any], module: type[nn.Module], of: str, least: Mapping[str, int]
+) -> dict[str, Any]:
+    """The settings of a network of levels, once they are known to be usable."""
+    names = _names(module)
+    fields = {name: getattr(module, name) for name in names} | _known(description[of], of, sorted(names))
+    levels = fields["channels"]
+    _whole(levels, f"{of}.channels", 1, _WIDEST)
+    _whole(fields["blocks"], f"{of}.blocks", 0, _MOST_BLOCKS)
+    for name, smallest in least.items():
+        _integer(fields[name], f"{of}.{name}", smallest, _WIDEST)
+    entries = [len(fields[name]) for name in ("channels", "blocks", "attention") if name in fields]
+    if not 1 <= min(entries) == max(entries) <= _MOST_LEVELS:
+        raise ValueError(
+            f"{of}.channels, {of}.blocks and, where it has one, {of}.attention have {', '.join(map(str, entries))} "
+            f"entries; give each one entry a level, for 1 to {_MOST_LEVELS} levels"
+        )
+    if sum(fields["blocks"]) > _MOST_BLOCKS:
+        raise ValueError(f"{of}.blocks is {_brief(fields['blocks'])}; give at most {_MOST_BLOCKS} in all")
+    if (dtype := str(description[of]["dtype"])) not in _FLOATS:
+        raise ValueError(f"{of}.dtype is {_brief(dtype)}; give one of {', '.join(_FLOATS)}")
+    return fields
 
 
 def _check_scaling(description: Mapping[str, Any]) -> None:

@@ -25,7 +25,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
-from pgm_jax.networks.prox_net import as_batch, prox_coefficients
+from pgm_jax.networks.prox_net import as_batch, prox_coefficients, smallest
+from pgm_jax.operators.checks import SizedShape
 from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
 
 _LEAST = 1e-12  # of a variance whose logarithm is taken
@@ -58,9 +59,9 @@ class MetricNetwork:
 
     def init(self, key: Key) -> PyTree:
         """Draw the parameters."""
-        height, width, channels = self.image_shape
-        maps = jnp.zeros((1, height, width, 3 * channels))
-        return self.module.init(key, jnp.zeros((1, *self.image_shape)), jnp.zeros((1,)), maps)["params"]
+        height, width, channels = smallest(self.image_shape, self.module)
+        x, maps = jnp.zeros((1, height, width, channels)), jnp.zeros((1, height, width, 3 * channels))
+        return self.module.init(key, x, jnp.zeros((1,)), maps)["params"]
 
     def prior(self, params: PyTree) -> "MetricProxNet":
         """The trained network as a prior, with its `params`."""
@@ -75,7 +76,7 @@ class MetricNetwork:
         believed = metric.gain(mu - self.mean, self.std)
         if metric.entrywise:
             return metric.variances(mu), jnp.zeros_like(mu), believed
-        comb = jnp.asarray(self._comb(), mu.dtype)
+        comb = jnp.asarray(self._comb(mu.shape), mu.dtype)
         left = metric.apply(comb)
         # What rounding leaves of a variance far below lam may be nothing, or less.
         variance = jnp.maximum(jnp.sum(comb * left) / jnp.sum(comb**2), jnp.finfo(mu.dtype).eps * metric.lam)
@@ -112,23 +113,32 @@ class MetricNetwork:
         Raises:
             ValueError: if mu is of another shape than `image_shape`.
         """
+        return self._evaluate(params, mu, variances, coupling, believed, None)
+
+    def _evaluate(
+        self, params: PyTree, mu: Array, variances: Array, coupling: Array, believed: Array, level: Array | None
+    ) -> Array:
         batched = as_batch(mu, self.image_shape)
         variances, coupling, believed = (a.reshape(batched.shape) for a in (variances, coupling, believed))
         _, c_out, c_in = prox_coefficients(variances, self.std)
-        level = jnp.maximum(jnp.mean(variances, axis=(1, 2, 3)), _LEAST)
+        level = jnp.maximum(jnp.mean(variances, axis=(1, 2, 3)) if level is None else level, _LEAST)
         share = jnp.maximum(variances / level[:, None, None, None], _LEAST_SHARE)
         maps = jnp.concatenate([believed / self.std, 0.25 * jnp.log(share), coupling], axis=-1)
         centred = batched - self.mean
-        learned = cast(Array, self.module.apply({"params": params}, c_in * centred, 0.25 * jnp.log(level), maps))
+        learned = self._learned(params, c_in * centred, 0.25 * jnp.log(level), maps)
         # m + w, written so that mu comes back to the last bit where all of it is believed.
         out = batched - (centred - believed) + c_out * learned
         return out if mu.ndim == 4 else out[0]
 
-    def _comb(self) -> np.ndarray:
-        rows, columns = (np.arange(self.period // 2, side, self.period) for side in self.image_shape[:2])
-        # Of one sign, teeth whose responses meet would add up, to a frequency that nobody asked for.
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(rows), len(columns), 1))
-        comb = np.zeros(self.image_shape, np.float32)
+    def _learned(self, params: PyTree, x: Array, condition: Array, maps: Array) -> Array:
+        return cast(Array, self.module.apply({"params": params}, x, condition, maps))
+
+    def _comb(self, image_shape: Shape) -> np.ndarray:
+        rows, columns = (np.arange(min(self.period, side) // 2, side, self.period) for side in image_shape[:2])
+        # Of one sign, teeth whose responses meet would add up, to a frequency that nobody asked for; or, over the
+        # channels, to grey.
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(rows), len(columns), image_shape[2]))
+        comb = np.zeros(image_shape, np.float32)
         comb[np.ix_(rows, columns)] = signs
         return comb
 
@@ -146,8 +156,8 @@ class MetricProxNet:
     network: MetricNetwork = dataclasses.field(metadata=dict(static=True))
 
     @property
-    def image_shape(self) -> Shape:
-        """(H, W, C) of the images that the network takes."""
+    def image_shape(self) -> SizedShape:
+        """(H, W, C) of the images that the network takes; None for sides that may be any."""
         return self.network.image_shape
 
     @property

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
+from pgm_jax.operators.checks import SizedShape, fits
 from pgm_jax.types import Key, Scalar, Scalars, Shape, pytree
 
 
@@ -30,13 +31,18 @@ def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
     return std**2 / total, std * jnp.sqrt(lam / total), 1.0 / jnp.sqrt(total)
 
 
-def as_batch(u: Array, image_shape: Shape) -> Array:
+def smallest(image_shape: SizedShape, module: nn.Module) -> Shape:
+    """An image shape that a network takes: its own, with the multiple that its module needs where any side will do."""
+    return tuple(getattr(module, "multiple", 1) if side is None else side for side in image_shape)
+
+
+def as_batch(u: Array, image_shape: SizedShape) -> Array:
     """The images u, one or a batch, as a batch of images of `image_shape`.
 
     Raises:
         ValueError: if u is of another shape.
     """
-    if u.ndim not in (3, 4) or u.shape[-3:] != tuple(image_shape):
+    if u.ndim not in (3, 4) or not fits(u.shape[-3:], image_shape):
         raise ValueError(
             f"The network takes images of shape (H, W, C) = {tuple(image_shape)}, one or a batch, and was given "
             f"{u.shape}: crop, pad or resize the images, or take a prior of their shape."

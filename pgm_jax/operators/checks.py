@@ -15,6 +15,8 @@ import numpy as np
 from pgm_jax.tracing import is_traced
 from pgm_jax.types import Shape
 
+SizedShape = tuple[int | None, ...]  # (H, W, C) of the images that something takes, None for a side that may be any
+
 
 def check_number(
     what: str,
@@ -121,3 +123,9 @@ def _as_array(what: str, values: Any) -> np.ndarray | jax.Array:
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
         raise TypeError(f"{what} is an array of numbers, and has the type {array.dtype}")
     return array
+
+
+def fits(shape: Shape, image_shape: SizedShape) -> bool:
+    """Whether a `shape` is that of an image of `image_shape`, in which None stands for any side."""
+    pairs = zip(shape, image_shape, strict=False)
+    return len(shape) == len(image_shape) and all(side is None or given == side for given, side in pairs)

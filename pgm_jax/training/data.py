@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import grain
 import numpy as np
@@ -22,6 +23,16 @@ from pgm_jax.operators.base import check_image_shape
 from pgm_jax.training.folders import folder_images
 from pgm_jax.training.images import check_channels_last, read_npz, to_float
 from pgm_jax.types import Shape
+
+
+@runtime_checkable
+class RandomAccess(Protocol):
+    """Images by their index: a `Source`, or pictures of any size."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
 
 _KEPT_BYTES = 4 * 2**30  # decoded images of a larger TFDS set are not kept in memory
 _PART = re.compile(r"[^\[\]]+(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
@@ -99,7 +110,13 @@ def open_source(
 
 
 def batches(
-    source: Source, batch_size: int, seed: int, *, flip: bool = False, shard: tuple[int, int] = (0, 1)
+    source: RandomAccess,
+    batch_size: int,
+    seed: int,
+    *,
+    flip: bool = False,
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> grain.MapDataset:
     """Shuffled batches for ever: `dataset[step]` is float32 [batch_size / count, H, W, C] in [-1, 1], any step >= 0.
 
@@ -107,10 +124,11 @@ def batches(
     `[index b, (index + 1) b)`, b = batch_size / count, of the batch that a single process would get.
 
     Args:
-        source: uint8 images [H, W, C].
+        source: uint8 images [H, W, C], of any size where `augment` crops them.
         batch_size: images of one step over all processes.
         seed: 0 <= seed < 2**32.
         flip: mirror each image left to right with probability 1/2.
+        augment: maps (image, generator of random numbers) to an image, such as `random_crop`; it comes first.
         shard: (index, count), as `(jax.process_index(), jax.process_count())`.
 
     Raises:
@@ -124,6 +142,8 @@ def batches(
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be in 0 .. 2**32 - 1, got {seed}.")
     dataset = grain.MapDataset.source(source).seed(seed).shuffle().repeat(None)
+    if augment is not None:
+        dataset = dataset.random_map(augment)
     if flip:
         dataset = dataset.random_map(_flip)
     return dataset.batch(batch_size // count, drop_remainder=True)[index::count].map(to_float)
@@ -157,7 +177,7 @@ def _pad(image: np.ndarray, image_shape: Shape, name: str) -> np.ndarray:
 
 
 def _array_source(images: np.ndarray, path: Path, split: str, image_shape: Shape) -> Source:
-    begin, end = (_place(text, len(images)) for text in _part(split))
+    begin, end = part_of(split, len(images))
     images = images[begin:end]
     return Source(f"{path} ({split})", len(images), images.__getitem__, image_shape)
 
@@ -167,6 +187,12 @@ def _part(split: str) -> Sequence[str | None]:
     if not (part := _PART.fullmatch(split)):
         raise ValueError(f"The split is {split!r}; give one such as 'train', or a part such as 'train[:90%]'.")
     return part.groups()
+
+
+def part_of(split: str, count: int) -> tuple[int | None, int | None]:
+    """Where the part of `count` images begins and ends that a split such as "train[:90%]" names."""
+    begin, end = (_place(text, count) for text in _part(split))
+    return begin, end
 
 
 def _place(text: str | None, count: int) -> int | None:

@@ -33,6 +33,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from pgm_jax.files import local_path
 from pgm_jax.training import checkpoint
 from pgm_jax.training.checkpoint import CheckpointError
+from pgm_jax.training.denoising import denoising_psnr
 from pgm_jax.training.draws import Draws, as_draws
 from pgm_jax.training.hosts import on_any, together
 from pgm_jax.training.losses import Objective
@@ -92,6 +93,7 @@ def train(
     state_sharding: Callable[[Mesh, PyTree], PyTree] = replicated,
     mesh: Mesh | None = None,
     start: PyTree | None = None,
+    held_out: Images | Float[np.ndarray, "n h w c"] | None = None,
 ) -> TrainState:
     """Train a network, from the newest checkpoint in the folder where there is one.
 
@@ -109,6 +111,8 @@ def train(
         state_sharding: (mesh, shapes of the state) -> its shardings: `replicated` (data parallel) or `fully_sharded`.
         mesh: devices to use; all of them if None.
         start: parameters of a new run in place of random ones, of the whole network or of a part of it.
+        held_out: images `[N, H, W, C]` in [-1, 1] that are not trained on. Whenever a checkpoint is written, the PSNR
+            of what the averaged network makes of them under noise is logged, see `denoising_psnr`.
 
     Returns:
         The state after the last step.
@@ -159,6 +163,7 @@ def train(
         show = stack.enter_context(_progress(steps, begun))
         pending: list[dict[str, Any]] = carried or []  # scalars of the steps since those that were written last
         clock, clock_step = time.perf_counter(), begun
+        quality: dict[str, float] = {}
 
         for step in range(begun + 1, steps + 1):
             batch = jax.make_array_from_process_local_data(sharding, next(batches))
@@ -169,11 +174,14 @@ def train(
             log = step == steps or step % cadence.log == 0 or step % cadence.save == 0
             if log or stop:
                 means = _mean_scalars(pending, step)
+            if held_out is not None and (step == steps or step % cadence.save == 0):
+                means |= denoising_psnr(network, whole(state.ema), jnp.asarray(held_out))
+                quality = {name: means[name] for name in means if name.startswith("psnr")}
             if log:
                 rate = (step - clock_step) * count / (time.perf_counter() - clock)
                 if writer:
                     writer.write(step, dict(means, images_per_second=rate))
-                show(step, means["loss"], rate, (steps - step) * count / rate)
+                show(step, means["loss"], rate, (steps - step) * count / rate, quality)
                 pending = []
             if stop or step == steps or step % cadence.save == 0:
                 if writer:
@@ -298,23 +306,30 @@ def _say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _progress(steps: int, start: int) -> Iterator[Callable[[int, float, float, float], None]]:
-    """Show (step, loss, images/s, seconds left): as a bar on a terminal, as lines elsewhere."""
+def _progress(steps: int, start: int) -> Iterator[Callable[[int, float, float, float, dict[str, float]], None]]:
+    """Show (step, loss, images/s, seconds left, quality): as a bar on a terminal, as lines elsewhere."""
+
+    def told(quality: dict[str, float]) -> str:
+        return "".join(f"  {name.replace('_', ' ')} {value:.2f} dB" for name, value in quality.items())
+
     console = Console()
     if not console.is_terminal or jax.process_index() != 0:
-        yield lambda step, loss, rate, left: _say(
-            f"step {step}/{steps}  loss {loss:.4f}  {rate:.0f} images/s  left {datetime.timedelta(seconds=round(left))}"
+        yield lambda step, loss, rate, left, quality: _say(
+            f"step {step}/{steps}  loss {loss:.4f}{told(quality)}  {rate:.0f} images/s  left "
+            f"{datetime.timedelta(seconds=round(left))}"
         )
         return
     columns = (
         SpinnerColumn(),
         TextColumn("step {task.completed}/{task.total}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} images/s"),
+        TextColumn("loss {task.fields[loss]:.4f}{task.fields[quality]}  {task.fields[rate]:.0f} images/s"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("train", total=steps, completed=start, loss=float("nan"), rate=0.0)
-        yield lambda step, loss, rate, left: progress.update(task, completed=step, loss=loss, rate=rate)
+        task = progress.add_task("train", total=steps, completed=start, loss=float("nan"), rate=0.0, quality="")
+        yield lambda step, loss, rate, left, quality: progress.update(
+            task, completed=step, loss=loss, rate=rate, quality=told(quality)
+        )

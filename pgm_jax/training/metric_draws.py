@@ -20,8 +20,9 @@ from jaxtyping import Array
 
 from pgm_jax.networks.metric_net import MetricNetwork
 from pgm_jax.noise import GaussianNoise
+from pgm_jax.operators.checks import SizedShape, fits
 from pgm_jax.training.draws import Seen, stratified_times
-from pgm_jax.types import Images, Key, Schedule, Shape, pytree
+from pgm_jax.types import Images, Key, Schedule, pytree
 
 
 @pytree
@@ -132,14 +133,14 @@ def metric_draws(
     return MetricDraws(schedule, stacks, jnp.asarray(noise_min), jnp.asarray(noise_max), network, shares)
 
 
-def _stack(place: int, family: Any, image_shape: Shape) -> Any:
+def _stack(place: int, family: Any, image_shape: SizedShape) -> Any:
     """The operators of a family as one, with a leading axis on its arrays."""
     if not isinstance(family, Sequence) or not family:
         raise ValueError(
             f"Family {place} is a {type(family).__name__}; give some operators, [random_mask(key, shape), ...]."
         )
     for operator in family:
-        if tuple(operator.image_shape) != tuple(image_shape):
+        if not fits(operator.image_shape, image_shape):
             raise ValueError(
                 f"A {type(operator).__name__} of family {place} measures images of {tuple(operator.image_shape)}, and "
                 f"the network takes {tuple(image_shape)}: build it for the network's."

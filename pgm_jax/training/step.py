@@ -20,6 +20,8 @@ import optax
 from jaxtyping import Array, PyTree
 
 from pgm_jax.networks import ConvexNetwork, MetricNetwork, TimedNetwork
+from pgm_jax.networks.prox_net import smallest
+from pgm_jax.operators.checks import SizedShape
 from pgm_jax.tracing import is_traced
 from pgm_jax.training.draws import Draws, LevelDraws, Seen, StepDraws, as_draws
 from pgm_jax.training.losses import Objective
@@ -32,7 +34,10 @@ class Network(Protocol):
     """What can be trained: `Preconditioned`, `MetricNetwork`, `TimedNetwork` or `ConvexNetwork`."""
 
     @property
-    def image_shape(self) -> Shape: ...
+    def image_shape(self) -> SizedShape: ...
+
+    @property
+    def module(self) -> Any: ...
 
     def init(self, key: Key, /) -> PyTree: ...
 
@@ -127,7 +132,7 @@ def make_step(
 
     draws = as_draws(schedule)
     check_pairing(network, draws)
-    _check_objective(objective, network.image_shape)
+    _check_objective(objective, smallest(network.image_shape, network.module))
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
         estimate = network.apply(params, seen.point, *seen.conditions)

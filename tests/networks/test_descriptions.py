@@ -65,7 +65,10 @@ def told(name, **changes):
         (told("convolutional", image_shape=[4, 4]), "image_shape is .4, 4.; give .height, width, channels."),
         (told("dense", mean=3.0), "network.mean is no setting of it; it has icnn, image_shape, sigma, patches"),
         (told("levels", sigma=3.0), "network.sigma is no setting of it; it has unet, image_shape, mean, std, timed"),
-        (told("dense", conv_icnn={}), "a network is one of unet, icnn, conv_icnn, and the description has 2 of them"),
+        (
+            told("dense", conv_icnn={}),
+            "a network is one of unet, local_unet, icnn, conv_icnn, and the description has 2 of them",
+        ),
         (told("patches", patches=0), "patches is 0; give its settings, patch, stride"),
         (told("patches", patches__patch=0), "patches.patch is 0; give a whole number from 1"),
     ],

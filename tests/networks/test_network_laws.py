@@ -7,7 +7,8 @@ from laws import law_test
 from network_rows import NETWORKS, SHAPE
 
 from pgm_jax import networks
-from pgm_jax.networks import MLP, MetricNetwork, Preconditioned, TimedNetwork
+from pgm_jax.networks import MLP, LocalNetwork, MetricNetwork, Preconditioned, TimedNetwork
+from pgm_jax.operators.checks import fits
 from pgm_jax.training.step import Network
 
 # A module without words for a file is trained all the same.
@@ -20,7 +21,8 @@ def told(network):
     levels = jnp.array([0.2, 1.0, 3.0])
     if isinstance(network, MetricNetwork):
         pixels = np.random.default_rng(2).uniform(0.2, 2.0, (3, 3, *SHAPE)).astype(np.float32)
-        return levels[:, None, None, None] * pixels[0], jnp.asarray(pixels[1]), jnp.asarray(pixels[2])
+        maps = levels[:, None, None, None] * pixels[0], jnp.asarray(pixels[1]), jnp.asarray(pixels[2])
+        return (*maps, levels) if isinstance(network, LocalNetwork) else maps
     return (jnp.array([0.0, 0.3, 1.0]), levels) if isinstance(network, TimedNetwork) else (levels,)
 
 
@@ -33,7 +35,7 @@ def drawn(network):
 
 
 def a_network_is_what_training_takes(network):
-    assert isinstance(network, Network) and tuple(network.image_shape) == SHAPE
+    assert isinstance(network, Network) and fits(SHAPE, network.image_shape)
     scale = network.scale(*told(network))
     assert scale.shape in ((3,), (3, *SHAPE)) and np.all(scale > 0)
 
@@ -81,5 +83,5 @@ test_law = law_test(ROWS, LAWS, double=False)
 def test_no_network_is_without_a_row():
     """What has `init`, `apply` and `prior` can be trained; the field network of a blur is not."""
     public = {getattr(networks, name) for name in networks.__all__}
-    trained = {kind for kind in public if isinstance(kind, type) and {"init", "apply", "prior"} <= set(vars(kind))}
+    trained = {kind for kind in public if isinstance(kind, type) and {"init", "apply", "prior"} <= set(dir(kind))}
     assert trained == {type(network) for network in ROWS.values()}

@@ -247,9 +247,15 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     with loop._progress(10, 0) as show:
-        show(5, 0.25, 80.0, 0.5)
+        show(5, 0.25, 80.0, 0.5, dict(psnr_at_25=28.125))
     text = capsys.readouterr().out
-    assert "5/10" in text and "0.2500" in text and "80 images/s" in text and "\x1b[" in text
+    assert (
+        "5/10" in text
+        and "0.2500" in text
+        and "psnr at 25 28.12 dB" in text
+        and "80 images/s" in text
+        and "\x1b[" in text
+    )
 
 
 def test_sheets_are_drawn_at_their_steps(tmp_path):
@@ -285,3 +291,12 @@ def test_errors(tmp_path, changes, words):
 def test_a_cadence_is_of_whole_steps(numbers):
     with pytest.raises(ValueError, match="log and save are at least 1"):
         Cadence(**numbers)
+
+
+def test_held_out_images_are_denoised_at_every_checkpoint(tmp_path):
+    held_out = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 1)).astype(np.float32)
+    run(tmp_path, steps=4, cadence=Cadence(log=1, save=2, sheet=0), held_out=held_out)
+    scalars = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    names = {"psnr_at_15", "psnr_at_25", "psnr_at_50"}
+    assert [names <= each.keys() for each in scalars] == [False, True, False, True]
+    assert scalars[3]["psnr_at_15"] > scalars[3]["psnr_at_50"]

@@ -1,0 +1,83 @@
+r"""Photographs of any size, for the exact step: the prior that restores pictures of one's own.
+
+python -m launch.prepare --dataset=photos --output=photos
+python -m launch.train --config=configs/photos.py --workdir=runs/photos
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The configuration: data, network and training."""
+    config = ml_collections.ConfigDict()
+    config.data = ml_collections.ConfigDict(
+        dict(
+            source="./photos",
+            split="train[:94%]",
+            held_out="train[94%:]",  # whose denoising PSNR is logged
+            image_shape=(64, 64, 3),  # of the random crops
+            flip=False,  # crops are mirrored and turned anyway
+        )
+    )
+    config.network = ml_collections.ConfigDict(
+        dict(
+            local_unet=dict(
+                channels=(64, 128, 128),
+                blocks=(1, 2, 3),
+                patch=2,
+                embedding=128,
+                dtype="float32",  # or "bfloat16", faster on a GPU, a TPU and a CPU with AMX
+            ),
+            mean=-0.1,
+            std=0.5,
+            metric=dict(period=7),  # of the comb that probes an operator
+        )
+    )
+    config.train = ml_collections.ConfigDict(
+        dict(
+            seed=0,
+            steps=100_000,
+            batch_size=32,
+            start="",  # a prior whose weights it starts from
+            # log lam is uniform between the squares of the first two, and the log of the noise of the measurements
+            # between the other two, all in the units of the images.
+            sigma_min=0.005,
+            sigma_max=5.0,
+            noise_min=0.005,
+            noise_max=0.3,
+            # Share of every batch that one of `count` such operators measures; nothing measures the rest.
+            families=dict(
+                masks=dict(operator="random_mask", count=100, share=0.16, between=dict(hidden=(0.1, 0.95))),
+                boxes=dict(operator="random_box_mask", count=100, share=0.04, size=(16, 16)),
+                channels=dict(
+                    operator="random_mask", count=50, share=0.04, shared=False, between=dict(hidden=(0.3, 0.8))
+                ),
+                blurs=dict(
+                    operator="gaussian_blur", count=200, share=0.13, boundary="reflect", between=dict(width=(0.4, 3.0))
+                ),
+                motion=dict(operator="motion_blur", count=100, share=0.05, size=15, boundary="circular"),
+                averages_of_two=dict(operator="average_downsampling", count=1, share=0.04, factor=2),
+                averages_of_four=dict(operator="average_downsampling", count=1, share=0.04, factor=4),
+                bicubic_of_two=dict(operator="bicubic_downsampling", count=1, share=0.04, factor=2),
+                bicubic_of_four=dict(operator="bicubic_downsampling", count=1, share=0.04, factor=4),
+                grey=dict(operator="colourisation", count=1, share=0.04),
+            ),
+            warm_up="l2",
+            warm_share=1.0,
+            zeta_start=2.0,
+            zeta_end=1.0,
+            stages=0,
+            learning_rate=5e-4,
+            warmup_steps=500,
+            decay_share=0.5,
+            adam_b2=0.99,
+            weight_decay=1e-4,
+            clip_norm=1.0,
+            ema_decay=0.999,
+            sharding="replicated",
+            log_every=50,
+            save_every=500,
+            sheet_every=5000,
+        )
+    )
+    return config

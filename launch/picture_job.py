@@ -1,0 +1,251 @@
+"""Restores pictures as they are: `launch.restore --input`.
+
+A sample at a time, in the memory of one chain; the mean and the deviation of the samples run along.
+"""
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags, logging
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from launch.figures import coloured
+from launch.picture_tasks import TASKS, PictureProblem, picture_problem
+from launch.pictures import Picture, read_picture, write_picture
+from launch.runs import write_json
+from pgm_jax.files import local_path, replacing
+from pgm_jax.networks import LocalNetwork, MetricProxNet
+from pgm_jax.noise import GaussianNoise
+from pgm_jax.pretrained import load_prior
+from pgm_jax.proximal import data_first, exact
+from pgm_jax.restoration import restore
+from pgm_jax.training.images import UnreadableImage, find_images, none_readable, to_uint8
+
+STD_TOP = 0.5  # of std.png
+WHOLE = 2**20  # pixels of the largest picture that is evaluated at once
+TILE = 512
+_ARRAYS = 40  # of the size of a picture that a chain holds, in single precision
+REPORT = "report.json"
+
+flags.DEFINE_string("input", None, "A degraded picture, or a folder of them, to restore; needs --task.")
+flags.DEFINE_string("mask", None, "For --task=inpaint: an image, white where the picture is missing.")
+flags.DEFINE_string("kernel", None, "For --task=deblur: gaussian:1.6, motion:15,30, disk:3, or an image.")
+flags.DEFINE_enum("factor", None, ["2", "4"], "For --task=super_resolution.")
+flags.DEFINE_string("pattern", "RGGB", "For --task=demosaic: the colours of a square of the sensor, row by row.")
+flags.DEFINE_string("noise", "auto", "Deviation of the noise for pictures in [-1, 1], or auto, to estimate it.")
+flags.DEFINE_bool("fast", False, "10 network calls and one sample.")
+flags.DEFINE_integer("tile", None, "Side of the tiles of a large picture in pixels, a multiple of 8.", lower_bound=8)
+
+
+class Restored(NamedTuple):
+    """What was found for a picture, `[H, W, 3]` each."""
+
+    mean: Float[np.ndarray, "h w c"]
+    std: Float[np.ndarray, "h w c"]
+    samples: int
+    calls: int
+    exact: bool
+
+
+def restore_pictures(console: Console) -> None:
+    """Restore what --input names, a picture or a folder of them.
+
+    Raises:
+        ValueError, OSError: if a flag or a picture cannot be used; of a folder, those that cannot be read are left out.
+    """
+    logging.set_verbosity(logging.WARNING)
+    given = flags.FLAGS
+    tasks = given.tasks if given["tasks"].present else []
+    if len(tasks) != 1:
+        raise ValueError(f"--input needs one --task of {', '.join(TASKS)}.")
+    path, folder = local_path(given.input), local_path(given.output or "out/pictures")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no picture or folder {path}.")
+    paths = find_images(path) if path.is_dir() else [path]
+    prior = load_prior(given.prior or "photos")
+    if not isinstance(prior, MetricProxNet) or not isinstance(prior.network, LocalNetwork):
+        raise ValueError(f"{given.prior} is a prior of images of one size; --input needs one of any size: photos.")
+    words = dict(mask=given.mask, kernel=given.kernel, factor=given.factor, pattern=given.pattern, noise=given.noise)
+    unreadable = []
+    for place in paths:
+        own = folder if len(paths) == 1 else folder / place.relative_to(path).with_suffix("")
+        if (own / REPORT).exists() and not given.overwrite:
+            if given.resume or len(paths) > 1:
+                continue
+            raise ValueError(f"{own} holds a restored picture; give another --output, or --overwrite.")
+        try:
+            picture = read_picture(place, given.white)
+        except UnreadableImage as error:
+            if len(paths) == 1:
+                raise
+            unreadable.append(error)
+            continue
+        restore_picture(console, prior, picture, tasks[0], words, own)
+    if len(unreadable) == len(paths):
+        raise none_readable(path, unreadable)
+    for error in unreadable:
+        console.print(f"left out: {error}", markup=False)
+
+
+def restore_picture(
+    console: Console, prior: MetricProxNet, picture: Picture, task: str, words: dict[str, Any], folder: Path
+) -> None:
+    """Restore one picture into a folder, and say what was found out about it."""
+    given, begun = flags.FLAGS, time.perf_counter()
+    problem = picture_problem(picture, task, words)
+    height, width, _ = problem.operator.image_shape
+    check_memory(height * width)
+    console.print(f"{picture.path}: {width} x {height} pixels, {task.replace('_', ' ')}", markup=False)
+    for note in problem.notes:
+        console.print(f"  {note}", markup=False)
+    tile = given.tile or (TILE if height * width > WHOLE else None)
+    prior = MetricProxNet(prior.params, dataclasses.replace(prior.network, tile=tile))
+    samples = 1 if given.fast else given.samples or 8
+    calls = given.calls or (10 if given.fast else None)
+    found = draw(console, prior, problem, samples, calls, given.seed, folder / "samples", picture)
+    write_picture(folder / "restored.png", final(found.mean, problem), picture)
+    with replacing(folder / "std.png") as part:
+        Image.fromarray(coloured(found.std, STD_TOP)).save(part, "PNG")
+    comparison(problem, found).savefig(folder / "comparison.png", dpi=110)
+    record = dict(
+        input=str(given.input),
+        task=task,
+        size=[width, height],
+        sigma=problem.sigma,
+        notes=problem.notes,
+        prior=given.prior or "photos",
+        samples=found.samples,
+        calls=found.calls,
+        step="exact" if found.exact else "data_first",
+        seed=given.seed,
+        mean_std=float(found.std.mean()),
+        seconds=round(time.perf_counter() - begun, 2),
+        flags={name: value for name, value in words.items() if value is not None},
+    )
+    write_json(folder / REPORT, record)
+    console.print(
+        f"  {folder / 'comparison.png'} shows it; restored.png is the mean of {samples} samples.", markup=False
+    )
+
+
+def draw(
+    console: Console,
+    prior: MetricProxNet,
+    problem: PictureProblem,
+    samples: int,
+    calls: int | None,
+    seed: int,
+    folder: Path,
+    picture: Picture,
+) -> Restored:
+    """Samples one by one, each written as it comes, and their mean and deviation."""
+    key, y, noise = jax.random.key(seed), jnp.asarray(problem.y)[None], GaussianNoise(problem.sigma)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    mean, squares, split, taken = 0.0, 0.0, None, calls
+    with Progress(TextColumn("  samples"), *columns, console=console) as progress:
+        bar = progress.add_task("", total=samples)
+        for number in range(samples):
+            drawn = restore(
+                key, prior, problem.operator, y, noise, samples=1, calls=taken, split=split,
+                indices=jnp.array([number]), quantiles=(),
+            )  # fmt: skip
+            # The prior is tested once, on the first sample.
+            taken = int(drawn.calls[0])
+            split = split or (exact if taken == (calls or 20) else data_first)
+            sample = np.asarray(drawn.samples[0, 0], np.float64)
+            write_picture(folder / f"sample_{number}.png", final(sample, problem), picture)
+            before = sample - mean
+            mean = mean + before / (number + 1)
+            squares = squares + before * (sample - mean)
+            progress.advance(bar)
+    std = np.sqrt(squares / max(samples - 1, 1))
+    return Restored(np.asarray(mean), np.asarray(std), samples, taken or 0, split is exact)
+
+
+def final(pixels: Float[np.ndarray, "h w 3"], problem: PictureProblem) -> Float[np.ndarray, "h w c"]:
+    """The pixels as they are written: those of a grey picture as one channel."""
+    return pixels.mean(axis=2, keepdims=True) if problem.grey else pixels
+
+
+def check_memory(pixels: int) -> None:
+    """Refuse a picture that does not fit into the memory of this machine; a ValueError that says what would."""
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if (needed := pixels * 3 * 4 * _ARRAYS) > memory:
+        most = memory / (12e6 * _ARRAYS)
+        raise ValueError(
+            f"The picture has {pixels / 1e6:.0f} megapixels, which take {needed / 2**30:.0f} GiB, and this machine has "
+            f"{memory / 2**30:.0f} GiB: cut it into parts of at most {most:.0f} megapixels."
+        )
+
+
+def comparison(problem: PictureProblem, found: Restored) -> Figure:
+    """The picture, what was made of it and how sure that is, with two details enlarged."""
+    height, width = found.mean.shape[:2]
+    shown = problem.seen
+    if not np.all(np.asarray(problem.operator.observed) > 0):
+        hidden = np.asarray(problem.operator.observed).max(axis=2) <= 0
+        shown = np.where(hidden[..., None], np.array([0.11, 0.4, 0.8]), shown)
+    std = found.std.mean(axis=2)
+    side = max(8, min(height, width) // 5)
+    places = details(std, side)
+    wide, gap, head = 3.6, 0.08, 0.3
+    tall, small = wide * height / width, (3 * wide + 2 * gap - 5 * gap) / 6
+    size = (3 * wide + 4 * gap, head + tall + small + 3 * gap)
+    figure = Figure(figsize=size)
+
+    def axes_at(left: float, top: float, across: float, down: float) -> Any:
+        return figure.add_axes((left / size[0], 1 - (top + down) / size[1], across / size[0], down / size[1]))
+
+    panels = {"the picture": shown, "restored": found.mean, "standard deviation": std}
+    for number, (name, values) in enumerate(panels.items()):
+        axes = axes_at(gap + number * (wide + gap), head, wide, tall)
+        _show(axes, values, std)
+        axes.set_title(name, fontsize=10)
+        scale = values.shape[0] / height
+        for row, column in places:
+            corner = (column * scale - 0.5, row * scale - 0.5)
+            axes.add_patch(Rectangle(corner, side * scale, side * scale, fill=False, edgecolor="white", linewidth=1))
+    cells = [(place, values) for place in places for values in panels.values()]
+    for number, ((row, column), values) in enumerate(cells):
+        scale = values.shape[0] / height
+        top, left, cell = round(row * scale), round(column * scale), max(round(side * scale), 1)
+        axes = axes_at(gap + number * (small + gap), head + tall + gap, small, small)
+        _show(axes, values[top : top + cell, left : left + cell], std)
+    return figure
+
+
+def details(std: Float[np.ndarray, "h w"], side: int) -> list[tuple[int, int]]:
+    """The corners of two squares, one where most is uncertain and one elsewhere."""
+    sums = np.pad(std, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    side = min(side, *std.shape)
+    boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    first = np.unravel_index(np.argmax(boxes), boxes.shape)
+    down, across = np.ogrid[: boxes.shape[0], : boxes.shape[1]]
+    apart = (np.abs(down - first[0]) >= 1.5 * side) | (np.abs(across - first[1]) >= 1.5 * side)
+    middle = np.where(apart, boxes, np.inf) if apart.any() else boxes
+    level = np.median(boxes[apart]) if apart.any() else 0.0
+    second = np.unravel_index(np.argmin(np.abs(middle - level)), boxes.shape)
+    return [(int(first[0]), int(first[1])), (int(second[0]), int(second[1]))]
+
+
+def _show(axes: Any, values: np.ndarray, std: np.ndarray) -> None:
+    axes.set_axis_off()
+    if values.ndim == 2:
+        axes.imshow(
+            values, cmap="magma", vmin=0, vmax=max(float(np.quantile(std, 0.995)), 1e-6), interpolation="nearest"
+        )
+    else:
+        axes.imshow(to_uint8(values), interpolation="nearest")
