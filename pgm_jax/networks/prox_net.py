@@ -32,7 +32,11 @@ def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
 
 
 def smallest(image_shape: SizedShape, module: nn.Module) -> Shape:
-    """An image shape that a network takes: its own, with the multiple that its module needs where any side will do."""
+    """An image shape that a network takes: its own, with the multiple that its module needs where any side will do.
+
+    Args:
+        image_shape, module: (H, W, C), None for sides that may be any, and what states the multiple.
+    """
     return tuple(getattr(module, "multiple", 1) if side is None else side for side in image_shape)
 
 

@@ -32,6 +32,7 @@ class Pictures:
         length: how many there are.
         read: index to uint8 [h, w, C].
         channels: C.
+        kept: decoded pictures by their index, which fills up to 4 GiB.
     """
 
     name: str

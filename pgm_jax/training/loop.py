@@ -93,7 +93,7 @@ def train(
     state_sharding: Callable[[Mesh, PyTree], PyTree] = replicated,
     mesh: Mesh | None = None,
     start: PyTree | None = None,
-    held_out: Images | Float[np.ndarray, "n h w c"] | None = None,
+    held_out: Float[np.ndarray, "held height width c"] | None = None,
 ) -> TrainState:
     """Train a network, from the newest checkpoint in the folder where there is one.
 
@@ -111,7 +111,7 @@ def train(
         state_sharding: (mesh, shapes of the state) -> its shardings: `replicated` (data parallel) or `fully_sharded`.
         mesh: devices to use; all of them if None.
         start: parameters of a new run in place of random ones, of the whole network or of a part of it.
-        held_out: images `[N, H, W, C]` in [-1, 1] that are not trained on. Whenever a checkpoint is written, the PSNR
+        held_out: images `[M, K, L, C]` in [-1, 1] that are not trained on. Whenever a checkpoint is written, the PSNR
             of what the averaged network makes of them under noise is logged, see `denoising_psnr`.
 
     Returns:

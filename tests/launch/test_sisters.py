@@ -1,6 +1,8 @@
 """The other networks of launch.train: they train and resume by the same command, and refuse what they cannot do."""
 
+import numpy as np
 import pytest
+from PIL import Image
 from training_door import SETTINGS, newest
 
 SISTERS = {
@@ -13,6 +15,17 @@ SISTERS = {
     },
     "lpn.py": {"network.conv_icnn.channels": 4, "network.conv_icnn.strides": (1, 2), "train.stages": 1}
     | {"train.zeta_end": 0.2},
+}
+
+
+PHOTOS = {name: value for name, value in SETTINGS.items() if "network" not in name} | {
+    "data.image_shape": (16, 16, 3),
+    "network.local_unet.channels": (8,),
+    "network.local_unet.blocks": (1,),
+    "network.local_unet.embedding": 4,
+    "train.families": dict(masks=dict(operator="random_mask", count=3, share=0.5)),
+    "train.save_every": 3,
+    "train.sheet_every": 3,
 }
 
 
@@ -41,6 +54,25 @@ def test_they_train_and_resume_by_the_same_command(door, images, tmp_path, capsy
         type(prior).__name__ == {"proxdm.py": "TimedProxNet", "exact_step.py": "MetricProxNet", "lpn.py": "LPN"}[file]
     )
     assert prior.image_shape == (8, 8, 1) and (tmp_path / "sheets" / "0000003.png").exists()
+
+
+def test_photographs_are_trained_on_crops_of_a_folder(door, tmp_path, capsys):
+    """Files of different sizes, one in four held out; the prior takes pictures of any size."""
+    from pgm_jax.pretrained import load_prior
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for number, size in enumerate([(20, 30, 3), (40, 17, 3), (16, 16, 3), (12, 50, 3)]):
+        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
+    splits = {"data.split": "train[:75%]", "data.held_out": "train[75%:]"}
+    for steps in (3, 5):
+        settings = PHOTOS | splits | {"train.steps": steps}
+        door(tmp_path / "run", tmp_path / "pictures", file="photos.py", settings=settings)
+    out = capsys.readouterr().out
+    assert "Going on from step 3 of 5" in out and "psnr at 25" in out
+    prior = load_prior(tmp_path / "run" / "prior.npz")
+    assert prior.image_shape == (None, None, 3) and prior.prox(np.zeros((7, 9, 3), np.float32), 0.1).shape == (7, 9, 3)
+    assert (tmp_path / "run" / "sheets" / "0000003.png").exists()
 
 
 @pytest.mark.parametrize(
