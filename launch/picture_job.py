@@ -33,8 +33,8 @@ from pgm_jax.restoration import restore
 from pgm_jax.training.images import UnreadableImage, find_images, none_readable, to_uint8
 
 STD_TOP = 0.5  # of std.png
-WHOLE = 2**20  # pixels of the largest picture that is evaluated at once
-TILE = 512
+WHOLE = 2**21  # pixels of the largest picture that is evaluated at once
+TILE = 1024
 _ARRAYS = 40  # of the size of a picture that a chain holds, in single precision
 REPORT = "report.json"
 

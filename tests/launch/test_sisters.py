@@ -1,5 +1,6 @@
 """The other networks of launch.train: they train and resume by the same command, and refuse what they cannot do."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,7 +72,7 @@ def test_photographs_are_trained_on_crops_of_a_folder(door, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "Going on from step 3 of 5" in out and "psnr at 25" in out
     prior = load_prior(tmp_path / "run" / "prior.npz")
-    assert prior.image_shape == (None, None, 3) and prior.prox(np.zeros((7, 9, 3), np.float32), 0.1).shape == (7, 9, 3)
+    assert prior.image_shape == (None, None, 3) and prior.prox(jnp.zeros((7, 9, 3)), 0.1).shape == (7, 9, 3)
     assert (tmp_path / "run" / "sheets" / "0000003.png").exists()
 
 
