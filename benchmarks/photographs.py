@@ -94,7 +94,7 @@ class Case(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column of the table: metrics with their digits, as mean and deviation, or the median of what are seconds."""
+    """A column of the table: metrics with their digits."""
 
     head: str
     metrics: dict[str, int]
@@ -148,8 +148,8 @@ def kept(of: str, picture: Picture, settings: tuple, work: Callable[[], Any]) ->
     path = Path(_WORKDIR.value) / of / f"{picture.name}_{digest}.npz"
     earlier = path.is_file()
     if not earlier:
-        answer, seconds = timed(of, work)
-        write_arrays(path, dict(answer=answer.astype(np.float16)) | {n: np.asarray(s) for n, s in seconds.items()})
+        answer, times = timed(of, work)
+        write_arrays(path, dict(answer=answer.astype(np.float16)) | {n: np.asarray(s) for n, s in times.items()})
     arrays = read_arrays(path, "what this benchmark wrote")
     answer = arrays.pop("answer")
     return {name: float(a) for name, a in arrays.items()} | scored(of, answer, picture) | {f"{of}_earlier": earlier}
@@ -171,21 +171,16 @@ def denoise(prior: Any, key: Key, level: int, picture: Picture) -> Case:
     metrics = kept("bm3d", picture, ("bm3d_rgb", level), partial(by_bm3d, np.asarray(y), level))
     if prior is not None:
         denoised(prior, y, sigma).block_until_ready()  # compile, once a size
-        answer, seconds = timed("prior", lambda: denoised(prior, y, sigma))
-        metrics |= seconds | scored("prior", answer, picture)
+        answer, times = timed("prior", lambda: denoised(prior, y, sigma))
+        metrics |= times | scored("prior", answer, picture)
         metrics["gain_psnr"] = metrics["prior_psnr"] - metrics["bm3d_psnr"]
     return Case((picture.folder, str(level)), picture.name, metrics)
 
 
 def denoising(prior: Any, key: Key, write: Callable[[list[Case]], None]) -> list[Case]:
     """All pictures at all levels."""
-    jobs = [
-        (level, picture)
-        for folder in _IMAGES.value
-        for level in LEVELS
-        for picture in pictures(folder, slice(-_COUNT.value, None))
-    ]
-    cases = []
+    sets, cases = [pictures(folder, slice(-_COUNT.value, None)) for folder in _IMAGES.value], []
+    jobs = [(level, picture) for found in sets for level in LEVELS for picture in found]
     for level, picture in progress(jobs):
         cases.append(denoise(prior, key, level, picture))
         metrics = cases[-1].metrics
@@ -224,7 +219,7 @@ def posed(setting: Setting, key: Key, picture: Picture) -> Problem:
     for_mask, for_noise = jax.random.split(key)
     noise, indices = GaussianNoise(setting.sigma), np.array([picture.number])
     operator = setting.operator(jax.random.fold_in(for_mask, picture.number))
-    y = measure(for_noise, operator, jnp.asarray(picture.x)[None], noise, indices=indices)
+    y = measure(for_noise, operator, jnp.asarray(picture.x)[None], noise, indices=jnp.asarray(indices))
     return Problem(operator, None, y, noise, indices, np.array([True]), picture.x[None])
 
 
@@ -260,21 +255,23 @@ def by_tv(operator: Any, y: jax.Array, start: jax.Array, sigma: float, weight: f
     return run(jax.random.key(0), sampler, start, jnp.geomspace(*STEPS, ROWS) / weight)[0].x
 
 
-def with_tv(setting: Setting, key: Key, weight: float, picture: Picture) -> Metrics:
-    """Scores of total variation and of interpolation on one picture."""
-    operator, _, y, *_ = posed(setting, key, picture)
-    start = interpolated(operator, np.asarray(y[0]))
-    how = (*setting[:2], weight, ROWS, INNER, STEPS)
-    found = kept("tv", picture, how, lambda: by_tv(operator, y[0], jnp.asarray(start), setting.sigma, weight))
-    return found | scored("interpolated", start, picture)
+def with_tv(setting: Setting, weight: float, picture: Picture, problem: Problem) -> Metrics:
+    """Scores of total variation on one picture; its seconds are those of the interpolation at which it starts, too."""
+    operator, _, y, *_ = problem
+
+    def work() -> jax.Array:
+        return by_tv(operator, y[0], jnp.asarray(interpolated(operator, np.asarray(y[0]))), setting.sigma, weight)
+
+    return kept("tv", picture, (*setting[:2], weight, ROWS, INNER, STEPS), work)
 
 
 def best_weight(setting: Setting, key: Key, crops: list[Picture]) -> float:
     """The weight 2^(k/2) with the best mean PSNR, which has one peak: from the first one uphill."""
+    problems = [(crop, posed(setting, key, crop)) for crop in crops]
 
     @cache
     def score(k: int) -> float:
-        mean = statistics.mean(with_tv(setting, key, 2 ** (k / 2), crop)["tv_psnr"] for crop in crops)
+        mean = statistics.mean(with_tv(setting, 2 ** (k / 2), *each)["tv_psnr"] for each in problems)
         print(f"{setting.name}, sigma {setting.sigma:g}: weight {2 ** (k / 2):.3g}: {mean:.2f} dB", flush=True)
         return mean
 
@@ -307,14 +304,13 @@ def restoration(prior: Any, key: Key, write: Callable[[list[Case]], None]) -> li
     tasks, cases = settings(side), []
     weights = [best_weight(setting, key, others) for setting in progress(tasks)]
     jobs = [(*each, crop) for each in zip(tasks, weights, strict=True) for crop in crops]
-    compiled = None
     for setting, weight, crop in progress(jobs):
-        metrics = with_tv(setting, key, weight, crop) | dict(weight=weight)
+        problem = posed(setting, key, crop)
+        free = interpolated(problem.operator, np.asarray(problem.y[0]))
+        metrics = scored("interpolated", free, crop) | with_tv(setting, weight, crop, problem) | dict(weight=weight)
         if prior is not None:
-            problem = posed(setting, key, crop)
-            if setting != compiled:
-                restored(prior, key, problem)
-                compiled = setting
+            if crop is crops[0]:
+                restored(prior, key, problem)  # compile
             metrics |= restored(prior, key, problem)
         cases.append(Case((crop.folder, setting.name, f"{setting.sigma:g}"), crop.name, metrics))
         ours = f", sample {metrics['psnr_sample']:.2f}, mean {metrics['psnr_mean']:.2f}" if prior is not None else ""
@@ -324,13 +320,19 @@ def restoration(prior: Any, key: Key, write: Callable[[list[Case]], None]) -> li
     return cases
 
 
+def of_method(name: str, of: str) -> list[Column]:
+    """The columns of a method, of which the metrics begin with `of`."""
+    return [
+        Column(f"{name}, PSNR / SSIM", {f"{of}_psnr": 2, f"{of}_ssim": 3}),
+        Column("s", {f"{of}_seconds": 1, f"{of}_busy": 1}),
+    ]
+
+
 def columns(table: str, ours: bool) -> tuple[list[str], list[Column]]:
     """The heads of the first columns, and what follows."""
     if table == "denoising":
-        own = [Column("prior, PSNR / SSIM", dict(prior_psnr=2, prior_ssim=3)), Column("s", dict(prior_seconds=2))]
-        own += [Column("prior - CBM3D, PSNR", dict(gain_psnr=2))]
-        bm3d = [Column("CBM3D, PSNR / SSIM", dict(bm3d_psnr=2, bm3d_ssim=3)), Column("s", dict(bm3d_seconds=1))]
-        return ["pictures", "sigma of 255"], [*bm3d, *(own if ours else [])]
+        own = [*of_method("prior", "prior"), Column("prior - CBM3D, PSNR", dict(gain_psnr=2))]
+        return ["pictures", "sigma of 255"], of_method("CBM3D", "bm3d") + own * ours
     own = [
         Column("one sample, PSNR / SSIM", dict(psnr_sample=2, ssim_sample=3)),
         Column(f"mean of {_SAMPLES.value}, PSNR / SSIM", dict(psnr_mean=2, ssim_mean=3)),
@@ -339,19 +341,19 @@ def columns(table: str, ours: bool) -> tuple[list[str], list[Column]]:
     ]
     others = [
         Column("interpolation, PSNR / SSIM", dict(interpolated_psnr=2, interpolated_ssim=3)),
-        Column("ADMM-TV, PSNR / SSIM", dict(tv_psnr=2, tv_ssim=3)),
+        *of_method("ADMM-TV", "tv"),
         Column("weight", dict(weight=2)),
-        Column("s", dict(tv_seconds=2)),
     ]
-    return ["pictures", "task", "sigma"], [*others, *(own if ours else [])]
+    return ["pictures", "task", "sigma"], others + own * ours
 
 
 def cell(column: Column, metrics: list[Metrics]) -> str:
-    """One cell: mean ± deviation over the pictures, or the median of seconds."""
-    name, digits = next(iter(column.metrics.items()))
+    """One cell: mean ± deviation over the pictures, or medians of seconds."""
+    name = next(iter(column.metrics))
     if name.endswith("seconds"):
         earlier = any(each.get(name.replace("seconds", "earlier"), 0) for each in metrics)
-        return f"{statistics.median(each[name] for each in metrics):.{digits}f}" + " (measured earlier)" * earlier
+        medians = (f"{statistics.median(each[n] for each in metrics):.{d}f}" for n, d in column.metrics.items())
+        return " / ".join(medians) + " (measured earlier)" * earlier
     found = summarise(metrics)
     if name == "weight":
         return f"{found[name].mean:.3g}"
@@ -369,7 +371,8 @@ def markdown(table: str, cases: list[Case], ours: bool) -> str:
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     folders = dict.fromkeys(case.row[0] for case in cases)
     counts = ", ".join(f"{folder} {len({c.picture for c in cases if c.row[0] == folder})}" for folder in folders)
-    notes = [f"Mean ± deviation over the pictures ({counts}); grey pictures are R = G = B. Seconds: median."]
+    notes = [f"Mean ± deviation over the pictures ({counts}); grey pictures are R = G = B."]
+    notes.append("Seconds: medians, those of the clock and, where two, those of the processor, all threads together.")
     if plain := sum(case.metrics.get("plain_step", 0) for case in cases):
         notes.append(f"{plain:.0f} of {len(cases)} restorations took the plain step, `data_first`.")
     return "\n\n".join([text, *notes])
@@ -380,12 +383,13 @@ def main(argv: list[str]) -> None:
     del argv
     prior = load_prior(_PRIOR.value) if _PRIOR.value else None
     path = _JSON.value or str(Path(_WORKDIR.value) / f"{_TABLE.value}.json")
-    machine = dict(device=str(jax.devices()[0]), threads=len(os.sched_getaffinity(0)), prior=_PRIOR.value)
+    about = dict(device=str(jax.devices()[0]), threads=os.cpu_count())
+    about |= {flag.name: flag.value for flag in (_TABLE, _PRIOR, _COUNT, _SIDE, _SAMPLES, _CALLS, _SPLIT)}
 
     def write(cases: list[Case]) -> None:
         with replacing(path) as part:
             rows = [case._asdict() for case in cases]
-            part.write_text(json.dumps(machine | dict(load=os.getloadavg()[0], cases=rows)), encoding="utf-8")
+            part.write_text(json.dumps(about | dict(load=os.getloadavg()[0], cases=rows)), encoding="utf-8")
 
     measured = (denoising if _TABLE.value == "denoising" else restoration)(prior, jax.random.key(0), write)
     print(f"\n{markdown(_TABLE.value, measured, prior is not None)}\n\nNumbers: {path}")

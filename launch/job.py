@@ -108,7 +108,7 @@ def one_size(prior: Any) -> Shape:
     """The shape of the images of a prior; a ValueError where it takes any."""
     shape = tuple(side for side in prior.image_shape if side is not None)
     if len(shape) < len(prior.image_shape):
-        raise ValueError("This prior is one of pictures of any size: give a picture by --input and --task.")
+        raise ValueError("This prior is one of pictures of any size: give one by launch.restore --input and --task.")
     return shape
 
 

@@ -6,6 +6,7 @@ A sample at a time, in the memory of one chain; the mean and the deviation of th
 import dataclasses
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,16 +28,18 @@ from launch.runs import write_json
 from pgm_jax.files import local_path, replacing
 from pgm_jax.networks import LocalNetwork, MetricProxNet
 from pgm_jax.noise import GaussianNoise
+from pgm_jax.operators.checks import check_whole
 from pgm_jax.pretrained import load_prior
 from pgm_jax.proximal import data_first, exact
 from pgm_jax.restoration import restore
-from pgm_jax.training.images import UnreadableImage, find_images, none_readable, to_uint8
+from pgm_jax.training.images import UnreadableImage, find_images, to_uint8
 
 STD_TOP = 0.5  # of std.png
 WHOLE = 2**21  # pixels of the largest picture that is evaluated at once
 TILE = 1024
 _ARRAYS = 40  # of the size of a picture that a chain holds, in single precision
 REPORT = "report.json"
+_OTHERS = ("sigma", "setting", "images", "dataset", "measurement", "operator", "demo", "first", "count", "figures")
 
 flags.DEFINE_string("input", None, "A degraded picture, or a folder of them, to restore; needs --task.")
 flags.DEFINE_string("mask", None, "For --task=inpaint: an image, white where the picture is missing.")
@@ -49,7 +52,7 @@ flags.DEFINE_integer("tile", None, "Side of the tiles of a large picture in pixe
 
 
 class Restored(NamedTuple):
-    """What was found for a picture, `[H, W, 3]` each."""
+    """What was found for a picture, `[H, W, C]` each, in the channels that are written."""
 
     mean: Float[np.ndarray, "h w c"]
     std: Float[np.ndarray, "h w c"]
@@ -66,36 +69,44 @@ def restore_pictures(console: Console) -> None:
     """
     logging.set_verbosity(logging.WARNING)
     given = flags.FLAGS
+    if others := [name for name in _OTHERS if given[name].present]:
+        hint = " --noise says how much noise there is." if "sigma" in others else ""
+        raise ValueError(f"--{others[0]} does not go with --input.{hint}")
     tasks = given.tasks if given["tasks"].present else []
     if len(tasks) != 1:
         raise ValueError(f"--input needs one --task of {', '.join(TASKS)}.")
     path, folder = local_path(given.input), local_path(given.output or "out/pictures")
     if not path.exists():
         raise FileNotFoundError(f"There is no picture or folder {path}.")
-    paths = find_images(path) if path.is_dir() else [path]
+    paths = [path]
+    if path.is_dir():
+        paths = [place for place in find_images(path) if folder.resolve() not in place.resolve().parents]
     prior = load_prior(given.prior or "photos")
     if not isinstance(prior, MetricProxNet) or not isinstance(prior.network, LocalNetwork):
         raise ValueError(f"{given.prior} is a prior of images of one size; --input needs one of any size: photos.")
     words = dict(mask=given.mask, kernel=given.kernel, factor=given.factor, pattern=given.pattern, noise=given.noise)
-    unreadable = []
+    left_out = []
+    stems = [place.with_suffix("") for place in paths]
     for place in paths:
-        own = folder if len(paths) == 1 else folder / place.relative_to(path).with_suffix("")
+        own = place if stems.count(place.with_suffix("")) > 1 else place.with_suffix("")
+        own = folder if path.is_file() else folder / own.relative_to(path)
         if (own / REPORT).exists() and not given.overwrite:
-            if given.resume or len(paths) > 1:
+            if given.resume:
+                console.print(f"{place}: restored before", markup=False, soft_wrap=True)
                 continue
-            raise ValueError(f"{own} holds a restored picture; give another --output, or --overwrite.")
+            raise ValueError(f"{own} holds a restored picture; give another --output, --resume or --overwrite.")
         try:
             picture = read_picture(place, given.white)
-        except UnreadableImage as error:
-            if len(paths) == 1:
+            restore_picture(console, prior, picture, tasks[0], words, own)
+        except ValueError as error:
+            if path.is_file():
                 raise
-            unreadable.append(error)
-            continue
-        restore_picture(console, prior, picture, tasks[0], words, own)
-    if len(unreadable) == len(paths):
-        raise none_readable(path, unreadable)
-    for error in unreadable:
-        console.print(f"left out: {error}", markup=False)
+            left_out.append(str(error) if isinstance(error, UnreadableImage) else f"{place}: {error}")
+        jax.clear_caches()  # the next picture may have another size, and programs hold its arrays
+    if len(left_out) == len(paths):
+        raise ValueError("\n  ".join([f"None of the pictures of {path} could be restored:", *left_out[:5]]))
+    for words_of in left_out:
+        console.print(f"left out: {words_of}", markup=False, soft_wrap=True)
 
 
 def restore_picture(
@@ -103,20 +114,25 @@ def restore_picture(
 ) -> None:
     """Restore one picture into a folder, and say what was found out about it."""
     given, begun = flags.FLAGS, time.perf_counter()
-    problem = picture_problem(picture, task, words)
-    height, width, _ = problem.operator.image_shape
+    height, width = (side * int(words["factor"] or 1) for side in picture.pixels.shape[:2])
     check_memory(height * width)
-    console.print(f"{picture.path}: {width} x {height} pixels, {task.replace('_', ' ')}", markup=False)
+    console.print(f"{picture.path}: {width} x {height} pixels, {task.replace('_', ' ')}", markup=False, soft_wrap=True)
+    problem = picture_problem(picture, task, words)
     for note in problem.notes:
-        console.print(f"  {note}", markup=False)
+        console.print(f"  {note}", markup=False, soft_wrap=True)
     tile = given.tile or (TILE if height * width > WHOLE else None)
     prior = MetricProxNet(prior.params, dataclasses.replace(prior.network, tile=tile))
-    samples = 1 if given.fast else given.samples or 8
+    samples = (1 if given.fast else 8) if given.samples is None else given.samples
+    check_whole("--samples is the number of samples", samples, 1)
     calls = given.calls or (10 if given.fast else None)
+    (folder / REPORT).unlink(missing_ok=True)
+    for former in (folder / "samples").glob("sample_*.png"):
+        former.unlink()
     found = draw(console, prior, problem, samples, calls, given.seed, folder / "samples", picture)
-    write_picture(folder / "restored.png", final(found.mean, problem), picture)
-    with replacing(folder / "std.png") as part:
-        Image.fromarray(coloured(found.std, STD_TOP)).save(part, "PNG")
+    write_picture(folder / "restored.png", found.mean, picture)
+    if samples > 1:
+        with replacing(folder / "std.png") as part:
+            Image.fromarray(coloured(found.std, STD_TOP)).save(part, "PNG")
     comparison(problem, found).savefig(folder / "comparison.png", dpi=110)
     record = dict(
         input=str(given.input),
@@ -129,7 +145,7 @@ def restore_picture(
         calls=found.calls,
         step="exact" if found.exact else "data_first",
         seed=given.seed,
-        mean_std=float(found.std.mean()),
+        mean_std=float(found.std.mean()) if samples > 1 else None,
         seconds=round(time.perf_counter() - begun, 2),
         flags={name: value for name, value in words.items() if value is not None},
     )
@@ -152,25 +168,28 @@ def draw(
     """Samples one by one, each written as it comes, and their mean and deviation."""
     key, y, noise = jax.random.key(seed), jnp.asarray(problem.y)[None], GaussianNoise(problem.sigma)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    mean, squares, split, taken = 0.0, 0.0, None, calls
+    mean, squares, taken = 0.0, 0.0, 0
+    options: dict[str, Any] = dict(samples=1, calls=calls, split=None, quantiles=())
     with Progress(TextColumn("  samples"), *columns, console=console) as progress:
         bar = progress.add_task("", total=samples)
         for number in range(samples):
-            drawn = restore(
-                key, prior, problem.operator, y, noise, samples=1, calls=taken, split=split,
-                indices=jnp.array([number]), quantiles=(),
-            )  # fmt: skip
-            # The prior is tested once, on the first sample.
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                drawn = restore(key, prior, problem.operator, y, noise, indices=jnp.array([number]), **options)
+            # The prior is tested once, on the first sample; a message of `restore` says that it did not pass.
+            said = any("data_first" in str(each.message) for each in told)
+            for each in told:
+                console.print(f"  {each.message}", markup=False, soft_wrap=True)
             taken = int(drawn.calls[0])
-            split = split or (exact if taken == (calls or 20) else data_first)
-            sample = np.asarray(drawn.samples[0, 0], np.float64)
-            write_picture(folder / f"sample_{number}.png", final(sample, problem), picture)
+            options |= dict(calls=taken, split=options["split"] or (data_first if said else exact))
+            sample = final(np.asarray(drawn.samples[0, 0], np.float64), problem)
+            write_picture(folder / f"sample_{number}.png", sample, picture)
             before = sample - mean
             mean = mean + before / (number + 1)
             squares = squares + before * (sample - mean)
             progress.advance(bar)
     std = np.sqrt(squares / max(samples - 1, 1))
-    return Restored(np.asarray(mean), np.asarray(std), samples, taken or 0, split is exact)
+    return Restored(np.asarray(mean), np.asarray(std), samples, taken, options["split"] is exact)
 
 
 def final(pixels: Float[np.ndarray, "h w 3"], problem: PictureProblem) -> Float[np.ndarray, "h w c"]:
@@ -210,6 +229,8 @@ def comparison(problem: PictureProblem, found: Restored) -> Figure:
         return figure.add_axes((left / size[0], 1 - (top + down) / size[1], across / size[0], down / size[1]))
 
     panels = {"the picture": shown, "restored": found.mean, "standard deviation": std}
+    if found.samples == 1:
+        panels = {"the picture": shown, "restored": found.mean}
     for number, (name, values) in enumerate(panels.items()):
         axes = axes_at(gap + number * (wide + gap), head, wide, tall)
         _show(axes, values, std)
@@ -248,4 +269,4 @@ def _show(axes: Any, values: np.ndarray, std: np.ndarray) -> None:
             values, cmap="magma", vmin=0, vmax=max(float(np.quantile(std, 0.995)), 1e-6), interpolation="nearest"
         )
     else:
-        axes.imshow(to_uint8(values), interpolation="nearest")
+        axes.imshow(np.broadcast_to(to_uint8(values), (*values.shape[:2], 3)), interpolation="nearest")

@@ -9,14 +9,13 @@ demosaic           y = one channel a pixel, in the order of --pattern, + noise
 jpeg               y = x + what the compression left out
 """
 
-import contextlib
 import io
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 import pgm_jax.operators as ops
 from launch.config import known
@@ -24,6 +23,7 @@ from launch.pictures import Picture
 from pgm_jax.files import local_path
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators.checks import check_number
+from pgm_jax.operators.kernels import gaussian_kernel
 from pgm_jax.training.images import image_suffixes, read_image, read_kernel, to_uint8
 from pgm_jax.types import Operator
 
@@ -31,6 +31,7 @@ TASKS = ("denoise", "deblur", "super_resolution", "inpaint", "colourise", "demos
 NEEDS = dict(inpaint="mask", deblur="kernel", super_resolution="factor")
 LEAST_SIGMA = 0.005  # below it the levels of the prior end; rounding to 8 bits leaves half of it
 _SQUARE = 32
+_LONGEST = 8192  # side of a picture whose rows and columns are measured by dense matrices
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 
 
@@ -38,9 +39,9 @@ class PictureProblem(NamedTuple):
     """A measurement of a picture.
 
     Attributes:
-        y: measurement, and what it looks like, `[H, W, C]`.
+        y: measurement, of the shape of what the operator measures.
         operator: A, of colour pictures.
-        sigma: deviation of the noise of y, in [-1, 1].
+        sigma: deviation of the noise of y that the likelihood takes, in [-1, 1].
         seen: what the picture looks like, `[H, W, C]`.
         grey: whether the result is to be grey.
         notes: what was found out and is to be said.
@@ -72,7 +73,8 @@ def picture_problem(picture: Picture, task: str, given: dict[str, Any]) -> Pictu
             raise ValueError(f"{needed}; the task is {task}.")
     pixels, notes = picture.pixels, list(picture.notes)
     single = task in ("colourise", "demosaic")
-    grey = pixels.shape[2] == 1 and not single
+    # A scan without colours may be a file with three equal channels, whose noise is equal too.
+    grey = not single and not np.ptp(pixels, axis=2).any()
     if task == "colourise":
         pixels = pixels.mean(axis=2, keepdims=True)
     if task == "demosaic" and pixels.shape[2] != 1:
@@ -91,6 +93,11 @@ def picture_problem(picture: Picture, task: str, given: dict[str, Any]) -> Pictu
     elif task == "super_resolution":
         if factor not in (2, 4):
             raise ValueError(f"--factor is {factor}; give 2 or 4.")
+        if max(shape) > _LONGEST:
+            raise ValueError(
+                f"The picture would have {shape[0]} x {shape[1]} pixels; --task=super_resolution goes up to {_LONGEST} "
+                "a side: cut it into parts."
+            )
         operator = ops.bicubic_downsampling(shape, factor)
     elif task == "colourise":
         operator = ops.colourisation(shape)
@@ -127,7 +134,7 @@ def _sigma(picture: Picture, task: str, noise: str, pixels: np.ndarray, seen: np
 
 
 def flattest_noise(pixels: np.ndarray) -> float:
-    """The deviation of the noise in the tenth of the squares of 32 pixels where it is least, 0 where it is not known.
+    """The deviation of the noise that a tenth of the squares of 32 pixels lie below, 0 where it is not known.
 
     Texture counts as noise, and nearly every picture has squares without.
 
@@ -140,8 +147,10 @@ def flattest_noise(pixels: np.ndarray) -> float:
             square = pixels[top : top + _SQUARE, left : left + _SQUARE]
             if square.mean() in (-1.0, 1.0):  # clipped
                 continue
-            with contextlib.suppress(ValueError):  # few pixels, or all of them alike
+            try:
                 found.append(float(GaussianNoise.estimate(square).sigma))
+            except ValueError:  # few pixels, or a median of 0
+                found += [0.0] if np.isfinite(square).all() and min(square.shape[:2]) > 8 else []
     return float(np.quantile(found, 0.1)) if found else 0.0
 
 
@@ -154,7 +163,7 @@ def compression_error(picture: Picture) -> float:
         ValueError: if the file is no JPEG.
     """
     with Image.open(picture.path) as file:
-        tables = getattr(file, "quantization", None)
+        tables, sampling = getattr(file, "quantization", None), JpegImagePlugin.get_sampling(file)
     if not tables:
         raise ValueError(f"{picture.path} is no JPEG, and says nothing of its compression: give --noise.")
     # A table that a picture of these channels does not have is left out.
@@ -162,7 +171,8 @@ def compression_error(picture: Picture) -> float:
     stream = io.BytesIO()
     grey = shifted.shape[2] == 1
     image = Image.fromarray(shifted[..., 0] if grey else shifted)
-    image.save(stream, "JPEG", qtables=[tables[min(i, len(tables) - 1)] for i in range(1 if grey else 2)])
+    chosen = [tables[min(i, len(tables) - 1)] for i in range(1 if grey else 2)]
+    image.save(stream, "JPEG", qtables=chosen, subsampling=max(sampling, 0))
     again = np.asarray(Image.open(stream), np.float64).reshape(shifted.shape)
     return float(np.sqrt(np.mean((again - shifted) ** 2)) / 127.5)
 
@@ -206,7 +216,10 @@ def blur_of(words: str, shape: tuple[int, int, int], notes: list[str]) -> Operat
     try:
         values = [float(number) for number in numbers.split(",")]
         if name == "gaussian" and len(values) == 1:
-            return ops.gaussian_blur(shape, values[0], boundary="reflect")
+            width = check_number("its width", values[0], above=0)
+            if max(shape) > _LONGEST:
+                return ops.reflecting_blur(shape, gaussian_kernel(width, 2 * round(4 * width) + 1))
+            return ops.gaussian_blur(shape, width, boundary="reflect")
         if name == "disk" and len(values) == 1:
             return ops.reflecting_blur(shape, drawn_kernel(disk=values[0]))
         if name == "motion" and len(values) == 2:

@@ -18,10 +18,12 @@ from jaxtyping import Float
 from PIL import Image, ImageOps
 
 from pgm_jax.files import local_path, replacing
+from pgm_jax.operators.checks import check_number
 from pgm_jax.training.images import UnreadableImage
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}
 _DEPTHS = (8, 10, 12, 14, 16)
+_WHITES = {8: (255.0,), 16: tuple(2.0**bits - 1 for bits in _DEPTHS[1:])}
 _ORIENTATION = 0x0112
 _SIGNATURE = 8 + 25  # bytes of a PNG before its second chunk
 
@@ -76,7 +78,8 @@ def read_picture(path: str | Path, white: float | None = None) -> Picture:
 def _decoded(path: Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
     """The values [h, w, c] of a file, upright, its transparency and its colour profile."""
     with Image.open(path) as file:
-        if (frames := getattr(file, "n_frames", 1)) > 1:
+        # Cameras put a preview behind the picture of a JPEG, which is then an MPO.
+        if (frames := getattr(file, "n_frames", 1)) > 1 and file.format != "MPO":
             raise ValueError(f"it holds {frames} pictures, an animation or pages: give one")
         if file.mode in ("CMYK", "YCbCr", "LAB", "HSV") and file.format != "JPEG" or file.mode == "CMYK":
             raise ValueError(f"its colours are {file.mode}: convert it to RGB")
@@ -85,13 +88,16 @@ def _decoded(path: Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
         profile, orientation = file.info.get("icc_profile"), file.getexif().get(_ORIENTATION, 1)
         if deep:  # of which Pillow reads 8 bits
             values = _deep(path, file.format)
-        elif file.mode.startswith(("I", "F")):
-            values = np.asarray(file)
+            values = _upright(values.reshape(*values.shape[:2], -1), orientation)
         else:
-            mode = _MODES.get(file.mode) or ("RGBA" if "transparency" in file.info or file.mode == "PA" else "RGB")
-            values = np.asarray(file.convert(mode))
+            upright = ImageOps.exif_transpose(file)
+            if not upright.mode.startswith(("I", "F")):
+                mode = _MODES.get(upright.mode, "RGB")
+                if "transparency" in upright.info or upright.mode == "PA":
+                    mode = "LA" if mode == "L" else "RGBA"
+                upright = upright.convert(mode)
+            values = np.asarray(upright)
     values = values.reshape(*values.shape[:2], -1)
-    values = _upright(values, orientation)
     channels = values.shape[2]
     if channels not in (1, 2, 3, 4):
         raise ValueError(f"it has {channels} channels; grey or RGB, with or without transparency, was expected")
@@ -101,7 +107,8 @@ def _decoded(path: Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
 
 def _deep(path: Path, kind: str | None) -> np.ndarray:
     if kind == "PNG":
-        width, height, rows, info = png.Reader(filename=str(path)).asDirect()
+        # Not `asDirect`, which takes bits away that the file says are not used.
+        width, height, rows, info = png.Reader(filename=str(path)).read()
         return np.stack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, info["planes"])
     values = tifffile.imread(path)
     return np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[0] in (3, 4) else values
@@ -127,9 +134,13 @@ def _scaled(path: Path, values: np.ndarray, alpha: Any, profile: bytes | None, w
         raise ValueError(f"it holds {int(np.sum(~np.isfinite(values)))} pixels that are NaN or infinite")
     largest = float(values.max())
     depth = 8 if values.dtype == np.uint8 else 16
-    if white is None and values.dtype.kind == "f":
-        raise ValueError(f"its pixels are floats up to {largest:g}, which do not say what is white: give --white")
-    if white is None:
+    if white is not None:
+        check_number("--white is the value of a pixel that is white", white, above=0)
+    elif values.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"its pixels are {values.dtype} up to {largest:g}, which do not say what is white: give --white"
+        )
+    else:
         white = 255.0
         if depth == 16:
             bits = next((bits for bits in _DEPTHS if largest <= 2**bits - 1), 16)
@@ -150,6 +161,8 @@ def write_picture(path: Path, pixels: Float[np.ndarray, "h w c"], like: Picture 
         like: the picture that it came of, whose transparency is left out where the sizes differ; None: 8 bits.
     """
     depth, white = (8, 255.0) if like is None else (like.depth, like.white)
+    # A white that no file of this depth has, that of floats, is written as the largest.
+    white = white if white in _WHITES[depth] else 2.0**depth - 1
     values = np.rint((np.clip(pixels.astype(np.float64), -1, 1) + 1) / 2 * white)
     values = values.astype(np.uint8 if depth == 8 else np.uint16)
     alpha = None if like is None or like.alpha is None or like.alpha.shape != values.shape[:2] else like.alpha
@@ -162,7 +175,8 @@ def write_picture(path: Path, pixels: Float[np.ndarray, "h w c"], like: Picture 
     stream = io.BytesIO()
     writer.write(stream, values.reshape(values.shape[0], -1))
     data = stream.getvalue()
-    if like is not None and like.profile:
+    # A profile of grey says nothing of colours.
+    if like is not None and like.profile and like.pixels.shape[2] == pixels.shape[2]:
         body = b"iCCP" + b"profile\0\0" + zlib.compress(like.profile)
         chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         data = data[:_SIGNATURE] + chunk + data[_SIGNATURE:]

@@ -9,6 +9,8 @@ import shlex
 
 import pytest
 
+from launch.picture_tasks import TASKS
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -97,6 +99,8 @@ def check_python(words):
             for part in path:
                 node = node[part]
             assert last in node, f"{flag} is no setting of the configuration"
+        elif flag == "task" and any(word.startswith("--input=") for word in arguments):
+            assert value in TASKS, f"there is no task {value} of a picture"
         elif flag in ("task", "tasks"):
             for task in value.split(","):
                 benchmark, _, single = task.rpartition("/")

@@ -76,7 +76,7 @@ class MetricNetwork:
         believed = metric.gain(mu - self.mean, self.std)
         if metric.entrywise:
             return metric.variances(mu), jnp.zeros_like(mu), believed
-        comb = jnp.asarray(self._comb(mu.shape), mu.dtype)
+        comb = self._comb(mu.shape).astype(mu.dtype)
         left = metric.apply(comb)
         # What rounding leaves of a variance far below lam may be nothing, or less.
         variance = jnp.maximum(jnp.sum(comb * left) / jnp.sum(comb**2), jnp.finfo(mu.dtype).eps * metric.lam)
@@ -133,14 +133,13 @@ class MetricNetwork:
     def _learned(self, params: PyTree, x: Array, condition: Array, maps: Array) -> Array:
         return cast(Array, self.module.apply({"params": params}, x, condition, maps))
 
-    def _comb(self, image_shape: Shape) -> np.ndarray:
+    def _comb(self, image_shape: Shape) -> Array:
         rows, columns = (np.arange(min(self.period, side) // 2, side, self.period) for side in image_shape[:2])
         # Of one sign, teeth whose responses meet would add up, to a frequency that nobody asked for; or, over the
         # channels, to grey.
         signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(rows), len(columns), image_shape[2]))
-        comb = np.zeros(image_shape, np.float32)
-        comb[np.ix_(rows, columns)] = signs
-        return comb
+        # Made where it is used: an array of the size of the picture is no constant of a program.
+        return jnp.zeros(image_shape).at[rows[:, None], columns[None]].set(signs)
 
 
 @pytree

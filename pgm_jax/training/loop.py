@@ -174,11 +174,12 @@ def train(
             log = step == steps or step % cadence.log == 0 or step % cadence.save == 0
             if log or stop:
                 means = _mean_scalars(pending, step)
+            if log:  # before what the checkpoint takes
+                rate = (step - clock_step) * count / (time.perf_counter() - clock)
             if held_out is not None and (step == steps or step % cadence.save == 0):
                 means |= denoising_psnr(network, whole(state.ema), jnp.asarray(held_out))
                 quality = {name: means[name] for name in means if name.startswith("psnr")}
             if log:
-                rate = (step - clock_step) * count / (time.perf_counter() - clock)
                 if writer:
                     writer.write(step, dict(means, images_per_second=rate))
                 show(step, means["loss"], rate, (steps - step) * count / rate, quality)

@@ -69,11 +69,31 @@ def test_a_file_comes_back_as_it_was(name, tmp_path):
         np.testing.assert_array_equal(again.alpha, expected[..., 3])
 
 
-def test_a_jpeg_is_turned_as_its_camera_says(tmp_path):
-    stream = Image.Exif()
-    stream[0x0112] = 6
-    Image.fromarray(values(8, 16, 3)).save(tmp_path / "turned.jpg", exif=stream)
-    assert read_picture(tmp_path / "turned.jpg").pixels.shape == (16, 8, 3)
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("name", ["turned.jpg", "turned.png", "turned.webp", "turned.tif"])
+def test_a_picture_is_turned_once_as_its_camera_says(name, orientation, tmp_path):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    array = np.kron(values(2, 3, 3), np.ones((8, 8, 1), np.uint8))
+    Image.fromarray(array).save(tmp_path / name, exif=tags, **({} if name[-3:] != "ebp" else dict(lossless=True)))
+    expected = np.rot90(array, 2 if orientation == 3 else -1)
+    pixels = (read_picture(tmp_path / name).pixels + 1) * 127.5
+    assert pixels.shape == expected.shape and np.abs(pixels - expected).mean() < 12
+
+
+def test_a_preview_behind_the_picture_of_a_camera_is_left_out(tmp_path):
+    first, second = (Image.fromarray(values(*size, 3)) for size in ((16, 24), (4, 6)))
+    first.save(tmp_path / "camera.jpg", "MPO", save_all=True, append_images=[second])
+    assert read_picture(tmp_path / "camera.jpg").pixels.shape == (16, 24, 3)
+
+
+def test_floats_are_written_with_sixteen_bits(tmp_path):
+    tifffile.imwrite(tmp_path / "float.tif", np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8))
+    picture = read_picture(tmp_path / "float.tif", white=1.0)
+    write_picture(tmp_path / "back.png", picture.pixels, picture)
+    np.testing.assert_allclose(read_picture(tmp_path / "back.png").pixels, picture.pixels, atol=1e-4)
+    with pytest.raises(UnreadableImage, match="--white is the value of a pixel that is white"):
+        read_picture(tmp_path / "float.tif", white=0.0)
 
 
 def test_twelve_bits_in_a_file_of_sixteen_are_told_by_the_range(tmp_path):
@@ -139,6 +159,7 @@ def test_problems_have_the_shape_of_their_task(tmp_path):
     assert float(np.asarray(problem.operator.observed).sum()) == 120
     one = picture_problem(of(tmp_path, grey), "denoise", NOTHING)
     assert one.grey and one.sigma == pytest.approx(0.1 * 3**0.5)
+    assert picture_problem(of(tmp_path, np.repeat(grey[..., None], 3, 2)), "denoise", NOTHING).grey
 
 
 def test_kernels_and_patterns():
@@ -155,6 +176,9 @@ def test_noise_is_estimated_where_there_is_no_texture():
     x[:, 64:] = rng.uniform(-0.9, 0.9, (128, 64, 3))
     assert flattest_noise(x + 0.1 * rng.standard_normal(x.shape)) == pytest.approx(0.1, rel=0.15)
     assert flattest_noise(np.zeros((4, 4, 3))) == 0
+    flat = np.full((128, 128, 3), 0.25)
+    flat[:, 96:] = rng.uniform(-0.9, 0.9, (128, 32, 3))
+    assert flattest_noise(flat) == 0
 
 
 def test_an_estimate_of_jpeg_needs_a_jpeg(tmp_path):
