@@ -2,6 +2,13 @@ r"""Photographs of any size, for the exact step: the prior that restores picture
 
 python -m launch.prepare --dataset=photos --output=photos
 python -m launch.train --config=configs/photos.py --workdir=runs/photos
+
+Cost: 100,000 steps of 32 crops; on two CPU cores with AMX 60 crops/s with dtype="bfloat16", 15 hours.
+
+`load_prior("photos")` is the averaged weights after the first 5,551 steps, in bfloat16, at a constant learning rate;
+`docs/photos_training.jsonl` is their log. Up to step 3,451 the comb of the colourisation family had equal signs in all
+channels. The held-out pictures are denoised to a PSNR of 32.5, 29.5 and 26.1 dB at noise of 15, 25 and 50 of 255, and
+these numbers were still rising by 0.25 dB every 500 steps.
 """
 
 import ml_collections
