@@ -221,11 +221,13 @@ def _check_levels(
     _whole(fields["blocks"], f"{of}.blocks", 0, _MOST_BLOCKS)
     for name, smallest in least.items():
         _integer(fields[name], f"{of}.{name}", smallest, _WIDEST)
-    entries = [len(fields[name]) for name in ("channels", "blocks", "attention") if name in fields]
-    if not 1 <= min(entries) == max(entries) <= _MOST_LEVELS:
+    counts = {f"{of}.{name}": len(fields[name]) for name in ("channels", "blocks", "attention") if name in fields}
+    if not 1 <= min(counts.values()) == max(counts.values()) <= _MOST_LEVELS:
+        *names, last = counts
+        *numbers, count = counts.values()
         raise ValueError(
-            f"{of}.channels, {of}.blocks and, where it has one, {of}.attention have {', '.join(map(str, entries))} "
-            f"entries; give each one entry a level, for 1 to {_MOST_LEVELS} levels"
+            f"{', '.join(names)} and {last} have {', '.join(map(str, numbers))} and {count} entries; give each one "
+            f"entry a level, for 1 to {_MOST_LEVELS} levels"
         )
     if sum(fields["blocks"]) > _MOST_BLOCKS:
         raise ValueError(f"{of}.blocks is {_brief(fields['blocks'])}; give at most {_MOST_BLOCKS} in all")

@@ -31,7 +31,7 @@ def prox_coefficients(lam: Scalars, std: float) -> tuple[Array, Array, Array]:
     return std**2 / total, std * jnp.sqrt(lam / total), 1.0 / jnp.sqrt(total)
 
 
-def smallest(image_shape: SizedShape, module: nn.Module) -> Shape:
+def smallest(image_shape: SizedShape, module: nn.Module | None) -> Shape:
     """An image shape that a network takes: its own, with the multiple that its module needs where any side will do.
 
     Args:

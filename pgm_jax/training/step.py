@@ -36,9 +36,6 @@ class Network(Protocol):
     @property
     def image_shape(self) -> SizedShape: ...
 
-    @property
-    def module(self) -> Any: ...
-
     def init(self, key: Key, /) -> PyTree: ...
 
     # (params, points, conditions...) -> estimates, and (conditions...) -> the unit of their residual
@@ -132,7 +129,7 @@ def make_step(
 
     draws = as_draws(schedule)
     check_pairing(network, draws)
-    _check_objective(objective, smallest(network.image_shape, network.module))
+    _check_objective(objective, smallest(network.image_shape, getattr(network, "module", None)))
 
     def loss_of(params: PyTree, seen: Seen, step: Array) -> tuple[Array, dict]:
         estimate = network.apply(params, seen.point, *seen.conditions)

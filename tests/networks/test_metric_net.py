@@ -85,7 +85,7 @@ def test_of_other_operators_it_is_told_a_variance_and_the_response_of_a_comb(per
     # Every block of four pixels has its mean measured: three quarters of their variance are left.
     mean = 0.75 * LAM + 0.25 / (1 / LAM + 0.25 / SIGMA**2)
     np.testing.assert_allclose(variances, mean, rtol=1e-4)
-    comb = coupling * 0 + np.asarray(network._comb())
+    comb = coupling * 0 + np.asarray(network._comb(SHAPE))
     assert set(np.unique(comb).tolist()) <= {-1, 0, 1} and np.sum(comb**2) == len(range(period // 2, 8, period)) ** 2
     np.testing.assert_allclose(coupling, metric.apply(comb) / mean - comb, atol=1e-4)
     assert np.abs(coupling).max() > 0.1

@@ -311,7 +311,7 @@ def test_what_is_no_prior_is_not_saved(prior, tmp_path):
         save_prior(tmp_path / "prior", broken)
     with pytest.raises(ValueError, match="'fashion_mnist' is the name of a prior that comes with the library"):
         save_prior("fashion_mnist", prior)
-    with pytest.raises(TypeError, match="holds a UNet, got MLP"):
+    with pytest.raises(TypeError, match="holds a UNet or a LocalUNet, got MLP"):
         save_prior(tmp_path / "prior", ProxNet({}, Preconditioned(MLP(), SHAPE)))
     with pytest.raises(ValueError, match="is an address .*mount the bucket"):
         save_prior("gs://bucket/prior", prior)
