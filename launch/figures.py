@@ -28,6 +28,7 @@ from pgm_jax.training.images import to_uint8
 
 HIDDEN = "#8eb2db"
 SPREAD = colormaps["magma"]
+STD_TOP = 0.5  # of std.png, whose colours are comparable between images
 SPREAD_SHARE = 0.995  # of all pixels lie inside the colour scale
 INK, FAINT = "#1a1a1a", "#5c5c5c"
 ACROSS = 3  # blocks beside one another

@@ -187,6 +187,12 @@ def opened(kind: str, output: str, writes: tuple[str, ...], console: Console) ->
                 remove(folder, [RECORD, *own])
 
 
+def progress_bars(console: Console, label: str) -> Progress:
+    """Bars with the time left, each behind its label."""
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    return Progress(TextColumn(label, markup=False), *columns, console=console)
+
+
 def content_of(image: np.ndarray | None) -> str:
     """A checksum of the pixels of an image; measurements, None, have theirs in the configuration of the run."""
     return "" if image is None else f"{zlib.crc32(np.asarray(image, np.float32).tobytes()):08x}"
@@ -199,9 +205,8 @@ def recorded(job: Job, folder: Path, rows: list[Row], console: Console) -> Gener
     share go into its folder, as operator.npz.
     """
     saved, total = time.monotonic(), len(job.inputs.indices)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     try:
-        with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as progress:
+        with progress_bars(console, "{task.description}") as progress:
             bars = {name: progress.add_task(spoken(name), total=total) for name in job.tasks}
             for task in job.tasks.values():
                 finished = {row["index"] for row in rows if row["task"] == task.name}

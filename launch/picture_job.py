@@ -4,7 +4,6 @@ A sample at a time, in the memory of one chain; the mean and the deviation of th
 """
 
 import dataclasses
-import os
 import time
 import warnings
 from pathlib import Path
@@ -17,24 +16,22 @@ from absl import flags, logging
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from launch.figures import coloured
+from launch.figures import SPREAD_SHARE, STD_TOP, coloured, rgb, save_png, seen, spread_of
+from launch.job import progress_bars
 from launch.picture_tasks import TASKS, PictureProblem, picture_problem
 from launch.pictures import Picture, read_picture, write_picture
-from launch.runs import write_json
-from pgm_jax.files import local_path, replacing
+from launch.runs import machine_memory, write_json
+from pgm_jax.files import local_path
 from pgm_jax.networks import LocalNetwork, MetricProxNet
 from pgm_jax.noise import GaussianNoise
 from pgm_jax.operators.checks import check_whole
 from pgm_jax.pretrained import load_prior
 from pgm_jax.proximal import data_first, exact
 from pgm_jax.restoration import restore
-from pgm_jax.training.images import UnreadableImage, find_images, to_uint8
+from pgm_jax.training.images import UnreadableImage, find_images
 
-STD_TOP = 0.5  # of std.png
 WHOLE = 2**21  # pixels of the largest picture that is evaluated at once
 TILE = 1024
 _ARRAYS = 40  # of the size of a picture that a chain holds, in single precision
@@ -131,8 +128,7 @@ def restore_picture(
     found = draw(console, prior, problem, samples, calls, given.seed, folder / "samples", picture)
     write_picture(folder / "restored.png", found.mean, picture)
     if samples > 1:
-        with replacing(folder / "std.png") as part:
-            Image.fromarray(coloured(found.std, STD_TOP)).save(part, "PNG")
+        save_png(folder / "std.png", coloured(found.std, STD_TOP))
     comparison(problem, found).savefig(folder / "comparison.png", dpi=110)
     record = dict(
         input=str(given.input),
@@ -167,10 +163,9 @@ def draw(
 ) -> Restored:
     """Samples one by one, each written as it comes, and their mean and deviation."""
     key, y, noise = jax.random.key(seed), jnp.asarray(problem.y)[None], GaussianNoise(problem.sigma)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     mean, squares, taken = 0.0, 0.0, 0
     options: dict[str, Any] = dict(samples=1, calls=calls, split=None, quantiles=())
-    with Progress(TextColumn("  samples"), *columns, console=console) as progress:
+    with progress_bars(console, "  samples") as progress:
         bar = progress.add_task("", total=samples)
         for number in range(samples):
             with warnings.catch_warnings(record=True) as told:
@@ -199,9 +194,7 @@ def final(pixels: Float[np.ndarray, "h w 3"], problem: PictureProblem) -> Float[
 
 def check_memory(pixels: int) -> None:
     """Refuse a picture that does not fit into the memory of this machine; a ValueError that says what would."""
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = machine_memory()
     if (needed := pixels * 3 * 4 * _ARRAYS) > memory:
         most = memory / (12e6 * _ARRAYS)
         raise ValueError(
@@ -213,11 +206,9 @@ def check_memory(pixels: int) -> None:
 def comparison(problem: PictureProblem, found: Restored) -> Figure:
     """The picture, what was made of it and how sure that is, with two details enlarged."""
     height, width = found.mean.shape[:2]
-    shown = problem.seen
-    if not np.all(np.asarray(problem.operator.observed) > 0):
-        hidden = np.asarray(problem.operator.observed).max(axis=2) <= 0
-        shown = np.where(hidden[..., None], np.array([0.11, 0.4, 0.8]), shown)
-    std = found.std.mean(axis=2)
+    observed = np.asarray(problem.operator.observed).max(axis=2, keepdims=True) > 0
+    std = spread_of(found.std)
+    top_std = max(float(np.quantile(std, SPREAD_SHARE)), 1e-6)
     side = max(8, min(height, width) // 5)
     places = details(std, side)
     wide, gap, head = 3.6, 0.08, 0.3
@@ -228,12 +219,13 @@ def comparison(problem: PictureProblem, found: Restored) -> Figure:
     def axes_at(left: float, top: float, across: float, down: float) -> Any:
         return figure.add_axes((left / size[0], 1 - (top + down) / size[1], across / size[0], down / size[1]))
 
-    panels = {"the picture": shown, "restored": found.mean, "standard deviation": std}
-    if found.samples == 1:
-        panels = {"the picture": shown, "restored": found.mean}
+    shown = seen(problem.seen, np.broadcast_to(observed, problem.seen.shape))
+    panels = {"the picture": shown, "restored": rgb(found.mean)}
+    if found.samples > 1:
+        panels["standard deviation"] = coloured(found.std, top_std)
     for number, (name, values) in enumerate(panels.items()):
         axes = axes_at(gap + number * (wide + gap), head, wide, tall)
-        _show(axes, values, std)
+        _show(axes, values)
         axes.set_title(name, fontsize=10)
         scale = values.shape[0] / height
         for row, column in places:
@@ -244,7 +236,7 @@ def comparison(problem: PictureProblem, found: Restored) -> Figure:
         scale = values.shape[0] / height
         top, left, cell = round(row * scale), round(column * scale), max(round(side * scale), 1)
         axes = axes_at(gap + number * (small + gap), head + tall + gap, small, small)
-        _show(axes, values[top : top + cell, left : left + cell], std)
+        _show(axes, values[top : top + cell, left : left + cell])
     return figure
 
 
@@ -262,11 +254,6 @@ def details(std: Float[np.ndarray, "h w"], side: int) -> list[tuple[int, int]]:
     return [(int(first[0]), int(first[1])), (int(second[0]), int(second[1]))]
 
 
-def _show(axes: Any, values: np.ndarray, std: np.ndarray) -> None:
+def _show(axes: Any, values: np.ndarray) -> None:
     axes.set_axis_off()
-    if values.ndim == 2:
-        axes.imshow(
-            values, cmap="magma", vmin=0, vmax=max(float(np.quantile(std, 0.995)), 1e-6), interpolation="nearest"
-        )
-    else:
-        axes.imshow(np.broadcast_to(to_uint8(values), (*values.shape[:2], 3)), interpolation="nearest")
+    axes.imshow(values, interpolation="nearest")

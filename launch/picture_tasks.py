@@ -73,12 +73,13 @@ def picture_problem(picture: Picture, task: str, given: dict[str, Any]) -> Pictu
             raise ValueError(f"{needed}; the task is {task}.")
     pixels, notes = picture.pixels, list(picture.notes)
     single = task in ("colourise", "demosaic")
+    colourless = not np.ptp(pixels, axis=2).any()
     # A scan without colours may be a file with three equal channels, whose noise is equal too.
-    grey = not single and not np.ptp(pixels, axis=2).any()
+    grey = colourless and not single
     if task == "colourise":
         pixels = pixels.mean(axis=2, keepdims=True)
-    if task == "demosaic" and pixels.shape[2] != 1:
-        if np.ptp(pixels, axis=2).any():
+    if task == "demosaic":
+        if not colourless:
             raise ValueError(f"{picture.path} has colours; --task=demosaic takes the single values of a sensor.")
         pixels = pixels[..., :1]
     y = np.broadcast_to(pixels, (*pixels.shape[:2], 1 if single else 3))
@@ -221,9 +222,9 @@ def blur_of(words: str, shape: tuple[int, int, int], notes: list[str]) -> Operat
                 return ops.reflecting_blur(shape, gaussian_kernel(width, 2 * round(4 * width) + 1))
             return ops.gaussian_blur(shape, width, boundary="reflect")
         if name == "disk" and len(values) == 1:
-            return ops.reflecting_blur(shape, drawn_kernel(disk=values[0]))
+            return ops.reflecting_blur(shape, disk_kernel(values[0]))
         if name == "motion" and len(values) == 2:
-            return ops.reflecting_blur(shape, drawn_kernel(motion=(values[0], values[1])))
+            return ops.reflecting_blur(shape, line_kernel(values[0], values[1]))
     except ValueError as error:
         raise ValueError(f"--kernel={words}: {error}") from error
     raise ValueError(
@@ -231,21 +232,31 @@ def blur_of(words: str, shape: tuple[int, int, int], notes: list[str]) -> Operat
     )
 
 
-def drawn_kernel(disk: float | None = None, motion: tuple[float, float] | None = None) -> np.ndarray:
-    """A disk of a radius, or a line of (length, degrees against the horizontal), in pixels, of sum 1."""
-    reach = check_number("its size", disk if disk is not None else motion[0] / 2, above=0, most=500)  # pyright: ignore
-    half = math.ceil(reach)
-    # A pixel gets the share of 8 x 8 points of it that are inside.
+def disk_kernel(radius: float) -> np.ndarray:
+    """A disk, its radius in pixels, of sum 1."""
+    down, across = _points(radius)
+    return _shares(down**2 + across**2 <= radius**2)
+
+
+def line_kernel(length: float, degrees: float) -> np.ndarray:
+    """A line, its length in pixels and its direction against the horizontal, of sum 1."""
+    down, across = _points(length / 2)
+    angle = math.radians(degrees)
+    along = across * math.cos(angle) - down * math.sin(angle)
+    aside = across * math.sin(angle) + down * math.cos(angle)
+    return _shares((np.abs(along) <= max(length / 2, 0.5)) & (np.abs(aside) <= 0.5))
+
+
+def _points(reach: float) -> list[np.ndarray]:
+    """The places of 8 x 8 points in each pixel of a kernel, in pixels from its middle."""
+    half = math.ceil(check_number("its size", reach, above=0, most=500))
     places = (np.arange((2 * half + 1) * 8) + 0.5) / 8 - half - 0.5
-    down, across = np.meshgrid(places, places, indexing="ij")
-    if disk is not None:
-        inside = down**2 + across**2 <= reach**2
-    else:
-        angle = math.radians(motion[1])  # pyright: ignore
-        along = across * math.cos(angle) - down * math.sin(angle)
-        aside = across * math.sin(angle) + down * math.cos(angle)
-        inside = (np.abs(along) <= max(reach, 0.5)) & (np.abs(aside) <= 0.5)
-    kernel = inside.reshape(2 * half + 1, 8, 2 * half + 1, 8).mean(axis=(1, 3))
+    return np.meshgrid(places, places, indexing="ij")
+
+
+def _shares(inside: np.ndarray) -> np.ndarray:
+    side = len(inside) // 8
+    kernel = inside.reshape(side, 8, side, 8).mean(axis=(1, 3))
     return kernel / kernel.sum()
 
 

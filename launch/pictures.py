@@ -22,9 +22,9 @@ from pgm_jax.operators.checks import check_number
 from pgm_jax.training.images import UnreadableImage
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}
-_DEPTHS = (8, 10, 12, 14, 16)
-_WHITES = {8: (255.0,), 16: tuple(2.0**bits - 1 for bits in _DEPTHS[1:])}
-_ORIENTATION = 0x0112
+_DEPTHS = (10, 12, 14, 16)  # bits that files of 16 bits use
+_WHITES = {8: (255.0,), 16: tuple(2.0**bits - 1 for bits in _DEPTHS)}
+_ORIENTATION, _BITS = 0x0112, 0x0102  # tags of EXIF and of TIFF
 _SIGNATURE = 8 + 25  # bytes of a PNG before its second chunk
 
 
@@ -81,10 +81,11 @@ def _decoded(path: Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
         # Cameras put a preview behind the picture of a JPEG, which is then an MPO.
         if (frames := getattr(file, "n_frames", 1)) > 1 and file.format != "MPO":
             raise ValueError(f"it holds {frames} pictures, an animation or pages: give one")
-        if file.mode in ("CMYK", "YCbCr", "LAB", "HSV") and file.format != "JPEG" or file.mode == "CMYK":
+        if file.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             raise ValueError(f"its colours are {file.mode}: convert it to RGB")
         # Before EXIF data are read, by which Pillow may load the file.
-        deep = ";16" in str(file.tile[:1]) and not file.mode.startswith("I")
+        bits = getattr(file, "tag_v2", {}).get(_BITS, ()) if file.format == "TIFF" else ()
+        deep = (";16" in str(file.tile[:1]) or 16 in bits) and not file.mode.startswith(("I", "F"))
         profile, orientation = file.info.get("icc_profile"), file.getexif().get(_ORIENTATION, 1)
         if deep:  # of which Pillow reads 8 bits
             values = _deep(path, file.format)
@@ -110,19 +111,17 @@ def _deep(path: Path, kind: str | None) -> np.ndarray:
         # Not `asDirect`, which takes bits away that the file says are not used.
         width, height, rows, info = png.Reader(filename=str(path)).read()
         return np.stack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, info["planes"])
-    values = tifffile.imread(path)
-    return np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[0] in (3, 4) else values
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages[0]
+        return np.moveaxis(page.asarray(), 0, -1) if page.axes.startswith("S") else page.asarray()
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
     """Turn and mirror values as Pillow's `exif_transpose` does its images."""
     if orientation not in range(2, 9):
         return values
-    tag = Image.Exif()
-    tag[_ORIENTATION] = orientation
     # The places of the pixels go through Pillow, which knows what the eight orientations mean.
     places = Image.fromarray(np.arange(values.shape[0] * values.shape[1], dtype=np.int32).reshape(values.shape[:2]))
-    places.info["exif"] = tag.tobytes()
     places.getexif()[_ORIENTATION] = orientation
     turned = np.asarray(ImageOps.exif_transpose(places))
     return values.reshape(-1, values.shape[2])[turned]
@@ -143,7 +142,7 @@ def _scaled(path: Path, values: np.ndarray, alpha: Any, profile: bytes | None, w
     else:
         white = 255.0
         if depth == 16:
-            bits = next((bits for bits in _DEPTHS if largest <= 2**bits - 1), 16)
+            bits = next(bits for bits in _DEPTHS if largest <= 2**bits - 1)
             white = float(2**bits - 1)
             if bits < 16:
                 notes.append(

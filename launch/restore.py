@@ -34,14 +34,13 @@ from rich.console import Console
 
 from launch import job, picture_job
 from launch.config import one_line_errors, run
-from launch.figures import Block, coloured, figure_of, rgb, save_png, seen
+from launch.figures import STD_TOP, Block, coloured, figure_of, rgb, save_png, seen
 from launch.results import LABELS, Row, arrays_of, print_table, spoken, task_folder
 from launch.tasks import Task, describe_task
 from pgm_jax.evaluation import Case
 from pgm_jax.files import read_arrays, write_arrays
 from pgm_jax.training.images import to_uint8
 
-STD_TOP = 0.5  # of std.png, whose colours are comparable between images
 SHEET_ROWS = 8
 FIGURE_CELL, DPI = 1.2, 160
 DEMO = dict(count=4, batch=4, output="out/demo")

@@ -7,6 +7,7 @@ metrics.json   what was found; a run without it has no result yet
 import datetime
 import json
 import math
+import os
 import platform
 import shlex
 import shutil
@@ -24,6 +25,11 @@ import pgm_jax
 from pgm_jax.files import replacing
 
 RECORD, METRICS, LOCK = "config.json", "metrics.json", ".lock"
+
+
+def machine_memory() -> float:
+    """Bytes of memory of this machine, without end where it does not say."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
 
 
 def run_record(kind: str, config: ml_collections.ConfigDict | Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -21,7 +21,6 @@ import contextlib
 import functools
 import logging
 import math
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +35,7 @@ from jaxtyping import PyTree
 
 from launch.config import DATA_DIR, define_config, known, one_line_errors, run
 from launch.networks import read_network
-from launch.runs import LOCK, RECORD, differences, former_run, remove, run_record, write_json
+from launch.runs import LOCK, RECORD, differences, former_run, machine_memory, remove, run_record, write_json
 from pgm_jax.files import local_path, only_writer
 from pgm_jax.networks.descriptions import Described
 from pgm_jax.operators.base import check_image_shape
@@ -89,8 +88,7 @@ def check(train_config: Any, image_shape: tuple[int, ...]) -> None:
             if not isinstance(value := getattr(c, name), int | float) or not allowed(value):
                 raise ValueError(f"config.train.{name} is {value!r}; it must be {words}.")
     size = 4 * c.batch_size * math.prod(image_shape) // jax.process_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
-    if size > memory:
+    if size > (memory := machine_memory()):
         raise ValueError(
             f"config.train.batch_size is {c.batch_size}; its images of {tuple(image_shape)} take {size / 2**30:.3g} "
             f"GiB, and this machine has {memory / 2**30:.3g} GiB."

@@ -134,7 +134,7 @@ def least_arrays(network: Described) -> int:
     """
     # A block of a U-Net has ten arrays of its own on either way, one of a LocalUNet six.
     each = {UNet: 20, LocalUNet: 6}.get(type(network.module), 0)
-    return each * sum(network.module.blocks) if isinstance(network.module, UNet | LocalUNet) else 0
+    return each * sum(network.module.blocks) if each else 0
 
 
 def _describe_convex(network: ConvexNetwork) -> dict[str, Any]:

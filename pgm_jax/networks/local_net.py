@@ -79,7 +79,7 @@ class LocalNetwork(MetricNetwork):
         Raises:
             ValueError: if mu has other channels.
         """
-        return self._evaluate(params, mu, variances, coupling, believed, jnp.reshape(lam, (-1,)))
+        return self._evaluate(params, mu, variances, coupling, believed, lam)
 
     def _learned(self, params: PyTree, x: Array, condition: Array, maps: Array) -> Array:
         height, width, channels = x.shape[1:]

@@ -113,15 +113,15 @@ class MetricNetwork:
         Raises:
             ValueError: if mu is of another shape than `image_shape`.
         """
-        return self._evaluate(params, mu, variances, coupling, believed, None)
+        return self._evaluate(params, mu, variances, coupling, believed, jnp.mean(variances, axis=(-3, -2, -1)))
 
     def _evaluate(
-        self, params: PyTree, mu: Array, variances: Array, coupling: Array, believed: Array, level: Array | None
+        self, params: PyTree, mu: Array, variances: Array, coupling: Array, believed: Array, level: Array
     ) -> Array:
         batched = as_batch(mu, self.image_shape)
         variances, coupling, believed = (a.reshape(batched.shape) for a in (variances, coupling, believed))
         _, c_out, c_in = prox_coefficients(variances, self.std)
-        level = jnp.maximum(jnp.mean(variances, axis=(1, 2, 3)) if level is None else level, _LEAST)
+        level = jnp.maximum(level.reshape(-1), _LEAST)
         share = jnp.maximum(variances / level[:, None, None, None], _LEAST_SHARE)
         maps = jnp.concatenate([believed / self.std, 0.25 * jnp.log(share), coupling], axis=-1)
         centred = batched - self.mean

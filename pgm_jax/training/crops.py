@@ -16,10 +16,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pgm_jax.files import local_path
-from pgm_jax.training.data import part_of
+from pgm_jax.training.data import KEPT_BYTES, is_image_folder, part_of
 from pgm_jax.training.images import find_images, read_pixels
 
-_KEPT_BYTES = 4 * 2**30  # decoded pictures beyond that are read again each time
 _MOST_REDUCTION = 4.0
 
 
@@ -53,7 +52,7 @@ class Pictures:
         if picture.ndim != 3 or picture.shape[2] != self.channels:
             raise ValueError(f"{self.name} has a picture of {picture.shape}; {self.channels} channels are asked for.")
         # Of a copy, since several threads read.
-        if sum(each.nbytes for each in self.kept.copy().values()) < _KEPT_BYTES:
+        if sum(each.nbytes for each in self.kept.copy().values()) < KEPT_BYTES:
             self.kept[index] = picture
         return picture
 
@@ -72,9 +71,8 @@ def open_pictures(
     Raises:
         FileNotFoundError, ValueError: as `open_source` does.
     """
-    is_path = isinstance(name, Path) or name.startswith((".", "/", "~"))
-    path = local_path(name)
-    if is_path and not (path / "dataset_info.json").is_file():
+    if is_image_folder(name):
+        path = local_path(name)
         files = find_images(path)
         # The names of files say what they show; a part of them is to show a bit of everything.
         order = np.random.default_rng(0).permutation(len(files))
@@ -109,8 +107,7 @@ def random_crop(picture: np.ndarray, rng: np.random.Generator, size: tuple[int, 
     top, left = (rng.integers(whole - part + 1) for whole, part in zip(picture.shape, (height, width), strict=False))
     crop = picture[top : top + height, left : left + width]
     if crop.shape[:2] != size:
-        crop = np.asarray(Image.fromarray(crop.squeeze()).resize((size[1], size[0]), Image.Resampling.LANCZOS))
-        crop = crop.reshape(*size, -1)
+        crop = _resized(crop, size)
     crop = crop[:, ::-1] if rng.random() < 0.5 else crop
     crop = crop[::-1] if rng.random() < 0.5 else crop
     # With mirrors along both axes, one exchange of the axes makes all quarter turns.
@@ -125,8 +122,11 @@ def centre_crop(picture: np.ndarray, size: tuple[int, int]) -> UInt8[np.ndarray,
     """
     scale = max(1.0, size[0] / picture.shape[0], size[1] / picture.shape[1])
     if scale > 1.0:
-        height, width = (math.ceil(side * scale) for side in picture.shape[:2])
-        picture = np.asarray(Image.fromarray(picture.squeeze()).resize((width, height), Image.Resampling.LANCZOS))
-        picture = picture.reshape(height, width, -1)
+        picture = _resized(picture, (math.ceil(picture.shape[0] * scale), math.ceil(picture.shape[1] * scale)))
     top, left = ((whole - part) // 2 for whole, part in zip(picture.shape, size, strict=False))
     return picture[top : top + size[0], left : left + size[1]]
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.LANCZOS)).reshape(*size, -1)

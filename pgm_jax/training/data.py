@@ -34,7 +34,7 @@ class RandomAccess(Protocol):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
-_KEPT_BYTES = 4 * 2**30  # decoded images of a larger TFDS set are not kept in memory
+KEPT_BYTES = 4 * 2**30  # of decoded images that are kept in memory; those beyond are read again each time
 _PART = re.compile(r"[^\[\]]+(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
 
@@ -86,15 +86,14 @@ def open_source(
     image_shape = check_image_shape(image_shape)
     if max(image_shape) >= 2**16:
         raise ValueError(f"image_shape is {image_shape}; (height, width, channels) are at most 65535 each.")
-    is_path = isinstance(name, Path) or name.startswith((".", "/", "~"))
-    name = str(name)
+    is_folder, name = is_image_folder(name), str(name)
     if not name:
         raise ValueError("The name of the images is empty; give a TFDS set, a folder or an .npz.")
     path, data_dir = local_path(name), None if data_dir is None else local_path(data_dir)
     split_name = split.partition("[")[0]
     if path.suffix == ".npz":
         source = _array_source(read_npz(path, split_name)[0], path, split, image_shape)
-    elif is_path and not (path / "dataset_info.json").is_file():
+    elif is_folder:
         if split_name not in ("train", "test"):
             raise ValueError(
                 f"The split is {split!r}; the folder {path} has one set of images, which is 'train' and 'test' alike."
@@ -107,6 +106,12 @@ def open_source(
         raise ValueError(f"{source.name} holds no images; choose another split or source.")
     source[0]  # wrong sizes and channels are reported here rather than at the first step
     return source
+
+
+def is_image_folder(name: str | Path) -> bool:
+    """Whether a name is that of a path, and not of a TFDS set, be it by its name or in a folder of its own."""
+    is_path = isinstance(name, Path) or name.startswith((".", "/", "~"))
+    return is_path and not (local_path(name) / "dataset_info.json").is_file()
 
 
 def batches(
@@ -210,5 +215,5 @@ def _tfds_source(name: str, split: str, image_shape: Shape, data_dir: Path | Non
         return records[index]["image"]
 
     # Decoding takes some 0.3 ms, more than its share of a small network's step.
-    small = len(records) * math.prod(image_shape) <= _KEPT_BYTES
+    small = len(records) * math.prod(image_shape) <= KEPT_BYTES
     return Source(f"{name} ({split})", len(records), functools.cache(read) if small else read, image_shape)

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from launch.picture_tasks import bayer, drawn_kernel, flattest_noise, picture_problem
+from launch.picture_tasks import bayer, disk_kernel, flattest_noise, line_kernel, picture_problem
 from launch.pictures import read_picture, write_picture
 from pgm_jax.networks import LocalNetwork, LocalUNet
 from pgm_jax.pretrained import save_prior
@@ -33,6 +33,10 @@ def write_deep(path, array):
         writer.write(file, array.reshape(len(array), -1))
 
 
+def write_planes(path, array):
+    tifffile.imwrite(path, np.moveaxis(array, -1, 0), photometric="rgb", planarconfig="separate")
+
+
 def saved(path, array, **options):
     Image.fromarray(array).save(path, **options)
 
@@ -50,6 +54,7 @@ FILES = {
     "deep_alpha.png": (values(7, 5, 4, most=65535, kind=np.uint16), write_deep, {}),
     "deep_grey.tif": (values(7, 5, most=65535, kind=np.uint16), tifffile.imwrite, {}),
     "deep.tif": (values(7, 5, 3, most=65535, kind=np.uint16), tifffile.imwrite, dict(photometric="rgb")),
+    "planes.tif": (values(7, 5, 3, most=65535, kind=np.uint16), write_planes, {}),
 }
 
 
@@ -79,6 +84,16 @@ def test_a_picture_is_turned_once_as_its_camera_says(name, orientation, tmp_path
     expected = np.rot90(array, 2 if orientation == 3 else -1)
     pixels = (read_picture(tmp_path / name).pixels + 1) * 127.5
     assert pixels.shape == expected.shape and np.abs(pixels - expected).mean() < 12
+
+
+def test_a_deep_picture_is_turned_once_and_keeps_its_depth_where_it_is_dark(tmp_path):
+    array = values(4, 6, 3, most=200, kind=np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", array, photometric="rgb", extratags=[(0x0112, 3, 1, 6, True)])
+    picture = read_picture(tmp_path / "deep.tif")
+    assert picture.white == 1023
+    write_picture(tmp_path / "back.png", picture.pixels, picture)
+    again = read_picture(tmp_path / "back.png")
+    np.testing.assert_array_equal(np.rint((again.pixels + 1) / 2 * 1023), np.rot90(array, -1))
 
 
 def test_a_preview_behind_the_picture_of_a_camera_is_left_out(tmp_path):
@@ -163,9 +178,9 @@ def test_problems_have_the_shape_of_their_task(tmp_path):
 
 
 def test_kernels_and_patterns():
-    for kernel in (drawn_kernel(disk=3), drawn_kernel(motion=(15, 30)), drawn_kernel(motion=(1, 0))):
+    for kernel in (disk_kernel(3), line_kernel(15, 30), line_kernel(1, 0)):
         assert kernel.sum() == pytest.approx(1) and kernel.shape[0] % 2 == 1
-    across = drawn_kernel(motion=(9, 0))
+    across = line_kernel(9, 0)
     assert np.count_nonzero(across.sum(axis=1)) == 1 and np.count_nonzero(across.sum(axis=0)) == 9
     np.testing.assert_array_equal(bayer("RGGB", (2, 2)).argmax(axis=2), [[0, 1], [1, 2]])
 
