@@ -1,6 +1,6 @@
 """What a prior of photographs is worth: as a denoiser beside CBM3D, and in restoration beside total variation.
 
-    python -m benchmarks.photographs --table=denoising --images=Set14,BSDS --prior=prior.npz --workdir=out/photographs
+    python -m benchmarks.photographs --table=denoising --images=Set14,BSDS --prior=prior.npz
     python -m benchmarks.photographs --table=restoration --images=Set14 --validation=BSDS --prior=prior.npz
 
 Denoising: y = x + sigma n on whole pictures, sigma = 15, 25, 50 of 255, not clipped and not rounded. Ours is
@@ -12,8 +12,8 @@ the mean PSNR of crops for validation; and what costs nothing: bicubic interpola
 the pixels that a mask shows, with the nearest one outside their hull, and y itself under blur.
 
 Every noise and mask is drawn by the name of the picture. Grey pictures are R = G = B, and the noise of their channels
-differs. What does not depend on the prior is kept in --workdir, picture by picture, so that another prior takes
-minutes; seconds that come from there are marked. Without --prior its columns are left out.
+differs. What does not depend on the prior is kept in --others, a line for each picture and method, so that another
+prior takes minutes; seconds that come from there are marked. Without --prior its columns are left out.
 
 bm3d, free for noncommercial use alone, comes with `pip install 'pgm_jax[bench]'`.
 """
@@ -40,7 +40,7 @@ from absl import app, flags
 
 from pgm_jax import operators, proximal
 from pgm_jax.evaluation import Problem, restore_problem, summarise
-from pgm_jax.files import read_arrays, replacing, write_arrays
+from pgm_jax.files import replacing
 from pgm_jax.metrics import psnr, ssim
 from pgm_jax.noise import GaussianNoise, measure
 from pgm_jax.operators.masks import Mask
@@ -54,8 +54,8 @@ _TABLE = flags.DEFINE_enum("table", "denoising", ["denoising", "restoration"], "
 _IMAGES = flags.DEFINE_list("images", None, "Folders of pictures.", required=True)
 _COUNT = flags.DEFINE_integer("count", 50, "How many pictures of a folder, the last in sorted order.", lower_bound=1)
 _PRIOR = flags.DEFINE_string("prior", None, "Prior file; without one the other methods are measured alone.")
-_WORKDIR = flags.DEFINE_string("workdir", "out/photographs", "Folder for what is kept from run to run.")
-_JSON = flags.DEFINE_string("json", None, "File to write the numbers to; WORKDIR/TABLE.json by default.")
+_OTHERS = flags.DEFINE_string("others", "benchmarks/photographs.jsonl", "File of what the other methods gave.")
+_JSON = flags.DEFINE_string("json", None, "File to write the numbers to; out/photographs/TABLE.json by default.")
 _SIDE = flags.DEFINE_integer("side", 192, "Side of the centre crops to restore, a multiple of 4.", lower_bound=32)
 _VALIDATION = flags.DEFINE_string("validation", None, "Folder of pictures, of which the first choose the weight of TV.")
 _SAMPLES = flags.DEFINE_integer("samples", 8, "Samples of every posterior.", lower_bound=2)
@@ -65,8 +65,7 @@ _SPLIT = flags.DEFINE_enum(
 )
 _ONLY = flags.DEFINE_list("only", [], "Operators to restore from, by the first words of their rows; all by default.")
 
-LEVELS = (15, 25, 50)  # of 255
-SIGMAS = (0.05, 0.01)
+LEVELS, SIGMAS = (15, 25, 50), (0.05, 0.01)  # of 255, and for images in [-1, 1]
 FOR_VALIDATION = 6
 FIRST_WEIGHT = 6  # k of the weight 2^(k/2) at which the search begins
 ROWS, INNER = 150, 20  # iterations of ADMM, and of the prox of total variation in each
@@ -123,16 +122,10 @@ def progress(jobs: Sequence[T]) -> Iterator[T]:
         print(f"    {done} of {len(jobs)}, {timedelta(seconds=round(left))} left", flush=True)
 
 
-@jax.jit
-def similarity(estimate: jax.Array, truth: jax.Array) -> dict[str, jax.Array]:
-    """PSNR and SSIM."""
-    return dict(psnr=psnr(estimate, truth), ssim=ssim(estimate, truth))
-
-
 def scored(of: str, estimate: Any, picture: Picture) -> Metrics:
     """PSNR and SSIM of a method."""
     estimate = jnp.asarray(estimate, jnp.float32)
-    return {f"{of}_{name}": float(value) for name, value in similarity(estimate, picture.x).items()}
+    return {f"{of}_psnr": float(psnr(estimate, picture.x)), f"{of}_ssim": float(ssim(estimate, picture.x))}
 
 
 def timed(of: str, work: Callable[[], Any]) -> tuple[np.ndarray, Metrics]:
@@ -142,17 +135,25 @@ def timed(of: str, work: Callable[[], Any]) -> tuple[np.ndarray, Metrics]:
     return answer, {f"{of}_seconds": time.perf_counter() - start, f"{of}_busy": time.process_time() - busy}
 
 
+@cache
+def earlier() -> dict[str, Metrics]:
+    """The metrics of other methods that were found before, by the digest of what they were given."""
+    path = Path(_OTHERS.value)
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.is_file() else [])
+    return {line["given"]: line["metrics"] | {f"{line['method']}_earlier": True} for line in lines}
+
+
 def kept(of: str, picture: Picture, settings: tuple, work: Callable[[], Any]) -> Metrics:
-    """The metrics of a method on a picture; its answer is computed unless the working folder has it."""
-    digest = hashlib.sha256(picture.x.tobytes() + repr((picture.number, settings)).encode()).hexdigest()[:16]
-    path = Path(_WORKDIR.value) / of / f"{picture.name}_{digest}.npz"
-    earlier = path.is_file()
-    if not earlier:
+    """The metrics of a method on a picture, which is run unless it was before."""
+    given = hashlib.sha256(picture.x.tobytes() + repr((picture.number, settings)).encode()).hexdigest()[:16]
+    if given not in earlier():
         answer, times = timed(of, work)
-        write_arrays(path, dict(answer=answer.astype(np.float16)) | {n: np.asarray(s) for n, s in times.items()})
-    arrays = read_arrays(path, "what this benchmark wrote")
-    answer = arrays.pop("answer")
-    return {name: float(a) for name, a in arrays.items()} | scored(of, answer, picture) | {f"{of}_earlier": earlier}
+        metrics = {name: round(value, 4) for name, value in (times | scored(of, answer, picture)).items()}
+        line = dict(method=of, picture=picture.name, settings=settings, given=given, metrics=metrics)
+        with Path(_OTHERS.value).open("a", encoding="utf-8") as file:
+            print(json.dumps(line), file=file)
+        earlier()[given] = metrics
+    return earlier()[given]
 
 
 denoised = jax.jit(lambda prior, y, sigma: prior.prox(y, sigma**2))
@@ -382,7 +383,7 @@ def main(argv: list[str]) -> None:
     """Measure, print the table and write the numbers."""
     del argv
     prior = load_prior(_PRIOR.value) if _PRIOR.value else None
-    path = _JSON.value or str(Path(_WORKDIR.value) / f"{_TABLE.value}.json")
+    path = _JSON.value or f"out/photographs/{_TABLE.value}.json"
     about = dict(device=str(jax.devices()[0]), threads=os.cpu_count())
     about |= {flag.name: flag.value for flag in (_TABLE, _PRIOR, _COUNT, _SIDE, _SAMPLES, _CALLS, _SPLIT)}
 

@@ -8,6 +8,7 @@ the result for one measurement does not depend on its neighbours, on padding or 
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,13 +26,15 @@ from pgm_jax.operators.checks import check_whole, fits
 from pgm_jax.potentials.base import check_largest_step
 from pgm_jax.proximal import Splitting, data_first, exact, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, exact_rows, pgm, run
+from pgm_jax.samplers.base import moments
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
 _OF_EACH = ("samples", "mean", "std", "failed", "calls")  # of a `Restoration`, with the axis of the batch first
 _NO_CHAIN = 2**32 - 1
-_AT_ONCE = 512  # chains whose memory a laptop has
+_CHAINS_AT_ONCE, _PIXELS_AT_ONCE = 512, 2**19  # whose memory a laptop has
 _CALLS, _EXACT_CALLS = 100, 20
+_QUANTILES = (0.05, 0.5, 0.95)
 # The means of a network that knows an operator explain a measurement so much worse than chance lets a posterior mean.
 _SLACK, _SCORES = 1.2, 3.0
 _QUIET = 0.06  # noise over signal, at which an operator that is misjudged shows it
@@ -42,10 +45,10 @@ class Restoration:
     """Posterior samples of B measurements, and their summary; of a single measurement without the axis B.
 
     Attributes:
-        samples: `[B, S, H, W, C]`, in [-1, 1] up to the spread of the posterior.
+        samples: `[B, S, H, W, C]`, in [-1, 1] up to the spread of the posterior; none, S = 0, with `keep="summary"`.
         mean: mean over the samples, `[B, H, W, C]`.
         std: standard deviation over the samples (S - 1 in the denominator; 0 for one sample), `[B, H, W, C]`.
-        quantiles: the chosen quantiles over the samples, `[Q, B, H, W, C]`.
+        quantiles: the chosen quantiles over the samples, `[Q, B, H, W, C]`; none, Q = 0, with `keep="summary"`.
         failed: share of the steps of each sample that were left out since they were not finite, `[B, S]`; 0 is right.
         calls: number of evaluations of the prior for each sample, `[B]`, without the seven of the test.
     """
@@ -70,10 +73,11 @@ def restore(
     setting: str | None = None,
     rows: Rows | None = None,
     split: Splitting | None = None,
-    quantiles: Sequence[float] | float = (0.05, 0.5, 0.95),
+    quantiles: Sequence[float] | float | None = None,
+    keep: str = "samples",
     operator_axis: int | None = None,
     indices: Int[Array, " b"] | None = None,
-    at_once: int = _AT_ONCE,
+    at_once: int | None = None,
 ) -> Restoration:
     """Draw samples of the posterior of every measurement and summarise them.
 
@@ -101,11 +105,14 @@ def restore(
             a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it, where the
             prior passes the test above, which is left out under `jit` and with `rows`; `prior_first` for every
             nonlinear operator, which should be linearised at an image and not at one with the noise of the level.
-        quantiles: which quantiles to compute, numbers in [0, 1].
+        quantiles: which quantiles to compute, numbers in [0, 1]; if None 0.05, 0.5 and 0.95 of the samples kept.
+        keep: "samples", all of them, or "summary": their mean and deviation, which run along, in the memory of the
+            chains that run side by side; for large images and many samples.
         operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
         indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
             processed in batches, and the result will not depend on their size.
-        at_once: largest number of chains that run side by side, at least B of them; fewer need less memory.
+        at_once: largest number of chains that run side by side, at least B of them; fewer need less memory. If None
+            512, of large images fewer, of half a million pixels together.
 
     Returns:
         The samples, their mean, standard deviation and quantiles, with a warning where steps failed, or `data_first`
@@ -121,10 +128,18 @@ def restore(
     key, y, prior = as_key(key), jnp.asarray(y), _checked_prior(prior, operator)
     y, batched = _checked_measurements(operator, y, operator_axis)
     samples = check_whole("samples is the number of posterior samples of each measurement", samples, 1)
+    if at_once is None:
+        at_once = min(_CHAINS_AT_ONCE, max(1, _PIXELS_AT_ONCE // math.prod(operator.image_shape[:2])))
     at_once = check_whole("at_once is the number of chains that run side by side", at_once, 1)
+    if keep not in ("samples", "summary"):
+        raise ValueError(f'keep is {keep!r}; give "samples" or "summary".')
     if not len(y):
         raise ValueError(f"The batch of measurements is empty, of shape {y.shape}; give at least one measurement.")
+    if quantiles is None:
+        quantiles = _QUANTILES if keep == "samples" else ()
     quantiles = (quantiles,) if isinstance(quantiles, int | float) else tuple(quantiles)
+    if quantiles and keep == "summary":
+        raise ValueError(f'The quantiles {quantiles} need all samples: leave keep="summary" out, or the quantiles.')
     if not all(0 <= q <= 1 for q in quantiles):
         raise ValueError(f"The quantiles are {quantiles}; each must lie in [0, 1].")
     if rows is not None and not isinstance(rows, Rows):
@@ -145,7 +160,8 @@ def restore(
         instead = "take a prior of all levels, such as a ProxNet, or for this one admm on plug_and_play_rows."
         check_largest_step(prior, grid.lam, "The levels of the rows go up to", instead)
         _check_step(split, grid, operator, y, noise, operator_axis)
-        return _restore(key, prior, operator, y, noise, grid, indices, levels, split, samples, chunk, operator_axis)
+        given = (key, prior, operator, y, noise, grid, indices, levels)
+        return _restore(*given, split, samples, keep == "samples", chunk, operator_axis)
 
     if split is None and rows is None and taken is exact:
         # Before the test runs, since this refuses calls and settings that cannot be.
@@ -162,11 +178,11 @@ def restore(
 
 
 @compiled
-def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, samples, chunk, operator_axis):
+def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, samples, kept, chunk, operator_axis):
     real = y.real.dtype
     rows, noise = jax.tree.map(lambda a: a.astype(real), (rows, noise))
 
-    def chains(operator: Operator, y: Array, noise: Noise, index: Array) -> tuple[Array, Array]:
+    def chains(operator: Operator, y: Array, noise: Noise, index: Array) -> tuple[Array, ...]:
         of_measurement = jax.random.fold_in(key, index)
         y = jnp.where(operator.observed > 0, y, jnp.zeros_like(y))
         sampler = pgm(split(prior, noise.likelihood(operator, y)))
@@ -178,12 +194,15 @@ def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, sa
             return state.x, jnp.mean(failed.astype(real))
 
         numbers = jnp.arange(samples)
-        return jax.vmap(chain)(numbers) if chunk == samples else jax.lax.map(chain, numbers, batch_size=chunk)
+        if not kept:
+            mean, std, failed = moments(chain, numbers, chunk)
+            return jnp.zeros((0, *mean.shape), real), mean, std, failed
+        drawn, failed = jax.vmap(chain)(numbers) if chunk == samples else jax.lax.map(chain, numbers, batch_size=chunk)
+        return drawn, jnp.mean(drawn, axis=0), jnp.std(drawn, axis=0, ddof=min(samples - 1, 1)), failed
 
-    drawn, failed = jax.vmap(chains, (operator_axis, 0, 0, 0))(operator, y, noise, indices)
-    std = jnp.std(drawn, axis=1, ddof=min(samples - 1, 1))
-    calls = jnp.full(len(y), rows.lam.shape[0])
-    return Restoration(drawn, jnp.mean(drawn, axis=1), std, jnp.quantile(drawn, quantiles, axis=1), failed, calls)
+    drawn, mean, std, failed = jax.vmap(chains, (operator_axis, 0, 0, 0))(operator, y, noise, indices)
+    found = jnp.quantile(drawn, quantiles, axis=1) if kept else jnp.zeros((0, *mean.shape), real)
+    return Restoration(drawn, mean, std, found, failed, jnp.full(len(y), rows.lam.shape[0]))
 
 
 @compiled

@@ -227,6 +227,31 @@ def test_chains_in_chunks_are_the_same(y, together):
         assert_same(of_all(y, at_once=at_once), together)
 
 
+@pytest.mark.parametrize("at_once", [None, 16, 1])
+def test_the_running_moments_are_those_of_the_samples(y, together, at_once):
+    """In groups of 3, 1 and 1 of the three chains, also where 2 would fit."""
+    summary = of_all(y, at_once=at_once, keep="summary")
+    for name in ("mean", "std", "failed", "calls"):
+        np.testing.assert_allclose(getattr(summary, name), getattr(together, name), rtol=1e-5, atol=1e-6, err_msg=name)
+    assert summary.samples.shape == (8, 0, *SHAPE) and summary.quantiles.shape == (0, 8, *SHAPE)
+
+
+def test_a_summary_needs_no_memory_for_samples():
+    """64 chains, one by one, of a measurement of 4096 pixels: in images of that size."""
+    shape = (64, 64, 1)
+    operator = mask(shape, jnp.ones(shape))
+
+    def images_of(keep):
+        def mean(y):
+            prior = Gaussian(jnp.zeros(shape), 1.0)
+            return restore(KEY, prior, operator, y, NOISE, samples=64, rows=ROWS, keep=keep, at_once=1).mean
+
+        found = jax.jit(mean).lower(jnp.ones(shape)).compile().memory_analysis()
+        return found.temp_size_in_bytes / (4 * 64 * 64)
+
+    assert images_of("summary") < 24 and images_of("samples") > 64
+
+
 def test_keys_of_every_kind_make_the_promise(y, together):
     assert_same(
         restore(jax.random.PRNGKey(7), PRIOR, masks(), y, NOISE, samples=3, rows=ROWS, operator_axis=0), together
@@ -333,6 +358,8 @@ REFUSED = {
     "no noise": (dict(noise=GaussianNoise(0.0)), ValueError, "GaussianNoise holds 0.0; .* positive"),
     "noise that is no number": (dict(noise=GaussianNoise(float("nan"))), ValueError, "GaussianNoise holds nan"),
     "no samples": (dict(samples=0), ValueError, "at least 1, and is 0"),
+    "something else to keep": (dict(keep="mean"), ValueError, 'keep is \'mean\'; give "samples" or "summary"'),
+    "quantiles of a summary": (dict(keep="summary", quantiles=0.5), ValueError, r"\(0.5,\) need all samples: leave"),
     "a quantile in per cent": (dict(quantiles=(0.5, 95)), ValueError, r"\(0.5, 95\).*\[0, 1\]"),
     "a negative quantile": (dict(quantiles=-0.1), ValueError, r"\(-0.1,\).*\[0, 1\]"),
     "one operator as a stack": (dict(operator_axis=0), ValueError, "leading axis of 2.*stack one operator for each"),

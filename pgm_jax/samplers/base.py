@@ -91,6 +91,41 @@ def _sample(key, sampler, x, rows, count):
     return jax.vmap(lambda key: run(key, sampler, x, rows)[0].x)(keys)
 
 
+def moments(
+    chain: Callable[[Int[Array, ""]], tuple[Array, PyTree]], numbers: Int[Array, " s"], at_once: int
+) -> tuple[Array, Array, PyTree]:
+    """Mean and standard deviation of the samples of many chains, and what else these report, in the memory of a few.
+
+    With the mean m and the sum of squares q of n samples, and those of k more (Chan, Golub and LeVeque 1983, eq. 2.1),
+
+        m <- m + k (m_k - m) / (n + k),    q <- q + q_k + n k (m_k - m)^2 / (n + k).
+
+    Args:
+        chain: number of a chain -> (its sample, a report).
+        numbers: numbers of the chains; S - 1 is in the denominator of the deviation, which is 0 for one sample.
+        at_once: largest number of chains side by side; they run in groups of one size, which divides S.
+    """
+    size = max(k for k in range(1, at_once + 1) if len(numbers) % k == 0)
+
+    def add(found: tuple[Array, Array, Array], group: Array) -> tuple[tuple[Array, Array, Array], PyTree]:
+        count, mean, squares = found
+        drawn, report = jax.vmap(chain)(group)
+        own = jnp.mean(drawn, axis=0)
+        shift, share = own - mean, size / (count + size)
+        squares = squares + jnp.sum(jnp.square(drawn - own[None]), axis=0) + count * share * jnp.square(shift)
+        return (count + size, mean + share * shift, squares), report
+
+    sample = jax.eval_shape(chain, numbers[0])[0]
+    nothing = jnp.zeros(sample.shape, sample.dtype)
+    start = (jnp.zeros((), sample.dtype), nothing, nothing)
+    (_, mean, squares), reports = jax.lax.scan(add, start, numbers.reshape(-1, size))
+    return (
+        mean,
+        jnp.sqrt(squares / max(len(numbers) - 1, 1)),
+        jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), reports),
+    )
+
+
 def converged(residuals: Float[Array, " n"], tolerance: Scalar) -> tuple[Bool[Array, ""], Int[Array, ""]]:
     """Whether a run converged, and the first row from which on no residual exceeds the tolerance; n where it did not.
 
