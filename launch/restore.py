@@ -1,6 +1,6 @@
 r"""Restores degraded images by drawing posterior samples; writes them with their mean, standard deviation and scores.
 
-  the demo: four bundled images, three tasks, one sheet, out/demo/demo.png:
+  the demo: four photographs, out/demo/photographs.png, and four images of clothing, three tasks, out/demo/demo.png:
     python -m launch.restore --demo
   a degraded picture of your own, of any size; --task is denoise, deblur (--kernel), super_resolution (--factor),
   inpaint (--mask, white where the picture is missing), colourise, demosaic or jpeg:
@@ -32,7 +32,7 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from launch import job, picture_job
+from launch import demo, job, picture_job
 from launch.config import one_line_errors, run
 from launch.figures import STD_TOP, Block, coloured, figure_of, rgb, save_png, seen
 from launch.results import LABELS, Row, arrays_of, print_table, spoken, task_folder
@@ -44,13 +44,16 @@ from pgm_jax.training.images import to_uint8
 SHEET_ROWS = 8
 FIGURE_CELL, DPI = 1.2, 160
 DEMO = dict(count=4, batch=4, output="out/demo")
+OF_CLOTHING = ("tasks", "operator", "images", "dataset", "measurement", "prior", "resume")  # in a demo of it alone
 
 flags.adopt_module_key_flags(job)
 flags.adopt_module_key_flags(picture_job)
 _FIGURES = flags.DEFINE_enum(
     "figures", "all", ["all", "sheet", "none"], "figure.png of every image, 0.15 s each, and the sheet; or less."
 )
-_DEMO = flags.DEFINE_bool("demo", False, "Restore four images into out/demo, afresh each time; draw demo.png.")
+_DEMO = flags.DEFINE_bool(
+    "demo", False, "Restore four photographs and four images of clothing into out/demo, afresh each time."
+)
 
 
 def block_of(task: Task, cases: list[Case]) -> Block:
@@ -108,7 +111,10 @@ def main(_: list[str]) -> None:
     if flags.FLAGS.input is not None:
         return picture_job.restore_pictures(Console(highlight=False))
     console, sheet = Console(highlight=False), "demo.png" if _DEMO.value else "sheet.png"
-    with job.opened("restore", "out/restoration", (sheet,), console) as (work, folder, rows):
+    drawn = (sheet, demo.FIGURE) if _DEMO.value else (sheet,)
+    with job.opened("restore", "out/restoration", drawn, console) as (work, folder, rows):
+        if _DEMO.value and not any(flags.FLAGS[name].present for name in OF_CLOTHING):
+            demo.write_photographs(console, folder, flags.FLAGS.samples, flags.FLAGS.calls, flags.FLAGS.seed)
         with contextlib.closing(job.recorded(work, folder, rows, console)) as cases:
             for task, case in cases:
                 write_case(folder, task, case)

@@ -23,6 +23,7 @@ from pgm_jax.networks.descriptions import MODULES, describe, least_arrays, netwo
 
 _ASSETS = importlib.resources.files("pgm_jax") / "assets"
 _SHIPPED = ("fashion_mnist", "fashion_mnist_exact", "photos")
+_EXAMPLES = ("fashion_mnist", "photos")
 _HALF_ERROR = 1e-2
 _DESCRIPTION = 2**16  # characters
 
@@ -108,11 +109,23 @@ def load_prior(path: str | Path) -> Learned:
         raise ValueError(f"{path}: {error}") from error
 
 
-def example_images() -> Float[Array, "64 32 32 1"]:
-    """The first 64 test images of Fashion-MNIST (MIT licence), padded to 32 x 32, in [-1, 1]; never trained on."""
-    with importlib.resources.as_file(_ASSETS / "fashion_mnist_test.npz") as path:
+def example_images(of: str = "fashion_mnist") -> Float[Array, "n h w c"]:
+    """Images in [-1, 1] that come with the library, on which its priors are not trained.
+
+    Args:
+        of: "fashion_mnist", the first 64 of its test set (MIT licence), padded to 32 x 32, `[64, 32, 32, 1]`; or
+            "photos", four free photographs, `[4, 192, 192, 3]`.
+
+    Raises:
+        ValueError: if it is another name.
+    """
+    if of not in _EXAMPLES:
+        raise ValueError(f"There are no example images of {of!r}; give one of {', '.join(_EXAMPLES)}.")
+    with importlib.resources.as_file(_ASSETS / f"{of}_test.npz") as path:
         images = read_arrays(path, "the images that come with the library")["images"]
-    return jnp.asarray(np.pad(images, ((0, 0), (2, 2), (2, 2)))[..., None], jnp.float32) / 127.5 - 1.0
+    if images.ndim == 3:
+        images = np.pad(images, ((0, 0), (2, 2), (2, 2)))[..., None]
+    return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 
 
 def _npz(path: str | Path) -> Path:

@@ -1,0 +1,123 @@
+"""Four photographs, each degraded in another way, restored with the prior of photographs: `launch.restore --demo`.
+
+The photographs come with the library, and no prior was trained on them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+
+import pgm_jax as pgm
+from launch.figures import FAINT, INK, SPREAD_SHARE, coloured, rgb, seen, spread_of
+from launch.job import progress_bars
+from pgm_jax.metrics import psnr
+from pgm_jax.restoration import Restoration
+from pgm_jax.types import Operator
+
+FIGURE, SAMPLES = "photographs.png", 4
+CELL, GAP, LABEL, HEAD = 2.4, 0.06, 0.34, 0.62  # inches: an image, between two, the labels of rows, the heads
+DPI = 80  # a pixel for each of a photograph of 192
+SCRATCHES, LETTERS = 14, "HANDLE WITH CARE"
+
+
+class Task(NamedTuple):
+    """How a photograph is degraded: in words, by which operator, and the deviation of the noise in [-1, 1]."""
+
+    title: str
+    operator: Operator
+    sigma: float
+
+
+class Shown(NamedTuple):
+    """What the figure shows of a task: the photograph `[H, W, C]`, its measurement, and what was restored."""
+
+    task: Task
+    truth: Float[np.ndarray, "h w c"]
+    y: Float[np.ndarray, "..."]
+    restored: Restoration
+
+
+def tasks_for(shape: tuple[int, int, int]) -> list[Task]:
+    """The four tasks, for images of a shape."""
+    intact = np.broadcast_to(~scratched(shape[:2])[..., None], shape)
+    return [
+        Task("70 % of the pixels missing", pgm.operators.random_mask(jax.random.key(0), shape, hidden=0.7), 0.05),
+        Task("scratches and letters", pgm.operators.mask(shape, intact), 0.02),
+        Task("blur and noise", pgm.operators.gaussian_blur(shape, 1.6, boundary="reflect"), 0.05),
+        Task("a quarter of the resolution", pgm.operators.bicubic_downsampling(shape, 4), 0.02),
+    ]
+
+
+def scratched(size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Where scratches and letters hide an image of a height and width."""
+    rng, (height, width) = np.random.default_rng(3), size
+    hidden = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(hidden)
+    for _ in range(SCRATCHES):
+        begin, slope = rng.uniform(0, width), rng.uniform(-0.3, 0.3)
+        y = np.linspace(0, height, 9)
+        x = begin + slope * y + rng.normal(0, width / 80, 9)
+        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=1, width=int(rng.integers(1, 4)))
+    font = ImageFont.load_default(size=width / 11)
+    for row in range(3):
+        draw.text((width / 2, height * (row + 0.5) / 3), LETTERS, fill=1, font=font, anchor="mm")
+    return np.asarray(hidden)
+
+
+def photographs(console: Console, samples: int, calls: int | None, seed: int) -> list[Shown]:
+    """The photographs that come with the library, each restored from another task, with progress."""
+    prior, images, shown = pgm.load_prior("photos"), np.asarray(pgm.example_images("photos")), []
+    with progress_bars(console, "photographs") as progress:
+        bar = progress.add_task("", total=len(images))
+        for number, (task, truth) in enumerate(zip(tasks_for(images.shape[1:]), images, strict=True)):
+            for_noise, for_chains = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
+            noise = pgm.GaussianNoise(task.sigma)
+            y = pgm.measure(for_noise, task.operator, jnp.asarray(truth)[None], noise)[0]
+            result = pgm.restore(for_chains, prior, task.operator, y, noise, samples=samples, calls=calls)
+            shown.append(Shown(task, truth, np.asarray(y), jax.block_until_ready(result)))
+            progress.advance(bar)
+    return shown
+
+
+def figure_of(found: Sequence[Shown]) -> Figure:
+    """A column for each photograph: as it is measured, restored, how sure that is, and as it was."""
+    std = np.concatenate([spread_of(np.asarray(each.restored.std)).ravel() for each in found])
+    top = float(np.quantile(std, SPREAD_SHARE))
+    count = len(found[0].restored.samples)
+    rows = ["degraded", f"mean of {count} samples", "one sample", "standard deviation", "original"]
+    across = LABEL + len(found) * (CELL + GAP)
+    down = HEAD + len(rows) * (CELL + GAP)
+    figure = Figure(figsize=(across, down), facecolor="white")
+    for column, (task, truth, y, result) in enumerate(found):
+        observed = np.asarray(task.operator.observed)
+        mean, sample = np.asarray(result.mean), np.asarray(result.samples[0])
+        left = LABEL + column * (CELL + GAP)
+        what: Any = dict(ha="center", va="center")
+        figure.text((left + CELL / 2) / across, 1 - 0.2 / down, task.title, fontsize=13, color=INK, **what)
+        score = f"{float(psnr(mean, truth)):.1f} dB, one sample {float(psnr(sample, truth)):.1f} dB"
+        figure.text((left + CELL / 2) / across, 1 - 0.44 / down, score, fontsize=10, color=FAINT, **what)
+        images = [seen(y, np.broadcast_to(observed, y.shape)), rgb(mean), rgb(sample)]
+        for row, image in enumerate([*images, coloured(np.asarray(result.std), top), rgb(truth)]):
+            below = down - HEAD - row * (CELL + GAP) - CELL
+            axes = figure.add_axes((left / across, below / down, CELL / across, CELL / down))
+            axes.set_axis_off()
+            axes.imshow(image, interpolation="nearest")
+            if not column:
+                middle = (LABEL / 2 / across, (below + CELL / 2) / down)
+                figure.text(*middle, rows[row], fontsize=12, color=INK, rotation=90, **what)
+    return figure
+
+
+def write_photographs(console: Console, folder: Path, samples: int | None, calls: int | None, seed: int) -> None:
+    """Restore the photographs and draw them into a folder, with `SAMPLES` samples and 20 calls where None."""
+    found = photographs(console, samples or SAMPLES, calls, seed)
+    figure_of(found).savefig(folder / FIGURE, dpi=DPI)
+    console.print(f"Four photographs: {folder / FIGURE}", markup=False, soft_wrap=True)
