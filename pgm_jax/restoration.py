@@ -128,9 +128,9 @@ def restore(
     key, y, prior = as_key(key), jnp.asarray(y), _checked_prior(prior, operator)
     y, batched = _checked_measurements(operator, y, operator_axis)
     samples = check_whole("samples is the number of posterior samples of each measurement", samples, 1)
-    if at_once is None:
-        at_once = min(_CHAINS_AT_ONCE, max(1, _PIXELS_AT_ONCE // math.prod(operator.image_shape[:2])))
-    at_once = check_whole("at_once is the number of chains that run side by side", at_once, 1)
+    most = min(_CHAINS_AT_ONCE, max(1, _PIXELS_AT_ONCE // math.prod(operator.image_shape[:2])))
+    if at_once is not None:
+        most = check_whole("at_once is the number of chains that run side by side", at_once, 1)
     if keep not in ("samples", "summary"):
         raise ValueError(f'keep is {keep!r}; give "samples" or "summary".')
     if not len(y):
@@ -149,7 +149,7 @@ def restore(
     if split is not None and not callable(split):
         raise TypeError(f"split is {split!r}; give a function of pgm_jax.proximal, such as data_first or exact.")
     indices = checked_indices(indices, len(y))
-    chunk = min(samples, max(1, at_once // len(y)))
+    chunk = min(samples, max(1, most // len(y)))
     levels = jnp.asarray(quantiles, y.real.dtype)
     taken = split or _usual_splitting(prior, operator, noise)
     noise = per_measurement(noise, y.shape)
