@@ -29,7 +29,7 @@ endef
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/library.stamp  ## restore images with the prior that the package ships
+demo: $(VENV)/library.stamp  ## restore images with the priors that the package ships
 	$(DEMO)
 
 train: $(VENV)/library.stamp  ## train a prior (CONFIG=configs/...)

@@ -1,7 +1,7 @@
 """What a prior of photographs is worth: as a denoiser beside CBM3D, and in restoration beside total variation.
 
-    python -m benchmarks.photographs --table=denoising --images=Set14,BSDS --prior=prior.npz
-    python -m benchmarks.photographs --table=restoration --images=Set14 --validation=BSDS --prior=prior.npz
+    python -m benchmarks.photographs --table=denoising --images=Set14,BSDS --prior=photos
+    python -m benchmarks.photographs --table=restoration --images=Set14 --validation=BSDS --prior=photos
 
 Denoising: y = x + sigma n on whole pictures, sigma = 15, 25, 50 of 255, not clipped and not rounded. Ours is
 `prior.prox(y, sigma^2)`; CBM3D is `bm3d_rgb` of the package bm3d on the same y.
@@ -13,7 +13,8 @@ the pixels that a mask shows, with the nearest one outside their hull, and y its
 
 Every noise and mask is drawn by the name of the picture. Grey pictures are R = G = B, and the noise of their channels
 differs. What does not depend on the prior is kept in --others, a line for each picture and method, so that another
-prior takes minutes; seconds that come from there are marked. Without --prior its columns are left out.
+prior takes minutes (delete them where a method or a score has changed); seconds from there are marked. Without --prior
+its columns are left out.
 
 bm3d, free for noncommercial use alone, comes with `pip install 'pgm_jax[bench]'`.
 """
@@ -65,8 +66,7 @@ _SPLIT = flags.DEFINE_enum(
 )
 _ONLY = flags.DEFINE_list("only", [], "Operators to restore from, by the first words of their rows; all by default.")
 
-LEVELS, SIGMAS = (15, 25, 50), (0.05, 0.01)  # of 255, and for images in [-1, 1]
-FOR_VALIDATION = 6
+LEVELS, SIGMAS, FOR_VALIDATION = (15, 25, 50), (0.05, 0.01), 6  # of 255; for images in [-1, 1]; pictures
 FIRST_WEIGHT = 6  # k of the weight 2^(k/2) at which the search begins
 ROWS, INNER = 150, 20  # iterations of ADMM, and of the prox of total variation in each
 STEPS = (0.3, 0.02)  # of ADMM times the weight, first and last: long ones spread what is seen, short ones are accurate
@@ -144,7 +144,7 @@ def earlier() -> dict[str, Metrics]:
 
 
 def kept(of: str, picture: Picture, settings: tuple, work: Callable[[], Any]) -> Metrics:
-    """The metrics of a method on a picture, which is run unless it was before."""
+    """The metrics of a method on a picture; it is run only if the file has no line for it."""
     given = hashlib.sha256(picture.x.tobytes() + repr((picture.number, settings)).encode()).hexdigest()[:16]
     if given not in earlier():
         answer, times = timed(of, work)
@@ -153,7 +153,7 @@ def kept(of: str, picture: Picture, settings: tuple, work: Callable[[], Any]) ->
         with Path(_OTHERS.value).open("a", encoding="utf-8") as file:
             print(json.dumps(line), file=file)
         earlier()[given] = metrics
-    return earlier()[given]
+    return dict(earlier()[given])
 
 
 denoised = jax.jit(lambda prior, y, sigma: prior.prox(y, sigma**2))

@@ -12,9 +12,9 @@
 # %% [markdown]
 # # A photograph of your own
 #
-# Take a photograph that is noisy, scratched or small, and draw from the pictures that explain it. Where they agree, you
-# can rely on what you see; where they differ, nobody knows, and the standard deviation says so. In Colab choose a GPU
-# (*Runtime, Change runtime type*).
+# Take a photograph that is noisy, scratched or small, and draw from the pictures that explain it. Where they agree, the
+# measurement and the prior settle what is there; where they differ, they do not, and the standard deviation says how
+# far. In Colab choose a GPU (*Runtime, Change runtime type*).
 
 # %%
 # In Colab: install the library. Elsewhere it is there already.
@@ -26,9 +26,11 @@ import sys
 if importlib.util.find_spec("pgm_jax") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "pgm_jax[plots]"], check=True)
 TOY = bool(os.environ.get("PGM_TOY"))  # a smaller run, for tests
-UPLOAD = False  # True in Colab, to choose a photograph of your own
+PATH, UPLOAD = "", False  # a photograph of your own, or True in Colab, to choose one there
 
 # %%
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -44,9 +46,9 @@ LONGEST = 1024  # side of a photograph in pixels; on a CPU take less
 # %% [markdown]
 # ## The photograph
 #
-# An image is an array `[H, W, 3]` in $[-1, 1]$, of any height and width. Here it is an example, to which noise of the
-# standard deviation 0.2 was added, 25 of 255. Set `UPLOAD = True` above to send a file of your own. One that your
-# camera or your scanner made noisy needs nothing else.
+# An image is an array `[H, W, 3]` in $[-1, 1]$, of any height and width. This one is an example with added noise of
+# standard deviation 0.2, 25 of 255. Give the `PATH` of a file of your own above, or in Colab set `UPLOAD = True`. A
+# photograph that your camera or scanner made noisy needs nothing else.
 
 
 # %%
@@ -56,23 +58,24 @@ def example():
     return clean + 0.2 * jax.random.normal(key_noise, clean.shape)
 
 
-def uploaded():
-    from google.colab import files
-
-    (name,) = files.upload()
-    image = ImageOps.exif_transpose(Image.open(name)).convert("RGB")  # upright
+def own(path):
+    image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")  # upright
     image.thumbnail((LONGEST, LONGEST))
     return jnp.asarray(np.asarray(image), jnp.float32) / 127.5 - 1.0
 
 
-picture = uploaded() if UPLOAD else example()
+if UPLOAD:
+    from google.colab import files
+
+    (PATH,) = files.upload()
+picture = own(PATH) if PATH else example()
 print(picture.shape)
 
 # %% [markdown]
 # ## Noise
 #
-# The operator of a noisy photograph sees every pixel. How strong the noise is, the finest details tell; texture counts
-# as noise, so that the estimate is rather too high.
+# The operator of a noisy photograph sees every pixel. The finest details tell how strong the noise is; texture counts
+# as noise, so the estimate is somewhat too high.
 
 
 # %%
@@ -105,7 +108,7 @@ show(picture, denoised)
 # ## Missing parts
 #
 # Scratches, stamps, dead pixels: the operator is a mask, 1 where the photograph is to be trusted. Draw one in any
-# program, or make one. These are ten scratches; the noise is that of before.
+# program, or make one. Here are ten scratches; the noise is as before.
 
 
 # %%
@@ -125,8 +128,8 @@ show(picture * mask + (1 - mask), restore(scratched, picture * mask, noise))
 # %% [markdown]
 # ## More pixels
 #
-# A small photograph is what a large one becomes when it is reduced. The operator reduces, and the samples are of the
-# large size: here twice the size of a part of the photograph that the first step has cleaned.
+# A small photograph is a large one, reduced. The operator reduces, and the samples have the large size: here twice that
+# of a part of the photograph that the first step has cleaned.
 
 # %%
 side = 16 if TOY else 96
@@ -138,11 +141,12 @@ show(small, restore(reduction, small, pgm.GaussianNoise(0.03)))
 # ## Large photographs
 #
 # Samples of a large photograph fill the memory. `keep="summary"` keeps their mean and deviation alone, and `at_once=1`
-# runs one chain after the other. A network with `tile=1024` looks at one tile after the other, to the same result.
+# runs one chain after the other. A network with `tile` looks at one tile after the other, to the same result.
 
 # %%
+tiled = pgm.networks.MetricProxNet(prior.params, dataclasses.replace(prior.network, tile=1024))
 summary = pgm.restore(
-    key_chains, prior, everything, picture, noise, samples=2, calls=2 if TOY else 20, keep="summary", at_once=1
+    key_chains, tiled, everything, picture, noise, samples=2, calls=2 if TOY else 20, keep="summary", at_once=1
 )
 print(summary.samples.shape, summary.mean.shape, f"mean deviation {summary.std.mean():.3f}")
 

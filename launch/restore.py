@@ -1,6 +1,6 @@
 r"""Restores degraded images by drawing posterior samples; writes them with their mean, standard deviation and scores.
 
-  the demo: four photographs, out/demo/photographs.png, and four images of clothing, three tasks, out/demo/demo.png:
+  the demo: four images of clothing and four photographs, drawn in out/demo/demo.png and out/demo/photographs.jpg:
     python -m launch.restore --demo
   a degraded picture of your own, of any size; --task is denoise, deblur (--kernel), super_resolution (--factor),
   inpaint (--mask, white where the picture is missing), colourise, demosaic or jpeg:
@@ -44,7 +44,11 @@ from pgm_jax.training.images import to_uint8
 SHEET_ROWS = 8
 FIGURE_CELL, DPI = 1.2, 160
 DEMO = dict(count=4, batch=4, output="out/demo")
-OF_CLOTHING = ("tasks", "operator", "images", "dataset", "measurement", "prior", "resume")  # in a demo of it alone
+# Of tasks, images and priors; with these a demo has no photographs.
+CHOICES = (
+    *("tasks", "operator", "setting", "sigma", "prior"),
+    *("images", "dataset", "measurement", "first", "count"),
+)
 
 flags.adopt_module_key_flags(job)
 flags.adopt_module_key_flags(picture_job)
@@ -52,7 +56,10 @@ _FIGURES = flags.DEFINE_enum(
     "figures", "all", ["all", "sheet", "none"], "figure.png of every image, 0.15 s each, and the sheet; or less."
 )
 _DEMO = flags.DEFINE_bool(
-    "demo", False, "Restore four photographs and four images of clothing into out/demo, afresh each time."
+    "demo",
+    False,
+    "Restore four images of clothing and four photographs into out/demo, afresh each time; with flags that choose "
+    "tasks, images or a prior, these alone.",
 )
 
 
@@ -113,16 +120,17 @@ def main(_: list[str]) -> None:
     console, sheet = Console(highlight=False), "demo.png" if _DEMO.value else "sheet.png"
     drawn = (sheet, demo.FIGURE) if _DEMO.value else (sheet,)
     with job.opened("restore", "out/restoration", drawn, console) as (work, folder, rows):
-        if _DEMO.value and not any(flags.FLAGS[name].present for name in OF_CLOTHING):
-            demo.write_photographs(console, folder, flags.FLAGS.samples, flags.FLAGS.calls, flags.FLAGS.seed)
         with contextlib.closing(job.recorded(work, folder, rows, console)) as cases:
             for task, case in cases:
                 write_case(folder, task, case)
         if _FIGURES.value != "none":
             write_sheet(folder / sheet, work.tasks, rows)
-    print_table(console, rows, work.tasks, work.config["sampler"]["samples"])
-    place = "" if _FIGURES.value == "none" else f"Sheet: {folder / sheet}; "
-    console.print(f"{place}images and numbers: {folder}", soft_wrap=True, markup=False)
+        print_table(console, rows, work.tasks, work.config["sampler"]["samples"])
+        place = "" if _FIGURES.value == "none" else f"Sheet: {folder / sheet}; "
+        console.print(f"{place}images and numbers: {folder}", soft_wrap=True, markup=False)
+        own = _FIGURES.value == "none" or any(flags.FLAGS[name].present for name in CHOICES)
+        if _DEMO.value and not own and not (folder / demo.FIGURE).exists():
+            demo.write_photographs(console, folder, flags.FLAGS.samples, flags.FLAGS.calls, flags.FLAGS.seed)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def restore_problem(key: Key, prior: Any, problem: Problem, **options: Any) -> l
         key: root key.
         prior: g, see `restore`.
         problem: the measurements, their operator and their noise.
-        options: for `restore`.
+        options: for `restore`: `samples`, `calls`, `setting`, `rows`, `split`, `at_once`.
 
     Raises:
         ValueError, TypeError: as `restore` does.

@@ -1,4 +1,4 @@
-"""Learned priors as single files, and the prior and images that ship with the library.
+"""Learned priors as single files, and the priors and images that ship with the library.
 
 A prior file is an `.npz` of the parameters in half precision, one array for each leaf named by its path, beside a JSON
 description of the network, so that a file alone is enough to use it. The description is checked before a network is
@@ -110,14 +110,14 @@ def load_prior(path: str | Path) -> Learned:
 
 
 def example_images(of: str = "fashion_mnist") -> Float[Array, "n h w c"]:
-    """Images in [-1, 1] that come with the library, on which its priors are not trained.
+    """Images in [-1, 1] that come with the library and were held out from training.
 
     Args:
         of: "fashion_mnist", the first 64 of its test set (MIT licence), padded to 32 x 32, `[64, 32, 32, 1]`; or
             "photos", four free photographs, `[4, 192, 192, 3]`.
 
     Raises:
-        ValueError: if it is another name.
+        ValueError: if `of` is another name.
     """
     if of not in _EXAMPLES:
         raise ValueError(f"There are no example images of {of!r}; give one of {', '.join(_EXAMPLES)}.")

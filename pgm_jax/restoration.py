@@ -26,7 +26,7 @@ from pgm_jax.operators.checks import check_whole, fits
 from pgm_jax.potentials.base import check_largest_step
 from pgm_jax.proximal import Splitting, data_first, exact, explicit, parallel, prior_first
 from pgm_jax.samplers import Rows, default_rows, exact_rows, pgm, run
-from pgm_jax.samplers.base import moments
+from pgm_jax.samplers.base import mean_and_std
 from pgm_jax.tracing import as_partial, compiled, is_traced
 from pgm_jax.types import Key, Noise, Operator, as_key, pytree
 
@@ -45,15 +45,15 @@ class Restoration:
     """Posterior samples of B measurements, and their summary; of a single measurement without the axis B.
 
     Attributes:
-        samples: `[B, S, H, W, C]`, in [-1, 1] up to the spread of the posterior; none, S = 0, with `keep="summary"`.
+        samples: `[B, S, H, W, C]`, in [-1, 1] up to the spread of the posterior; `[B, 0, H, W, C]` of a summary.
         mean: mean over the samples, `[B, H, W, C]`.
         std: standard deviation over the samples (S - 1 in the denominator; 0 for one sample), `[B, H, W, C]`.
-        quantiles: the chosen quantiles over the samples, `[Q, B, H, W, C]`; none, Q = 0, with `keep="summary"`.
+        quantiles: the chosen quantiles over the samples, `[Q, B, H, W, C]`; Q = 0 of a summary.
         failed: share of the steps of each sample that were left out since they were not finite, `[B, S]`; 0 is right.
         calls: number of evaluations of the prior for each sample, `[B]`, without the seven of the test.
     """
 
-    samples: Float[Array, "*b s h w c"]
+    samples: Float[Array, "*b k h w c"]
     mean: Float[Array, "*b h w c"]
     std: Float[Array, "*b h w c"]
     quantiles: Float[Array, "q *b h w c"]
@@ -105,14 +105,14 @@ def restore(
             a linear operator, Gaussian noise and a prior with `every_metric`, as a `MetricProxNet` has it, where the
             prior passes the test above, which is left out under `jit` and with `rows`; `prior_first` for every
             nonlinear operator, which should be linearised at an image and not at one with the noise of the level.
-        quantiles: which quantiles to compute, numbers in [0, 1]; if None 0.05, 0.5 and 0.95 of the samples kept.
-        keep: "samples", all of them, or "summary": their mean and deviation, which run along, in the memory of the
-            chains that run side by side; for large images and many samples.
+        quantiles: which quantiles to compute, numbers in [0, 1]; by default 0.05, 0.5 and 0.95, and none of a summary.
+        keep: "samples" returns every sample; "summary" only their mean and standard deviation, which are updated as
+            chains finish, so that the memory does not grow with S. It allows no quantiles.
         operator_axis: as `in_axes` of `vmap` for the operator: None (one for all) or 0 (one for each measurement).
         indices: number of each measurement in its data set, `[B]`; 0 ... B - 1 if None. Give it when a data set is
             processed in batches, and the result will not depend on their size.
-        at_once: largest number of chains that run side by side, at least B of them; fewer need less memory. If None
-            512, of large images fewer, of half a million pixels together.
+        at_once: largest number of chains that run side by side, at least B of them; fewer need less memory. By default
+            512, or fewer of large images, so that they hold half a million pixels together.
 
     Returns:
         The samples, their mean, standard deviation and quantiles, with a warning where steps failed, or `data_first`
@@ -120,8 +120,8 @@ def restore(
 
     Raises:
         ValueError: if y does not fit the operator, the prior or the noise, holds NaNs where A observes, if a number is
-            out of its range, if `rows` are not finite or come with `calls` or `setting`, if an explicit step lies
-            beyond its limit 2 / L, or a level beyond the prior's `largest_step`.
+            out of its range, if a summary is to have quantiles, if `rows` are not finite or come with `calls` or
+            `setting`, if an explicit step lies beyond its limit 2 / L, or a level beyond the prior's `largest_step`.
         TypeError: if y is not of a floating type, or complex where the operator's measurements are not, or if the key,
             the prior, the operator or the splitting is not one.
     """
@@ -195,7 +195,8 @@ def _restore(key, prior, operator, y, noise, rows, indices, quantiles, split, sa
 
         numbers = jnp.arange(samples)
         if not kept:
-            mean, std, failed = moments(chain, numbers, chunk)
+            start = jnp.zeros(operator.image_shape, real)
+            mean, std, failed = mean_and_std(chain, start, numbers, chunk)
             return jnp.zeros((0, *mean.shape), real), mean, std, failed
         drawn, failed = jax.vmap(chain)(numbers) if chunk == samples else jax.lax.map(chain, numbers, batch_size=chunk)
         return drawn, jnp.mean(drawn, axis=0), jnp.std(drawn, axis=0, ddof=min(samples - 1, 1)), failed

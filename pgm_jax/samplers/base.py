@@ -1,4 +1,4 @@
-"""A sampler is two pure functions, and `run` is the only loop.
+"""A sampler is two pure functions, `run` is the only loop over rows, and `mean_and_std` the one over groups of chains.
 
     state = init(key, x, rows[0])
     state, info = step(key_i, state, rows[i])       i = 0 ... n - 1
@@ -91,39 +91,41 @@ def _sample(key, sampler, x, rows, count):
     return jax.vmap(lambda key: run(key, sampler, x, rows)[0].x)(keys)
 
 
-def moments(
-    chain: Callable[[Int[Array, ""]], tuple[Array, PyTree]], numbers: Int[Array, " s"], at_once: int
+def mean_and_std(
+    chain: Callable[[Int[Array, ""]], tuple[Array, PyTree]], start: Array, numbers: Int[Array, " s"], at_once: int
 ) -> tuple[Array, Array, PyTree]:
-    """Mean and standard deviation of the samples of many chains, and what else these report, in the memory of a few.
+    """Mean and standard deviation over S chains, with a few of them in memory at a time.
 
-    With the mean m and the sum of squares q of n samples, and those of k more (Chan, Golub and LeVeque 1983, eq. 2.1),
+    With the mean m and the sum of squares q of n samples, and those of k more (Chan, Golub and LeVeque 1983),
 
         m <- m + k (m_k - m) / (n + k),    q <- q + q_k + n k (m_k - m)^2 / (n + k).
 
     Args:
         chain: number of a chain -> (its sample, a report).
-        numbers: numbers of the chains; S - 1 is in the denominator of the deviation, which is 0 for one sample.
-        at_once: largest number of chains side by side; they run in groups of one size, which divides S.
+        start: zeros of the shape and type of a sample.
+        numbers: numbers of the S chains.
+        at_once: largest number of chains side by side.
+
+    Returns:
+        Mean, standard deviation (S - 1 in the denominator; 0 for one sample), and the reports, stacked.
     """
-    size = max(k for k in range(1, at_once + 1) if len(numbers) % k == 0)
 
     def add(found: tuple[Array, Array, Array], group: Array) -> tuple[tuple[Array, Array, Array], PyTree]:
         count, mean, squares = found
         drawn, report = jax.vmap(chain)(group)
         own = jnp.mean(drawn, axis=0)
-        shift, share = own - mean, size / (count + size)
+        shift, share = own - mean, len(group) / (count + len(group))
         squares = squares + jnp.sum(jnp.square(drawn - own[None]), axis=0) + count * share * jnp.square(shift)
-        return (count + size, mean + share * shift, squares), report
+        return (count + len(group), mean + share * shift, squares), report
 
-    sample = jax.eval_shape(chain, numbers[0])[0]
-    nothing = jnp.zeros(sample.shape, sample.dtype)
-    start = (jnp.zeros((), sample.dtype), nothing, nothing)
-    (_, mean, squares), reports = jax.lax.scan(add, start, numbers.reshape(-1, size))
-    return (
-        mean,
-        jnp.sqrt(squares / max(len(numbers) - 1, 1)),
-        jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), reports),
-    )
+    whole = len(numbers) // at_once * at_once
+    found, reports = jax.lax.scan(add, (jnp.zeros((), start.dtype), start, start), numbers[:whole].reshape(-1, at_once))
+    reports = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), reports)
+    if whole < len(numbers):
+        found, rest = add(found, numbers[whole:])
+        reports = jax.tree.map(lambda *parts: jnp.concatenate(parts), reports, rest)
+    _, mean, squares = found
+    return mean, jnp.sqrt(squares / max(len(numbers) - 1, 1)), reports
 
 
 def converged(residuals: Float[Array, " n"], tolerance: Scalar) -> tuple[Bool[Array, ""], Int[Array, ""]]:

@@ -11,11 +11,13 @@ import png
 import pytest
 import tifffile
 from PIL import Image
+from rich.console import Console
 
+from launch import demo
 from launch.picture_tasks import bayer, disk_kernel, flattest_noise, line_kernel, picture_problem
 from launch.pictures import read_picture, write_picture
 from pgm_jax.networks import LocalNetwork, LocalUNet
-from pgm_jax.pretrained import save_prior
+from pgm_jax.pretrained import example_images, save_prior
 from pgm_jax.training.images import UnreadableImage
 
 NOTHING = dict(mask=None, kernel=None, factor=None, pattern="RGGB", noise="0.1")
@@ -249,11 +251,27 @@ def test_an_even_kernel_gets_a_middle(tmp_path):
     assert "even side" in problem.notes[-1]
 
 
+def tiny_prior():
+    network = LocalNetwork(LocalUNet((8,), (1,), 2, 4), (None, None, 3), -0.1, 0.5, 7)
+    return network.prior(network.init(jax.random.key(0)))
+
+
+def test_the_demo_shows_four_photographs(tmp_path, monkeypatch):
+    images = example_images("photos")
+    assert images.shape == (4, 192, 192, 3) and float(abs(images).max()) <= 1
+    with pytest.raises(ValueError, match="no example images of 'faces'; give one of fashion_mnist, photos"):
+        example_images("faces")
+    monkeypatch.setattr(demo.pgm, "example_images", lambda of: images[:, ::8, ::8])
+    monkeypatch.setattr(demo.pgm, "load_prior", lambda of: tiny_prior())
+    demo.write_photographs(Console(quiet=True), tmp_path, 2, 2, 0)
+    assert Image.open(tmp_path / demo.FIGURE).width > 700
+    shares = [np.mean(np.asarray(task.operator.observed)) for task in demo.tasks_for((192, 192, 3))]
+    assert shares[0] == pytest.approx(0.3, abs=1e-4) and 0.6 < shares[1] < 0.9 and shares[2:] == [1, 1]
+
+
 def test_the_command_restores_a_folder(tmp_path):
     """Two pictures of different sizes, one of them grey with 16 bits, and a file that is none."""
-    network = LocalNetwork(LocalUNet((8,), (1,), 2, 4), (None, None, 3), -0.1, 0.5, 7)
-
-    save_prior(tmp_path / "prior.npz", network.prior(network.init(jax.random.key(0))))
+    save_prior(tmp_path / "prior.npz", tiny_prior())
     folder = tmp_path / "pictures"
     folder.mkdir()
     saved(folder / "colour.png", values(9, 20, 3))
