@@ -261,12 +261,15 @@ def test_the_demo_shows_four_photographs(tmp_path, monkeypatch):
     assert images.shape == (4, 192, 192, 3) and float(abs(images).max()) <= 1
     with pytest.raises(ValueError, match="no example images of 'faces'; give one of fashion_mnist, photos"):
         example_images("faces")
-    monkeypatch.setattr(demo.pgm, "example_images", lambda of: images[:, ::8, ::8])
-    monkeypatch.setattr(demo.pgm, "load_prior", lambda of: tiny_prior())
-    demo.write_photographs(Console(quiet=True), tmp_path, 2, 2, 0)
-    assert Image.open(tmp_path / demo.FIGURE).width > 700
-    shares = [np.mean(np.asarray(task.operator.observed)) for task in demo.tasks_for((192, 192, 3))]
+    tasks = demo.tasks_for((192, 192, 3))
+    shares = [np.mean(np.asarray(task.operator.observed)) for task in tasks]
     assert shares[0] == pytest.approx(0.3, abs=1e-4) and 0.6 < shares[1] < 0.9 and shares[2:] == [1, 1]
+    small = demo.tasks_for((24, 24, 3))[:2]  # of one program
+    monkeypatch.setattr(demo, "tasks_for", lambda shape: small)
+    monkeypatch.setattr(demo.pgm, "example_images", lambda of: images[:2, ::8, ::8])
+    monkeypatch.setattr(demo.pgm, "load_prior", lambda of: tiny_prior())
+    demo.write_photographs(Console(quiet=True), tmp_path, 1, 2, 0)
+    assert Image.open(tmp_path / demo.FIGURE).height > 900
 
 
 def test_the_command_restores_a_folder(tmp_path):
