@@ -51,13 +51,13 @@ flags.DEFINE_bool("resize", False, "Crop image files about the centre and resize
 flags.DEFINE_string(
     "prior",
     None,
-    "A prior .npz, as training writes it, or the bundled fashion_mnist_exact; by default fashion_mnist.",
+    "A prior .npz, as training writes it, or a bundled one; by default fashion_mnist, with --input photos.",
 )
 flags.DEFINE_integer("samples", None, "Posterior samples per image; by default config.sampler.samples.")
 flags.DEFINE_integer("calls", None, "Network calls per sample; 100 by default, 20 for the exact step.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of measurements and samples.", 0, 2**63 - 1)
 flags.DEFINE_integer("batch", 8, "Images per compiled call; the result does not depend on it.", lower_bound=1)
-flags.DEFINE_string("output", None, "Folder of the run; by default out/restoration or out/evaluation.")
+flags.DEFINE_string("output", None, "Folder of the run; by default out/restoration, out/evaluation or out/pictures.")
 flags.DEFINE_bool("resume", False, "Continue the run in --output, which has the same settings.")
 flags.DEFINE_bool("overwrite", False, "Replace the run in --output.")
 

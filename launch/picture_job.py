@@ -113,7 +113,10 @@ def restore_picture(
     given, begun = flags.FLAGS, time.perf_counter()
     height, width = (side * int(words["factor"] or 1) for side in picture.pixels.shape[:2])
     check_memory(height * width)
-    console.print(f"{picture.path}: {width} x {height} pixels, {task.replace('_', ' ')}", markup=False, soft_wrap=True)
+    size = " x ".join(map(str, picture.pixels.shape[1::-1]))
+    if words["factor"]:
+        size += f" -> {width} x {height}"
+    console.print(f"{picture.path}: {size} pixels, {task.replace('_', ' ')}", markup=False, soft_wrap=True)
     problem = picture_problem(picture, task, words)
     for note in problem.notes:
         console.print(f"  {note}", markup=False, soft_wrap=True)
@@ -129,7 +132,6 @@ def restore_picture(
     write_picture(folder / "restored.png", found.mean, picture)
     if samples > 1:
         save_png(folder / "std.png", coloured(found.std, STD_TOP))
-    comparison(problem, found).savefig(folder / "comparison.png", dpi=110)
     record = dict(
         input=str(given.input),
         task=task,
@@ -143,12 +145,12 @@ def restore_picture(
         seed=given.seed,
         mean_std=float(found.std.mean()) if samples > 1 else None,
         seconds=round(time.perf_counter() - begun, 2),
-        flags={name: value for name, value in words.items() if value is not None},
+        flags={name: value for name, value in words.items() if given[name].present},
     )
     write_json(folder / REPORT, record)
-    console.print(
-        f"  {folder / 'comparison.png'} shows it; restored.png is the mean of {samples} samples.", markup=False
-    )
+    comparison(problem, found).savefig(folder / "comparison.png", dpi=110)
+    what = "the one sample" if samples == 1 else f"the mean of {samples} samples"
+    console.print(f"  {folder / 'comparison.png'} shows it; restored.png is {what}.", markup=False, soft_wrap=True)
 
 
 def draw(
@@ -206,23 +208,24 @@ def check_memory(pixels: int) -> None:
 def comparison(problem: PictureProblem, found: Restored) -> Figure:
     """The picture, what was made of it and how sure that is, with two details enlarged."""
     height, width = found.mean.shape[:2]
-    observed = np.asarray(problem.operator.observed).max(axis=2, keepdims=True) > 0
-    std = spread_of(found.std)
+    observed = np.broadcast_to(problem.operator.observed, problem.y.shape).max(axis=2, keepdims=True) > 0
+    # A single sample says nothing of the deviation: then the details are one of many edges and one of few.
+    std = spread_of(found.std) if found.samples > 1 else np.hypot(*np.gradient(found.mean.mean(axis=2)))
     top_std = max(float(np.quantile(std, SPREAD_SHARE)), 1e-6)
     side = max(8, min(height, width) // 5)
     places = details(std, side)
-    wide, gap, head = 3.6, 0.08, 0.3
-    tall, small = wide * height / width, (3 * wide + 2 * gap - 5 * gap) / 6
-    size = (3 * wide + 4 * gap, head + tall + small + 3 * gap)
+    shown = seen(problem.seen, np.broadcast_to(observed, problem.seen.shape))
+    panels = {"the picture" + ", missing in blue" * bool((~observed).any()): shown, "restored": rgb(found.mean)}
+    if found.samples > 1:
+        panels["standard deviation"] = coloured(found.std, top_std)
+    wide, gap, head, count = 3.6, 0.08, 0.3, len(panels)
+    tall, small = wide * height / width, (wide - gap) / 2
+    size = (count * wide + (count + 1) * gap, head + tall + small + 3 * gap)
     figure = Figure(figsize=size)
 
     def axes_at(left: float, top: float, across: float, down: float) -> Any:
         return figure.add_axes((left / size[0], 1 - (top + down) / size[1], across / size[0], down / size[1]))
 
-    shown = seen(problem.seen, np.broadcast_to(observed, problem.seen.shape))
-    panels = {"the picture": shown, "restored": rgb(found.mean)}
-    if found.samples > 1:
-        panels["standard deviation"] = coloured(found.std, top_std)
     for number, (name, values) in enumerate(panels.items()):
         axes = axes_at(gap + number * (wide + gap), head, wide, tall)
         _show(axes, values)
@@ -231,7 +234,8 @@ def comparison(problem: PictureProblem, found: Restored) -> Figure:
         for row, column in places:
             corner = (column * scale - 0.5, row * scale - 0.5)
             axes.add_patch(Rectangle(corner, side * scale, side * scale, fill=False, edgecolor="white", linewidth=1))
-    cells = [(place, values) for place in places for values in panels.values()]
+    # Two details below each panel.
+    cells = [(place, values) for values in panels.values() for place in places]
     for number, ((row, column), values) in enumerate(cells):
         scale = values.shape[0] / height
         top, left, cell = round(row * scale), round(column * scale), max(round(side * scale), 1)

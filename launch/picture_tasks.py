@@ -29,6 +29,7 @@ from pgm_jax.types import Operator
 
 TASKS = ("denoise", "deblur", "super_resolution", "inpaint", "colourise", "demosaic", "jpeg")
 NEEDS = dict(inpaint="mask", deblur="kernel", super_resolution="factor")
+EXAMPLES = dict(mask="mask.png", kernel="gaussian:1.6", factor="2")
 LEAST_SIGMA = 0.005  # below it the levels of the prior end; rounding to 8 bits leaves half of it
 _SQUARE = 32
 _LONGEST = 8192  # side of a picture whose rows and columns are measured by dense matrices
@@ -69,8 +70,9 @@ def picture_problem(picture: Picture, task: str, given: dict[str, Any]) -> Pictu
     known(task, TASKS, "task of a picture")
     for other, flag in NEEDS.items():
         if (given[flag] is not None) != (other == task):
-            needed = f"--task={other} needs --{flag}" if other == task else f"--{flag} belongs to --task={other}"
-            raise ValueError(f"{needed}; the task is {task}.")
+            if other == task:
+                raise ValueError(f"--task={task} needs --{flag}, for example --{flag}={EXAMPLES[flag]}.")
+            raise ValueError(f"--{flag} belongs to --task={other}; the task is {task}.")
     pixels, notes = picture.pixels, list(picture.notes)
     single = task in ("colourise", "demosaic")
     colourless = not np.ptp(pixels, axis=2).any()
@@ -187,13 +189,14 @@ def read_missing(path: str, shape: tuple[int, int]) -> np.ndarray:
     pixels = read_image(path, 1)[..., 0]
     if pixels.shape != shape:
         raise ValueError(
-            f"{path} has {pixels.shape[0]} x {pixels.shape[1]} pixels and the picture {shape[0]} x {shape[1]}."
+            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels and the picture {shape[1]} x {shape[0]}; resize "
+            "the mask."
         )
     values = np.unique(np.rint((pixels + 1) * 127.5))
     if len(values) > 2 or (len(values) == 2 and tuple(values) != (0, 255)):
         raise ValueError(
             f"{path} has {len(values)} values from {values[0]:g} to {values[-1]:g}; a mask has two, black and white. "
-            f"With a threshold it has: convert {Path(path).name} -threshold 50% mask.png"
+            f"With a threshold it has: convert {Path(path).name} -threshold 50% two_{Path(path).stem}.png"
         )
     missing = pixels > 0
     if missing.all():

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 from rich.console import Console
 
-from launch import demo
+from launch import demo, picture_job
 from launch.picture_tasks import bayer, disk_kernel, flattest_noise, line_kernel, picture_problem
 from launch.pictures import read_picture, write_picture
 from pgm_jax.networks import LocalNetwork, LocalUNet
@@ -156,6 +156,12 @@ def mask_file(tmp_path, array):
     return str(tmp_path / "mask.png")
 
 
+def compared(problem, samples):
+    """The number of pictures in a comparison, each panel with two details."""
+    image = np.random.default_rng(0).random(problem.operator.image_shape)
+    return len(picture_job.comparison(problem, picture_job.Restored(image, image, samples, 2, True)).axes)
+
+
 def test_problems_have_the_shape_of_their_task(tmp_path):
     colour, grey = of(tmp_path, values(12, 10, 3)), values(12, 10)
     missing = mask_file(tmp_path, np.uint8(255) * (values(12, 10, most=1)))
@@ -172,7 +178,9 @@ def test_problems_have_the_shape_of_their_task(tmp_path):
         problem = picture_problem(colour, task, NOTHING | words)
         assert problem.operator.image_shape == image_shape and problem.y.shape == shape, task
         assert not problem.grey and problem.sigma == 0.1
+        assert compared(problem, samples=2) == 3 * 3, task
     problem = picture_problem(of(tmp_path, grey), "demosaic", NOTHING)
+    assert compared(problem, samples=1) == 2 * 3
     assert float(np.asarray(problem.operator.observed).sum()) == 120
     one = picture_problem(of(tmp_path, grey), "denoise", NOTHING)
     assert one.grey and one.sigma == pytest.approx(0.1 * 3**0.5)
@@ -232,8 +240,11 @@ def test_what_cannot_be_done_is_refused(name, tmp_path):
 @pytest.mark.parametrize(
     "array, words",
     [
-        (values(5, 5), r"has 5 x 5 pixels and the picture 12 x 10"),
-        (values(12, 10), r"a mask has two, black and white. With a threshold it has: convert mask.png -threshold"),
+        (values(5, 5), r"has 5 x 5 pixels and the picture 10 x 12; resize"),
+        (
+            values(12, 10),
+            r"a mask has two, black and white. With a threshold it has: convert mask.png -threshold 50% two_mask",
+        ),
         (np.full((12, 10), 255, np.uint8), "white everywhere: nothing of the picture is left"),
     ],
 )
