@@ -20,7 +20,6 @@ from PIL import Image
 from launch import photo_set
 from launch.photo_packages import UnreadablePackage, read_entry, read_members
 from launch.photo_set import Photo, prepare_photos, read_manifest
-from pgm_jax.training.data import part_of
 
 LICENCES = """
 public-domain CC0-1.0 CC-BY-2.0 CC-BY-3.0 CC-BY-4.0 CC-BY-SA-3.0 CC-BY-SA-4.0 BSD-2-Clause BSD-3-Clause MIT
@@ -394,13 +393,3 @@ def test_the_manifest_is_well_formed():
         assert not photo.file.startswith("/") and ".." not in photo.file.split("/")
         assert 96 <= min(photo.reduced_to) <= max(photo.reduced_to) <= photo_set.LONGER
         assert max(photo.reduced_to) <= max(photo.size)
-
-
-def test_the_photographs_of_the_demo_are_held_out():
-    """Of the files in sorted order, as `open_pictures` parts them by the settings of configs/photos.py."""
-    names = sorted(photo.name for photo in read_manifest())
-    order = np.random.default_rng(0).permutation(len(names))
-    begin, end = part_of("train[94%:]", len(names))
-    held_out = {names[i] for i in order[begin:end]}
-    shown = ["explore_world_animals-lemur", "explore_monuments-konarkSunTemple", "erase-red_panda"]
-    assert {*(f"gcompris-qt-data__{name}" for name in shown), "palapeli-data__european-honey-bee"} <= held_out

@@ -15,9 +15,11 @@ from rich.console import Console
 
 from launch import demo, picture_job
 from launch.picture_tasks import bayer, disk_kernel, flattest_noise, line_kernel, picture_problem
+from launch.photo_set import read_manifest
 from launch.pictures import read_picture, write_picture
 from pgm_jax.networks import LocalNetwork, LocalUNet
 from pgm_jax.pretrained import example_images, save_prior
+from pgm_jax.training.data import part_of
 from pgm_jax.training.images import UnreadableImage
 
 NOTHING = dict(mask=None, kernel=None, factor=None, pattern="RGGB", noise="0.1")
@@ -281,6 +283,16 @@ def test_the_demo_shows_four_photographs(tmp_path, monkeypatch):
     monkeypatch.setattr(demo.pgm, "load_prior", lambda of: tiny_prior())
     demo.write_photographs(Console(quiet=True), tmp_path, 1, 2, 0)
     assert Image.open(tmp_path / demo.FIGURE).height > 900
+
+
+def test_the_photographs_of_the_demo_are_held_out():
+    """Of the files in sorted order, as `open_pictures` parts them by the settings of configs/photos.py."""
+    names = sorted(photo.name for photo in read_manifest())
+    order = np.random.default_rng(0).permutation(len(names))
+    begin, end = part_of("train[94%:]", len(names))
+    held_out = {names[i] for i in order[begin:end]}
+    shown = ["explore_world_animals-lemur", "explore_monuments-konarkSunTemple", "erase-red_panda"]
+    assert {*(f"gcompris-qt-data__{name}" for name in shown), "palapeli-data__european-honey-bee"} <= held_out
 
 
 def test_the_command_restores_a_folder(tmp_path):
