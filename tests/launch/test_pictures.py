@@ -14,8 +14,8 @@ from PIL import Image
 from rich.console import Console
 
 from launch import demo, picture_job
-from launch.picture_tasks import bayer, disk_kernel, flattest_noise, line_kernel, picture_problem
 from launch.photo_set import read_manifest
+from launch.picture_tasks import bayer, disk_kernel, flattest_noise, line_kernel, picture_problem
 from launch.pictures import read_picture, write_picture
 from pgm_jax.networks import LocalNetwork, LocalUNet
 from pgm_jax.pretrained import example_images, save_prior
